@@ -1,0 +1,51 @@
+# Every target does its own set-up from a bare checkout.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= artifacts
+MODEL ?= neonext_t
+CHECKPOINT ?=
+CODE := neonext_ascend tests benchmarks tools
+# Pytest workers: as many as cores, at most four.
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
+
+.PHONY: install export test lint types floors unit bench clean
+
+install: $(BIN)/.installed
+$(BIN)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(BIN)/.developing: $(BIN)/.installed
+	$(BIN)/python -m pip install --quiet --group dev
+	touch $@
+
+export: install
+	$(BIN)/neonext-ascend export neonext_nano -o $(OUT)
+	$(BIN)/neonext-ascend export $(MODEL) $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT)) -o $(OUT)
+	$(BIN)/neonext-ascend predict $(OUT)/neonext_nano-96-b1-fp32.onnx neonext_ascend/data/samples/digit_3.png --top 3
+
+test: $(BIN)/.developing
+	@$(MAKE) --no-print-directory lint types floors unit
+
+lint:
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+
+types:
+	$(BIN)/mypy $(CODE)
+
+floors:
+	$(BIN)/lint-imports
+
+unit:
+	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered tests
+
+bench: $(BIN)/.developing
+	$(BIN)/python -m benchmarks.export_cost
+	$(BIN)/python -m benchmarks.inference
+
+clean:
+	rm -rf $(VENV) $(OUT) build dist *.egg-info .coverage*

@@ -1,0 +1,29 @@
+"""neonext-ascend: NeoNeXt checkpoints to verified ONNX files for Ascend NPUs.
+
+Names load what they need when they are first used; importing the package alone loads neither torch nor onnx.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from neonext_ascend._version import __version__
+
+if TYPE_CHECKING:
+    from neonext_ascend import exporters, kernels, models, passes, runtimes, verify
+    from neonext_ascend.models.loading import create
+
+__all__ = ["__version__", "create", "exporters", "kernels", "models", "passes", "runtimes", "verify"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "create":
+        return importlib.import_module("neonext_ascend.models.loading").create
+    if name in __all__:
+        return importlib.import_module(f"neonext_ascend.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

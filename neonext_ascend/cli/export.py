@@ -1,0 +1,159 @@
+"""``neonext-ascend export``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from neonext_ascend.cli.options import PATH, BatchSize, ModelName, json_option, network_options
+from neonext_ascend.cli.terminal import note, put_json, say, warn, working
+from neonext_ascend.errors import UsageError
+from neonext_ascend.spec import Dtype
+
+if TYPE_CHECKING:
+    from neonext_ascend.deploy import Deployment
+    from neonext_ascend.verify.parity import Verdict
+
+
+@click.command(
+    "export",
+    epilog="Exit status: 0 exported and verified; 1 the numbers differ, nothing left; 2 wrong usage or input; "
+    "5 a file cannot be read or written; 130 interrupted.",
+)
+@click.argument("model", required=False, type=ModelName())
+@network_options
+@click.option("--batch-size", type=BatchSize(), default="1", show_default=True, help="Of the ONNX input.")
+@click.option(
+    "--format", "formats", multiple=True, type=click.Choice(["onnx"]), help="Of the artifact [default: onnx]."
+)
+@click.option("--dtype", type=click.Choice(["fp32", "fp16"]), default="fp32", show_default=True)
+@click.option("--opset", type=int, default=17, show_default=True, help="11 to 18, exactly this one is written.")
+@click.option("--layout", type=click.Choice(["auto", "nchw"]), default="auto", show_default=True)
+@click.option("--labels", type=PATH, metavar="FILE", help="Names of the classes, one a line.")
+@click.option("-o", "--output", type=PATH, default=".", metavar="DIR", help="Folder of the artifacts; created.")
+@click.option("--verify/--no-verify", default=True, show_default=True, help="Check parity before the file appears.")
+@json_option
+def command(
+    model: str | None,
+    config: Path | None,
+    checkpoint: Path | None,
+    image_size: tuple[int, int] | None,
+    num_classes: int | None,
+    seed: int,
+    batch_size: int | None,
+    formats: tuple[str, ...],
+    dtype: Dtype,
+    opset: int,
+    layout: str,
+    labels: Path | None,
+    output: Path,
+    verify: bool,
+    as_json: bool,
+) -> None:
+    """Export a network to a verified ONNX file with its manifest.
+
+    MODEL is a name of neonext-ascend list; without one the checkpoint decides. Without a checkpoint the weights are
+    NeoInit's, untrained; neonext_nano ships trained.
+    """
+    if model is not None and config is not None:
+        raise UsageError(f"both MODEL {model} and --config {config}; give one")
+    if not 11 <= opset <= 18:
+        raise UsageError(f"opset {opset}: expected 11 to 18, ATC's ONNX parser ends there; take 17")
+    with working("loading PyTorch"):
+        from neonext_ascend.data import labels_for, read_labels
+        from neonext_ascend.deploy import ParityFailedError, export_verified
+        from neonext_ascend.models.loading import load, read_config
+        from neonext_ascend.report import network_text, passes_text
+    with working("building the network"):
+        loaded = load(
+            model if config is None else read_config(config),
+            checkpoint=checkpoint,
+            image_size=image_size,
+            num_classes=num_classes,
+            seed=seed,
+        )
+    for text in loaded.notes:
+        warn(text) if "shifts" in text else note(text)
+    network = loaded.network.config
+    names = labels_for(network.name, network.num_classes)
+    if labels is not None:
+        names = read_labels(labels, network.num_classes)
+    say(network_text(network, loaded.weights), quiet=as_json)
+    try:
+        made = export_verified(
+            loaded,
+            output,
+            names,
+            batch_size=batch_size,
+            opset=opset,
+            dtype=dtype,
+            verify=verify,
+            command=("neonext-ascend", *sys.argv[1:]),
+            progress=working,
+        )
+    except ParityFailedError as error:
+        if as_json:
+            put_json({"artifacts": [], "parity": error.verdict.to_json()})
+        _say_verdict(error.verdict, quiet=True)
+        raise
+    for line in passes_text(made.report):
+        say(line, quiet=as_json)
+    _say_result(made, as_json)
+
+
+def _say_result(made: Deployment, as_json: bool) -> None:
+    from neonext_ascend.report import bytes_text
+
+    files = made.manifest.files
+    say(f"wrote    {_shown(made.path)} ({bytes_text(files[0].nbytes)}, opset {made.manifest.opset})", as_json)
+    for extra in files[1:]:
+        say(f"         {extra.name} ({bytes_text(extra.nbytes)}, external data: keep it beside)", as_json)
+    say(f"         {made.manifest_path.name}", as_json)
+    if made.verdict is None:
+        say("parity   not checked (--no-verify)", as_json)
+    else:
+        _say_verdict(made.verdict, as_json)
+    if not made.manifest.weights.trained:
+        say("note     untrained weights: the file is right, its answers mean nothing", as_json)
+    if as_json:
+        put_json({"artifacts": [_artifact_json(made)], "parity": made.verdict and made.verdict.to_json()})
+    else:
+        say(f"next     classify a picture: neonext-ascend predict {_shown(made.path)} PICTURE")
+
+
+def _say_verdict(verdict: Verdict, quiet: bool) -> None:
+    from neonext_ascend.report import indented, parity_text
+
+    for line in indented("parity", parity_text(verdict.artifact)):
+        say(line, quiet)
+    if verdict.twin is not None:
+        say("twin     untrained weights hide errors; the same network with weights of order 1:", quiet)
+        for line in indented("", parity_text(verdict.twin)):
+            say(line, quiet)
+
+
+def _artifact_json(made: Deployment) -> dict[str, Any]:
+    manifest = made.manifest
+    return {
+        "path": str(made.path),
+        "manifest": str(made.manifest_path),
+        "format": manifest.format,
+        "dtype": manifest.dtype,
+        "opset": manifest.opset,
+        "layout": manifest.layout,
+        "sha256": manifest.files[0].sha256,
+        "bytes": manifest.files[0].nbytes,
+        "external_data": [file.name for file in manifest.files[1:]],
+        "trained": manifest.weights.trained,
+    }
+
+
+def _shown(path: Path) -> str:
+    """Relative to the current folder where that is shorter."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

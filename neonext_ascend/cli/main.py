@@ -1,0 +1,96 @@
+"""Entry point: finds commands lazily, and is the one place where errors are printed."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from neonext_ascend._version import __version__
+from neonext_ascend.errors import NeoNextError
+
+# command -> (module in this package, one line of help), in the order of a user's work.
+COMMANDS = {
+    "list": ("list_models", "The models: parameters, MACs by convention, image size, published accuracy."),
+    "export": ("export", "Export a network to a verified ONNX file with its manifest."),
+    "verify": ("verify", "Check an artifact or a model against its reference."),
+    "predict": ("predict", "Classify pictures with an artifact."),
+}
+
+INTERNAL, INTERRUPTED, REFUSED_BY_SYSTEM = 70, 130, 5
+
+
+class _Commands(click.Group):
+    """Imports a command's module when the command is used, so that --help stays quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command itself."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"neonext_ascend.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table, without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit status: 0 good; 1 the numbers differ; 2 wrong usage or input; 3 a tool or device is missing; "
+    "5 the system refuses to read or write; 70 a bug of ours; 130 interrupted.",
+)
+@click.version_option(__version__, prog_name="neonext-ascend")
+def cli() -> None:
+    """NeoNeXt checkpoints to verified ONNX files for Ascend NPUs."""
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit status; nothing is raised."""
+    try:
+        code = cli.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="neonext-ascend",
+            standalone_mode=False,
+        )
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except NeoNextError as error:
+        return _fail(str(error), error.exit_code)
+    except click.ClickException as error:
+        hint = f"; see {error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else ""
+        return _fail(error.format_message().rstrip(".") + hint, 2)
+    except (KeyboardInterrupt, click.Abort):
+        return _fail("interrupted; nothing was left half-written", INTERRUPTED)
+    except BrokenPipeError:
+        # The reader has seen enough. What Python still holds for it must not raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _fail(f"{error.filename or 'the system'}: {error.strerror or error}", REFUSED_BY_SYSTEM)
+    except MemoryError:
+        return _fail("not enough memory; take a smaller batch or image size", REFUSED_BY_SYSTEM)
+    except Exception:
+        traceback.print_exc()
+        return _fail("this is a bug of neonext-ascend; please report it with the lines above", INTERNAL)
+
+
+def _fail(message: str, code: int) -> int:
+    click.echo(f"error: {message}", err=True)
+    return code
+
+
+def main() -> None:
+    """Console script."""
+    sys.exit(run())

@@ -1,0 +1,54 @@
+"""Every error a user can meet, as one small tree; each carries its exit code.
+
+A message says what happened, to what, what was expected and what to do. Anything that is raised and is
+not in this tree is a bug of ours (exit status 70).
+"""
+
+
+class NeoNextError(Exception):
+    """Base of all errors that are reported to the user in words.
+
+    ``exit_code`` is the status with which the command line ends.
+    """
+
+    exit_code = 70
+
+
+class ParityError(NeoNextError):
+    """An honest no: the numbers differ by more than the tolerance."""
+
+    exit_code = 1
+
+
+class UsageError(NeoNextError):
+    """Wrong usage or input, content that opens but cannot be accepted included."""
+
+    exit_code = 2
+
+
+class GeometryError(UsageError):
+    """Cells, channels or map sizes that do not fit together."""
+
+
+class CheckpointError(UsageError):
+    """A checkpoint that opens but does not hold the network that was asked for."""
+
+
+class PassRefusedError(UsageError):
+    """A network that cannot be prepared for deployment, with the reason."""
+
+
+class ArtifactError(UsageError):
+    """An artifact or manifest that opens but cannot be accepted."""
+
+
+class ToolchainError(NeoNextError):
+    """A tool, library or device that the work needs is missing."""
+
+    exit_code = 3
+
+
+class FileAccessError(NeoNextError):
+    """What the system refuses to read, write or create, a truncated file included."""
+
+    exit_code = 5

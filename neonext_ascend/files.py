@@ -1,0 +1,101 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from neonext_ascend.errors import FileAccessError
+
+_STAGING_PREFIX = ".neonext-staging-"
+
+
+class Staging:
+    """A folder beside the final files in which they are made.
+
+    Args:
+        folder: where files are written, on the file system of ``target``.
+        target: where they belong.
+    """
+
+    def __init__(self, folder: Path, target: Path) -> None:
+        self.folder, self.target = folder, target
+
+    def publish(self, *names: str) -> list[Path]:
+        """Move finished files to their final names, replacing older ones.
+
+        Raises:
+            FileAccessError: the target folder is gone or refuses them.
+        """
+        final = []
+        for name in names:
+            try:
+                (self.folder / name).replace(self.target / name)
+            except OSError as error:
+                raise FileAccessError(f"{self.target / name}: cannot write it: {error.strerror}") from None
+            final.append(self.target / name)
+        return final
+
+
+@contextlib.contextmanager
+def staging(target: Path) -> Iterator[Staging]:
+    """A staging folder inside ``target``, which is created where absent; removed at the end in any case.
+
+    Raises:
+        FileAccessError: the folder cannot be created or written.
+    """
+    created = _create(target)
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=_STAGING_PREFIX, dir=target))
+    except OSError as error:
+        raise FileAccessError(f"{target}: cannot write into this folder: {error.strerror}") from None
+    done = False
+    try:
+        yield Staging(folder, target)
+        done = True
+    except OSError as error:
+        raise FileAccessError(
+            f"{target}: writing failed: {error.strerror or error}; nothing was left behind"
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if not done:
+            for made in created:
+                with contextlib.suppress(OSError):
+                    made.rmdir()
+
+
+def _create(target: Path) -> list[Path]:
+    """Create a folder and its parents; the ones that were made, innermost first."""
+    absent = []
+    for folder in (target, *target.parents):
+        if folder.exists():
+            break
+        absent.append(folder)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        for made in absent:
+            with contextlib.suppress(OSError):
+                made.rmdir()
+        raise FileAccessError(f"{target}: cannot create this folder: {error.strerror}") from None
+    if not target.is_dir():
+        raise FileAccessError(f"{target}: is not a folder; give a folder for the artifacts")
+    return absent
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes.
+
+    Raises:
+        FileAccessError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FileAccessError(f"{path}: cannot read it: {error.strerror}") from None

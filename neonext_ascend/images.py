@@ -1,0 +1,134 @@
+"""Pictures to network inputs: decode, resize, crop, normalise; one way for every command.
+
+The steps are those of the authors' evaluation: the short side is resized to ``round(size / crop_fraction)`` with
+Pillow's bilinear filter, the centre is cropped, and channels are normalised in RGB order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neonext_ascend.errors import ArtifactError, FileAccessError, UsageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How a picture becomes ``(3, H, W)``.
+
+    Args:
+        image_size: height and width in pixels.
+        crop_fraction: the part of the resized short side that the crop keeps; ``None`` stretches the whole picture
+            to the image size instead.
+        mean, std: of each channel in RGB order, for values from 0 to 1.
+    """
+
+    image_size: tuple[int, int]
+    crop_fraction: float | None = 0.875
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+
+    def to_json(self) -> dict[str, Any]:
+        """The form in the manifest."""
+        return {
+            "image_size": list(self.image_size),
+            "resize": "stretch" if self.crop_fraction is None else "short side, then centre crop",
+            "crop_fraction": self.crop_fraction,
+            "interpolation": "bilinear",
+            "channels": "RGB",
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Preprocessing:
+        """Inverse of :meth:`to_json`.
+
+        Raises:
+            ArtifactError: something is missing or not of this version's kind.
+        """
+        try:
+            if (data["interpolation"], data["channels"]) != ("bilinear", "RGB"):
+                raise ArtifactError("the manifest's preprocessing is not bilinear RGB; update neonext-ascend")
+            fraction = data["crop_fraction"]
+            height, width = (int(n) for n in data["image_size"])
+            mean, std = (tuple(float(v) for v in data[key]) for key in ("mean", "std"))
+            if len(mean) != 3 or len(std) != 3 or min(height, width, *std) <= 0:
+                raise ValueError("out of range")
+            return cls((height, width), None if fraction is None else float(fraction), mean, std)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(f"the manifest's preprocessing cannot be read: {error}") from None
+
+    def __call__(self, image: Image) -> NDArray[np.float32]:
+        """A decoded picture to ``(3, H, W)`` float32."""
+        from PIL import Image as PillowImage
+
+        height, width = self.image_size
+        image = image.convert("RGB")
+        if self.crop_fraction is None:
+            image = image.resize((width, height), PillowImage.Resampling.BILINEAR)
+        else:
+            image = self._resize_and_crop(image)
+        pixels = np.asarray(image, dtype=np.float32) / np.float32(255)
+        normalised = (pixels - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
+        return np.ascontiguousarray(normalised.transpose(2, 0, 1), dtype=np.float32)
+
+    def _resize_and_crop(self, image: Image) -> Image:
+        from PIL import Image as PillowImage
+
+        assert self.crop_fraction is not None
+        height, width = self.image_size
+        target_h, target_w = round(height / self.crop_fraction), round(width / self.crop_fraction)
+        # Whole numbers throughout: a float would round some sizes to one pixel less.
+        if target_h * image.width >= target_w * image.height:
+            size = (image.width * target_h // image.height, target_h)
+        else:
+            size = (target_w, image.height * target_w // image.width)
+        image = image.resize(size, PillowImage.Resampling.BILINEAR)
+        left, top = round((size[0] - width) / 2), round((size[1] - height) / 2)
+        return image.crop((left, top, left + width, top + height))
+
+
+def read_image(path: Path) -> Image:
+    """Decode a picture; its first frame, turned upright as its EXIF data say.
+
+    Raises:
+        FileAccessError: the file is absent, unreadable or truncated.
+        UsageError: it is no picture.
+    """
+    from PIL import Image as PillowImage
+    from PIL import ImageOps, UnidentifiedImageError
+
+    try:
+        with PillowImage.open(path) as image:
+            image.load()
+            return ImageOps.exif_transpose(image)
+    except UnidentifiedImageError:
+        raise UsageError(
+            f"{path}: not a picture that can be read; expected PNG, JPEG, WebP, BMP, GIF or TIFF"
+        ) from None
+    except PillowImage.DecompressionBombError:
+        raise UsageError(f"{path}: too many pixels for a picture; scale it down first") from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise FileAccessError(f"{path}: cannot read the picture: {reason}") from None
+    except (ValueError, SyntaxError, EOFError) as error:
+        raise UsageError(f"{path}: damaged picture: {error}") from None
+
+
+def preprocessing_for(name: str, image_size: tuple[int, int]) -> Preprocessing:
+    """How pictures of this model are prepared: ``neonext_nano`` was trained on whole stretched pictures."""
+    if name == "neonext_nano":
+        return Preprocessing(image_size, crop_fraction=None, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    return Preprocessing(image_size)

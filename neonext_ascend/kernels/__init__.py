@@ -1,0 +1,1 @@
+"""The mathematics of NeoCell: geometry, the plain reference and the block-diagonal form."""

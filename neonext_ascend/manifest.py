@@ -1,0 +1,202 @@
+"""The JSON file beside each artifact: all that is needed to run it, to repeat it and to check it again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from neonext_ascend.errors import ArtifactError, FileAccessError
+from neonext_ascend.images import Preprocessing
+from neonext_ascend.spec import TensorSpec
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class ArtifactFile:
+    """One file of the artifact: its bare name, SHA-256 and size in bytes."""
+
+    name: str
+    sha256: str
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where the weights come from: a checkpoint (file name and SHA-256), the package, or NeoInit with a seed."""
+
+    source: str
+    file: str | None = None
+    sha256: str | None = None
+    seed: int | None = None
+
+    @property
+    def trained(self) -> bool:
+        """Whether the answers mean anything."""
+        return self.source != "seed"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The contents of a manifest.
+
+    Args:
+        files: the artifact, then its external data if any.
+        format, dtype, opset, layout: of the artifact.
+        inputs, outputs: name, dtype, shape.
+        network: the network's configuration (``NetworkConfig.to_json``).
+        weights: their origin.
+        preprocessing: from picture to input.
+        labels: one for each class.
+        points: tensor in the file -> module path in the original network.
+        passes: what preparation changed and refused.
+        parity: the check's result, ``None`` where it was not made.
+        reference: seeded inputs' expected values, ``None`` where they were not computed.
+        tool, environment, command: what made it, where and how.
+    """
+
+    files: tuple[ArtifactFile, ...]
+    format: str
+    dtype: str
+    opset: int
+    layout: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    network: Mapping[str, Any]
+    weights: Weights
+    preprocessing: Preprocessing
+    labels: tuple[str, ...]
+    points: Mapping[str, str]
+    passes: Mapping[str, Any]
+    parity: Mapping[str, Any] | None
+    reference: Mapping[str, Any] | None
+    tool: str
+    environment: Mapping[str, str]
+    command: tuple[str, ...] = field(default=())
+
+    def write(self, path: Path) -> None:
+        """Write the JSON file.
+
+        Raises:
+            FileAccessError: it cannot be written.
+        """
+        try:
+            path.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise FileAccessError(f"{path}: cannot write the manifest: {error.strerror}") from None
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object."""
+        return {
+            "manifest_version": VERSION,
+            "tool": self.tool,
+            "artifact": {
+                "format": self.format,
+                "dtype": self.dtype,
+                "opset": self.opset,
+                "layout": self.layout,
+                "files": [{"name": f.name, "sha256": f.sha256, "bytes": f.nbytes} for f in self.files],
+            },
+            "inputs": [spec.to_json() for spec in self.inputs],
+            "outputs": [spec.to_json() for spec in self.outputs],
+            "network": dict(self.network),
+            "weights": {
+                "source": self.weights.source,
+                "file": self.weights.file,
+                "sha256": self.weights.sha256,
+                "seed": self.weights.seed,
+                "trained": self.weights.trained,
+            },
+            "preprocessing": self.preprocessing.to_json(),
+            "labels": list(self.labels),
+            "points": dict(self.points),
+            "passes": dict(self.passes),
+            "parity": self.parity,
+            "reference": self.reference,
+            "environment": dict(self.environment),
+            "command": list(self.command),
+        }
+
+
+def manifest_path(artifact: Path) -> Path:
+    """Where an artifact's manifest is: the same name ending in ``.json``; a name may hold further dots."""
+    return artifact.with_name(artifact.name.removesuffix(artifact.suffix) + ".json")
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read and check a manifest.
+
+    Raises:
+        FileAccessError: it cannot be read, or is cut off.
+        ArtifactError: it is no manifest of a version that this program knows.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise FileAccessError(f"{path}: cannot read the manifest: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ArtifactError(f"{path}: not a manifest: it is not text") from None
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        if not text.rstrip().endswith("}"):
+            raise FileAccessError(f"{path}: the manifest is truncated; export again") from None
+        raise ArtifactError(f"{path}: not a manifest: {error}") from None
+    version = data.get("manifest_version") if isinstance(data, dict) else None
+    if not isinstance(version, int):
+        raise ArtifactError(f"{path}: not a manifest of neonext-ascend: it has no manifest_version")
+    if version > VERSION:
+        raise ArtifactError(f"{path}: manifest version {version}; this program knows {VERSION}: update neonext-ascend")
+    try:
+        return _parse(data)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
+        raise ArtifactError(f"{path}: the manifest is damaged: {what}; export again") from None
+
+
+def _parse(data: Mapping[str, Any]) -> Manifest:
+    artifact, weights = data["artifact"], data["weights"]
+    files = tuple(ArtifactFile(_bare(f["name"]), str(f["sha256"]), int(f["bytes"])) for f in artifact["files"])
+    if not files:
+        raise ValueError("it names no file")
+    reference = data["reference"]
+    return Manifest(
+        files=files,
+        format=str(artifact["format"]),
+        dtype=_one_of(artifact["dtype"], "fp32", "fp16"),
+        opset=int(artifact["opset"]),
+        layout=str(artifact["layout"]),
+        inputs=tuple(TensorSpec.from_json(spec) for spec in data["inputs"]),
+        outputs=tuple(TensorSpec.from_json(spec) for spec in data["outputs"]),
+        network=dict(data["network"]),
+        weights=Weights(
+            _one_of(weights["source"], "checkpoint", "package", "seed"),
+            weights["file"],
+            weights["sha256"],
+            weights["seed"],
+        ),
+        preprocessing=Preprocessing.from_json(data["preprocessing"]),
+        labels=tuple(str(label) for label in data["labels"]),
+        points={str(k): str(v) for k, v in data["points"].items()},
+        passes=dict(data["passes"]),
+        parity=None if data["parity"] is None else dict(data["parity"]),
+        reference=None if reference is None else dict(reference),
+        tool=str(data["tool"]),
+        environment={str(k): str(v) for k, v in data["environment"].items()},
+        command=tuple(str(part) for part in data["command"]),
+    )
+
+
+def _bare(name: object) -> str:
+    if not isinstance(name, str) or not name or Path(name).name != name or name in (".", ".."):
+        raise ValueError(f"file name {name!r} leaves the manifest's folder")
+    return name
+
+
+def _one_of(value: object, *allowed: str) -> str:
+    if value not in allowed:
+        raise ValueError(f"{value!r} is not one of {', '.join(allowed)}")
+    return str(value)

@@ -1,0 +1,1 @@
+"""The NeoNeXt networks: a table of variants, their PyTorch definitions, checkpoints and counts."""

@@ -1,0 +1,91 @@
+"""NeoCell as a PyTorch layer, and NeoInit, its initialisation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from neonext_ascend.kernels.blockdiag import block_diagonal, neocell_blockdiag, tiled_bias
+from neonext_ascend.kernels.geometry import Geometry
+
+
+class NeoCell(nn.Module):
+    """``Y_c = A_c X_c B_c`` with block-diagonal A and B of learned cells (arXiv 2403.11251, section 3).
+
+    Args:
+        geometry: channel groups with their cell sizes and shifts.
+        bias: whether each cell has a bias ``(C_g, h', w')``, added to every patch.
+
+    Attributes:
+        weight_a: for each group ``L (C_g, h', h)``.
+        weight_b: for each group ``R (C_g, w, w')``.
+        bias: for each group ``(C_g, h', w')``, or ``None``.
+    """
+
+    def __init__(self, geometry: Geometry, bias: bool = False) -> None:
+        super().__init__()
+        self.geometry = geometry
+        cells = [(group.channels, group.cell) for group in geometry.groups]
+        self.weight_a = nn.ParameterList(nn.Parameter(torch.empty(n, c.h_out, c.h_in)) for n, c in cells)
+        self.weight_b = nn.ParameterList(nn.Parameter(torch.empty(n, c.w_in, c.w_out)) for n, c in cells)
+        self.bias = nn.ParameterList(nn.Parameter(torch.empty(n, c.h_out, c.w_out)) for n, c in cells) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """NeoInit for the cells, zeros for the bias."""
+        for weight in (*self.weight_a, *self.weight_b):
+            neo_init_(weight)
+        for bias in self.bias or ():
+            nn.init.zeros_(bias)
+
+    def matrices(self, height: int, width: int) -> tuple[Tensor, Tensor]:
+        """A ``(C, H', H)`` and B ``(C, W, W')`` for a map of ``height x width`` pixels.
+
+        Raises:
+            GeometryError: the map is too small for a cell or its shift.
+        """
+        left = block_diagonal(list(self.weight_a), self.geometry, "left", height, width)
+        right = block_diagonal(list(self.weight_b), self.geometry, "right", height, width)
+        return left, right
+
+    def full_bias(self, height: int, width: int) -> Tensor | None:
+        """The bias of the whole map ``(C, H', W')``, or ``None``."""
+        return None if self.bias is None else tiled_bias(list(self.bias), self.geometry, height, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, C, H, W)`` to ``(N, C, H', W')``."""
+        height, width = x.shape[-2:]
+        left, right = self.matrices(height, width)
+        return neocell_blockdiag(x, left, right, self.full_bias(height, width))
+
+    def extra_repr(self) -> str:
+        """The groups in short."""
+        return ", ".join(f"{g.channels} x {g.cell}{' shifted' if g.shift else ''}" for g in self.geometry.groups)
+
+
+@torch.no_grad()
+def neo_init_(weight: Tensor) -> Tensor:
+    """NeoInit in place: (skewed) identity plus noise ``N(0, 1/sqrt(rows columns))``.
+
+    A square cell starts near the identity; a non-square one averages ``round(max / min)`` neighbours. What this
+    preserves is the correlation of a cell's output with its input, about ``1 / (1 + 1/k)``, not its norm
+    (arXiv 2403.11251, algorithm 1).
+
+    Args:
+        weight: ``(C, rows, columns)``.
+    """
+    _, rows, columns = weight.shape
+    weight.copy_(_skewed_identity(rows, columns).to(weight))
+    return weight.add_(torch.randn_like(weight), alpha=(rows * columns) ** -0.5)
+
+
+def _skewed_identity(rows: int, columns: int) -> Tensor:
+    """``(rows, columns)``: the identity, or runs of ``round(max / min)`` equal weights along the longer axis."""
+    if rows == columns:
+        return torch.eye(rows)
+    if rows < columns:
+        return _skewed_identity(columns, rows).T
+    step = round(rows / columns)
+    run = torch.arange(rows) // step
+    skewed = (run[:, None] == torch.arange(columns)[None, :]).float()
+    return skewed / skewed.sum(dim=0, keepdim=True)

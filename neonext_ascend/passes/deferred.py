@@ -1,0 +1,63 @@
+"""A constant that is known by shape now and by value when asked, in float64.
+
+Folding multiplies factors into weights. Done at once it would hold every folded weight beside the original, and
+round after each step; deferred, one tensor at a time is computed and rounded once, at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """A tensor to be computed.
+
+    Args:
+        shape: of the value.
+        compute: gives the value in float64 as a new tensor that the caller may overwrite; reads the network's
+            parameters at the time of the call.
+    """
+
+    shape: tuple[int, ...]
+    compute: Callable[[], Tensor]
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> Deferred:
+        """A parameter or buffer as it is; shares its storage."""
+        return cls(tuple(tensor.shape), lambda: tensor.detach().to(torch.float64, copy=True))
+
+    @classmethod
+    def zeros(cls, *shape: int) -> Deferred:
+        """All zeros."""
+        return cls(shape, lambda: torch.zeros(shape, dtype=torch.float64))
+
+    def value(self) -> Tensor:
+        """The float64 value, computed anew at every call."""
+        with torch.no_grad():
+            value = self.compute()
+        if tuple(value.shape) != self.shape or value.dtype != torch.float64:
+            raise AssertionError(f"deferred {self.shape} gave {tuple(value.shape)} {value.dtype}")
+        return value
+
+    def __add__(self, other: Deferred) -> Deferred:
+        return Deferred(self.shape, lambda: self.compute().add_(other.compute()))
+
+    def scaled(self, factor: Deferred, axis: int = 0) -> Deferred:
+        """Times ``factor (n,)`` along ``axis``."""
+        view = [1] * len(self.shape)
+        view[axis] = factor.shape[0]
+        return Deferred(self.shape, lambda: self.compute().mul_(factor.compute().view(view)))
+
+    def reshaped(self, *shape: int) -> Deferred:
+        """The same elements in another shape."""
+        return Deferred(shape, lambda: self.compute().reshape(shape))
+
+    def applied_to(self, vector: Deferred) -> Deferred:
+        """``W (rows, columns) @ vector (columns,)``; W may have further axes of length 1."""
+        rows, columns = self.shape[:2]
+        return Deferred((rows,), lambda: self.compute().reshape(rows, columns) @ vector.compute())

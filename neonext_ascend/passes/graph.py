@@ -1,0 +1,157 @@
+"""A network as a graph of frozen layers: traced once, copied by each pass, the original never touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from neonext_ascend.errors import PassRefusedError
+from neonext_ascend.models.layers import DropPath, LayerScale
+from neonext_ascend.models.neocell import NeoCell
+from neonext_ascend.passes.deferred import Deferred
+from neonext_ascend.passes.frozen import Frozen, FrozenConv2d, FrozenLayerNorm, FrozenLinear, FrozenNeoCell
+
+# node.meta[ORIGIN]: path of the module in the original network whose output this node equals.
+ORIGIN = "neonext_origin"
+# node.meta[SHAPE]: the node's output shape for batch 1, where it was propagated.
+SHAPE = "neonext_shape"
+
+
+class _Tracer(fx.Tracer):
+    """Keeps our layers and torch's own whole."""
+
+    def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
+        """Whether the module stays one node."""
+        ours = isinstance(module, (NeoCell, LayerScale, DropPath, Frozen))
+        return ours or super().is_leaf_module(module, qualified_name)
+
+    def call_module(self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Note which module's output a node is, the innermost one's where several return it."""
+        result = super().call_module(m, forward, args, kwargs)
+        if isinstance(result, fx.Proxy):
+            result.node.meta.setdefault(ORIGIN, self.path_of_module(m))
+        return result
+
+
+def as_graph(network: nn.Module) -> fx.GraphModule:
+    """The network as a graph of its own whose layers share the original's weights.
+
+    Convolutions, linear layers, LayerNorm and NeoCell become frozen layers, one for each call. A graph that comes
+    from here is copied.
+
+    Raises:
+        PassRefusedError: the network's Python code cannot be traced.
+    """
+    if isinstance(network, fx.GraphModule) and ORIGIN in network.meta:
+        nodes = fx.Graph()
+        nodes.output(nodes.graph_copy(network.graph, {}))
+        copy = fx.GraphModule(network, nodes, class_name="Deployed")
+        copy.meta.update(network.meta)
+        return copy
+    tracer = _Tracer()
+    try:
+        graph = tracer.trace(network)
+    except Exception as error:  # tracing runs the user's forward; anything can come out
+        reason = str(error).strip().splitlines()
+        raise PassRefusedError(
+            f"{type(network).__name__} cannot be traced: {reason[0] if reason else type(error).__name__}; "
+            "expected a forward without control flow that depends on tensor values"
+        ) from None
+    result = fx.GraphModule(tracer.root, graph, class_name="Deployed")
+    result.meta[ORIGIN] = type(network).__name__
+    _freeze(result)
+    return result
+
+
+def _freeze(graph: fx.GraphModule) -> None:
+    """Replace what has constants by its frozen form; a layer called twice becomes two."""
+    seen: dict[str, int] = {}
+    for node, module in modules(graph):
+        target = str(node.target)
+        seen[target] = seen.get(target, 0) + 1
+        frozen = frozen_form(module)
+        if frozen is not None:
+            place(graph, node, frozen, target if seen[target] == 1 else f"{target}_call{seen[target]}")
+
+
+def frozen_form(module: nn.Module) -> Frozen | None:
+    """The frozen layer that computes the same, or ``None`` where there is none."""
+
+    def optional(tensor: torch.Tensor | None) -> Deferred | None:
+        return None if tensor is None else Deferred.of(tensor)
+
+    if isinstance(module, NeoCell):
+        return FrozenNeoCell(
+            module.geometry,
+            [Deferred.of(w) for w in module.weight_a],
+            [Deferred.of(w) for w in module.weight_b],
+            [Deferred.of(b) for b in module.bias] if module.bias is not None else None,
+            None,
+        )
+    if type(module) is nn.Linear:
+        return FrozenLinear(Deferred.of(module.weight), optional(module.bias))
+    if type(module) is nn.Conv2d and _plain(module):
+        height, width = module.stride
+        return FrozenConv2d(Deferred.of(module.weight), optional(module.bias), (int(height), int(width)), module.groups)
+    if type(module) is nn.LayerNorm and len(module.normalized_shape) == 1:
+        return FrozenLayerNorm(module.normalized_shape[0], module.eps, optional(module.weight), optional(module.bias))
+    return None
+
+
+def _plain(conv: nn.Conv2d) -> bool:
+    return conv.padding in ((0, 0), "valid") and conv.dilation == (1, 1)
+
+
+def modules(graph: fx.GraphModule) -> Iterator[tuple[fx.Node, nn.Module]]:
+    """Every call of a module, in order, with the module."""
+    for node in list(graph.graph.nodes):
+        if node.op == "call_module":
+            yield node, graph.get_submodule(str(node.target))
+
+
+def module_of(graph: fx.GraphModule, node: object) -> nn.Module | None:
+    """The module that a node calls, or ``None``."""
+    if isinstance(node, fx.Node) and node.op == "call_module":
+        return graph.get_submodule(str(node.target))
+    return None
+
+
+def only_input(node: fx.Node) -> fx.Node | None:
+    """The node's single input node, or ``None`` where it has several or none."""
+    inputs = node.all_input_nodes
+    return inputs[0] if len(inputs) == 1 else None
+
+
+def place(graph: fx.GraphModule, node: fx.Node, module: nn.Module, target: str | None = None) -> None:
+    """Let ``node`` call ``module``, kept at ``target`` (by default where its own module is)."""
+    target = str(node.target) if target is None else target
+    graph.add_submodule(target, module)
+    node.target = target
+
+
+def absorb(graph: fx.GraphModule, node: fx.Node, into: fx.Node) -> None:
+    """Remove ``node``: ``into`` now computes what it did."""
+    into.meta[ORIGIN] = node.meta.get(ORIGIN)
+    node.replace_all_uses_with(into)
+    graph.graph.erase_node(node)
+
+
+def where(node: fx.Node) -> str:
+    """The node as a user knows it."""
+    return str(node.target) if node.op == "call_module" else f"{node.name} ({node.meta.get(ORIGIN) or 'forward'})"
+
+
+def describe(graph: fx.GraphModule, node: fx.Node | None) -> str:
+    """A node in words, for a refusal."""
+    if node is None:
+        return "several inputs"
+    if node.op == "placeholder":
+        return "the network's input"
+    module = module_of(graph, node)
+    if module is not None:
+        return f"{type(module).__name__.removeprefix('Frozen')} {node.target!r}"
+    target: Any = node.target
+    return f"{getattr(target, '__name__', target)} at {where(node)}"

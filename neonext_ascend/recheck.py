@@ -1,0 +1,114 @@
+"""Check an artifact again, perhaps on another machine: against its network or stored values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from neonext_ascend.errors import ArtifactError, FileAccessError, UsageError
+from neonext_ascend.files import sha256_of
+from neonext_ascend.manifest import Manifest, manifest_path, read_manifest
+from neonext_ascend.models.loading import LoadedNetwork, load
+from neonext_ascend.models.variants import NetworkConfig
+from neonext_ascend.runtimes.ort import OrtRunner
+from neonext_ascend.spec import TOLERANCES, Tolerance
+from neonext_ascend.verify.against_network import ReferenceDtype, check_artifact, check_prepared, twin_of
+from neonext_ascend.verify.parity import Verdict, check_stored
+
+
+@dataclass(frozen=True)
+class Recheck:
+    """A verdict, what it was reached against, and what the user should know."""
+
+    verdict: Verdict
+    against: str
+    warnings: tuple[str, ...]
+
+
+def recheck_artifact(
+    path: Path,
+    *,
+    checkpoint: Path | None = None,
+    reference_dtype: ReferenceDtype = "fp32",
+    tolerance: Tolerance | None = None,
+) -> Recheck:
+    """Check an ONNX file that has its manifest beside it.
+
+    Args:
+        path: of the artifact.
+        checkpoint: its weights, for the full check where they were not packaged or drawn from a seed.
+        reference_dtype: in which the reference network computes.
+        tolerance: by default that of the artifact's dtype.
+
+    Raises:
+        ArtifactError: there is nothing to compare with, or the manifest is damaged.
+        FileAccessError: a file cannot be read.
+    """
+    if not path.exists():
+        raise FileAccessError(f"{path}: cannot read the artifact: No such file or directory")
+    beside = manifest_path(path)
+    if not beside.exists():
+        raise ArtifactError(f"{path}: its manifest {beside.name} is missing; expected beside it: copy both files")
+    manifest = read_manifest(beside)
+    warnings = _file_warnings(path, manifest)
+    bounds = tolerance or TOLERANCES[manifest.dtype]
+    loaded = _network(manifest, checkpoint)
+    if loaded is None:
+        if manifest.reference is None:
+            raise ArtifactError(
+                f"{path}: exported with --no-verify, so its manifest stores no values; give --checkpoint "
+                f"{manifest.weights.file} for the full check"
+            )
+        with OrtRunner(path) as candidate:
+            report = check_stored(
+                candidate, lambda names: OrtRunner(path, extra_outputs=names), manifest.reference, bounds
+            )
+        return Recheck(Verdict(report, None), "the values stored in the manifest", tuple(warnings))
+    if checkpoint is not None and loaded.weights.sha256 != manifest.weights.sha256:
+        warnings.append(f"{checkpoint}: not the checkpoint that the manifest names ({manifest.weights.file})")
+    batch = manifest.inputs[0].shape[0]
+    report = check_artifact(
+        path,
+        loaded.network,
+        dict(manifest.points),
+        batch if isinstance(batch, int) else None,
+        manifest.preprocessing,
+        bounds,
+        reference_dtype,
+    )
+    return Recheck(Verdict(report, None), f"the unfolded network in PyTorch, {reference_dtype}", tuple(warnings))
+
+
+def check_model(loaded: LoadedNetwork, reference_dtype: ReferenceDtype, tolerance: Tolerance | None) -> Recheck:
+    """The prepared network against the unfolded one, both in PyTorch; with a twin where untrained."""
+    bounds = tolerance or TOLERANCES["fp32"]
+    verdict = Verdict(
+        check_prepared(loaded.network, reference_dtype, bounds),
+        None if loaded.weights.trained else check_prepared(twin_of(loaded.network), reference_dtype, bounds),
+    )
+    return Recheck(verdict, f"the unfolded network in PyTorch, {reference_dtype}", loaded.notes)
+
+
+def _file_warnings(path: Path, manifest: Manifest) -> list[str]:
+    warnings = []
+    expected = manifest.files[0]
+    if expected.name != path.name:
+        warnings.append(f"{path.name}: its manifest describes {expected.name}")
+    for file in manifest.files:
+        actual = path if file is expected else path.with_name(file.name)
+        if actual.exists() and sha256_of(actual) != file.sha256:
+            warnings.append(f"{actual.name}: changed since its export (its SHA-256 differs from the manifest's)")
+    return warnings
+
+
+def _network(manifest: Manifest, checkpoint: Path | None) -> LoadedNetwork | None:
+    """The network that the artifact was made from, or ``None`` where only its values are at hand."""
+    try:
+        config = NetworkConfig.from_json(manifest.network)
+    except UsageError as error:
+        raise ArtifactError(f"the manifest's network cannot be built: {error}") from None
+    if checkpoint is not None:
+        return load(config, checkpoint=checkpoint)
+    if manifest.weights.source == "checkpoint":
+        return None
+    return load(config, seed=manifest.weights.seed or 0)

@@ -1,0 +1,1 @@
+"""Runtimes: an artifact opened as a runner, one file each."""

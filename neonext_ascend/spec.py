@@ -1,0 +1,85 @@
+"""What a tensor is and how far two may be apart; plain data, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Dtype = Literal["fp32", "fp16"]
+# Names in every exported file: input (N, 3, H, W), output (N, classes), and the dimension of a dynamic batch.
+INPUT, OUTPUT, BATCH = "image", "logits", "batch"
+NUMPY_DTYPES: Mapping[str, str] = {"fp32": "float32", "fp16": "float16"}
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Name, dtype (numpy's name) and shape of one input or output; a ``str`` dimension is dynamic."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+    def accepts(self, shape: tuple[int, ...]) -> bool:
+        """Whether an array of ``shape`` may be fed here."""
+        return len(shape) == len(self.shape) and all(
+            isinstance(want, str) or want == got for want, got in zip(self.shape, shape, strict=True)
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.dtype}[{', '.join(map(str, self.shape))}]"
+
+    def to_json(self) -> dict[str, Any]:
+        """The form in the manifest."""
+        return {"name": self.name, "dtype": self.dtype, "shape": list(self.shape)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> TensorSpec:
+        """Inverse of :meth:`to_json`."""
+        return cls(str(data["name"]), str(data["dtype"]), tuple(data["shape"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """When two outputs count as the same.
+
+    Args:
+        atol, rtol: every element must meet ``|difference| <= atol + rtol * |reference|``; ``None`` skips it.
+        max_relative: bound on ``max|difference| / max|reference|``.
+        min_cosine: bound on the cosine between the flattened outputs.
+        point_relative: bound on ``max|difference| / max|reference|`` at a point inside the network, where
+            two correct programs differ by rounding alone.
+        point_absolute: a point within this passes all the same; fp16 cannot hold a branch that is smaller.
+        top1: ``exact``, or ``margin`` where a change of the first class is excused if the reference's
+            margin between its first two classes is below the largest difference.
+    """
+
+    atol: float | None
+    rtol: float | None
+    max_relative: float | None
+    min_cosine: float | None
+    point_relative: float
+    point_absolute: float = 0.0
+    top1: Literal["exact", "margin"] = "margin"
+
+    def to_json(self) -> dict[str, Any]:
+        """The bounds by name."""
+        return {
+            "atol": self.atol,
+            "rtol": self.rtol,
+            "max_relative": self.max_relative,
+            "min_cosine": self.min_cosine,
+            "point_relative": self.point_relative,
+            "point_absolute": self.point_absolute,
+            "top1": self.top1,
+        }
+
+
+# fp32: rounding moves an inner point by about 1e-6 of its largest value; 1e-4 leaves room for another
+# machine's summation order and still sees any single wrong matrix (3e-2 and more).
+TOLERANCES: Mapping[str, Tolerance] = {
+    "fp32": Tolerance(atol=1e-4, rtol=1e-3, max_relative=None, min_cosine=None, point_relative=1e-4),
+    "fp16": Tolerance(
+        atol=None, rtol=None, max_relative=1e-2, min_cosine=0.9999, point_relative=2e-2, point_absolute=1e-3
+    ),
+}

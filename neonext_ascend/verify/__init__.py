@@ -1,0 +1,1 @@
+"""Verify: two runners, the same feeds, a verdict."""

@@ -1,0 +1,85 @@
+"""The parity check against the unfolded network in PyTorch, of a file or of a prepared network."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Literal
+
+from neonext_ascend.data import sample_pictures
+from neonext_ascend.images import Preprocessing
+from neonext_ascend.models.neonext import NeoNeXt, redraw_at_order_one
+from neonext_ascend.passes.pipeline import prepare
+from neonext_ascend.runtimes.eager import EagerRunner
+from neonext_ascend.runtimes.ort import OrtRunner
+from neonext_ascend.spec import BATCH, INPUT, OUTPUT, TensorSpec, Tolerance
+from neonext_ascend.verify.feeds import feeds_for
+from neonext_ascend.verify.parity import ParityReport, check_parity
+
+ReferenceDtype = Literal["fp32", "fp64"]
+
+
+def check_artifact(
+    path: Path,
+    network: NeoNeXt,
+    points: dict[str, str],
+    batch_size: int | None,
+    preprocessing: Preprocessing | None,
+    tolerance: Tolerance,
+    reference_dtype: ReferenceDtype = "fp32",
+) -> ParityReport:
+    """An ONNX file in ONNX Runtime against the unfolded network in PyTorch.
+
+    Args:
+        path: of the ONNX file.
+        network: the reference.
+        points: tensor in the file -> module path.
+        batch_size: the file's; ``None`` checks several.
+        preprocessing: for the sample pictures; ``None`` leaves them out.
+        tolerance: the bounds.
+        reference_dtype: in which the reference computes.
+    """
+    with OrtRunner(path) as candidate:
+        shape = (BATCH if batch_size is None else batch_size, 3, *network.config.image_size)
+        return check_parity(
+            candidate,
+            lambda names: OrtRunner(path, extra_outputs=names),
+            reference_runner(network, points, reference_dtype),
+            feeds_for(shape, preprocessing, sample_pictures()),
+            list(points),
+            tolerance,
+        )
+
+
+def reference_runner(network: NeoNeXt, points: dict[str, str], dtype: ReferenceDtype = "fp32") -> EagerRunner:
+    """The unfolded network in fp32 or, on a copy, in fp64."""
+    numpy_dtype = "float64" if dtype == "fp64" else "float32"
+    if dtype == "fp64":
+        network = copy.deepcopy(network).double()
+    inputs = (TensorSpec(INPUT, numpy_dtype, (BATCH, 3, *network.config.image_size)),)
+    outputs = (TensorSpec(OUTPUT, numpy_dtype, (BATCH, network.config.num_classes)),)
+    return EagerRunner(network, inputs, outputs, points)
+
+
+def twin_of(network: NeoNeXt) -> NeoNeXt:
+    """The same network with every parameter and statistic redrawn at order 1."""
+    twin = copy.deepcopy(network)
+    redraw_at_order_one(twin, seed=1)
+    return twin
+
+
+def check_prepared(network: NeoNeXt, dtype: ReferenceDtype, tolerance: Tolerance) -> ParityReport:
+    """The prepared network against the unfolded one, both in PyTorch, on noise; arguments as above."""
+    deployed, _ = prepare(network)
+    config = network.config
+    inputs = (TensorSpec(INPUT, "float32", (BATCH, 3, *config.image_size)),)
+    outputs = (TensorSpec(OUTPUT, "float32", (BATCH, config.num_classes)),)
+    candidate = EagerRunner(deployed, inputs, outputs)
+    return check_parity(
+        candidate,
+        lambda _: candidate,
+        reference_runner(network, {}, dtype),
+        feeds_for(inputs[0].shape, None, []),
+        [],
+        tolerance,
+    )

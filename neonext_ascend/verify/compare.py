@@ -1,0 +1,174 @@
+"""How far two sets of logits are apart, and whether that is too far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neonext_ascend.errors import ArtifactError
+from neonext_ascend.spec import Tolerance
+
+Array = NDArray[np.generic]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Candidate against reference.
+
+    Args:
+        what: the inputs that were fed.
+        images: number of rows compared.
+        max_abs: largest absolute difference.
+        max_rel: ``max|difference| / max|reference|``.
+        cosine: between the flattened arrays.
+        top1, top5: share of rows with the same first class, and the same five in any order.
+        needed: the smallest multiple of the tolerance's bounds that passes (at most 1 means it passed).
+        failures: what is out of bounds, in words; empty means passed.
+    """
+
+    what: str
+    images: int
+    max_abs: float
+    max_rel: float
+    cosine: float
+    top1: float
+    top5: float
+    needed: float
+    failures: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every bound holds."""
+        return not self.failures
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures by name; a figure that is not finite is ``null``."""
+        figures = {
+            name: (value if np.isfinite(value) else None)
+            for name, value in (
+                ("max_abs", self.max_abs),
+                ("max_rel", self.max_rel),
+                ("cosine", self.cosine),
+                ("top1", self.top1),
+                ("top5", self.top5),
+                ("needed", self.needed),
+            )
+        }
+        return {
+            "what": self.what,
+            "images": self.images,
+            **figures,
+            "passed": self.passed,
+            "failures": list(self.failures),
+        }
+
+
+def compare_logits(what: str, candidate: Array, reference: Array, tolerance: Tolerance) -> Comparison:
+    """Compare logits ``(N, classes)``.
+
+    Raises:
+        ArtifactError: the shapes differ.
+    """
+    if candidate.shape != reference.shape:
+        raise ArtifactError(f"{what}: got shape {candidate.shape}, the reference has {reference.shape}")
+    got, want = candidate.astype(np.float64), reference.astype(np.float64)
+    difference = np.abs(got - want)
+    scale = float(np.abs(want).max(initial=0.0))
+    finite = bool(np.isfinite(got).all() and np.isfinite(want).all())
+    max_abs = float(difference.max(initial=0.0)) if finite else float("inf")
+    max_rel = _ratio(max_abs, scale)
+    cosine = _cosine(got, want) if finite else float("nan")
+    same_first = np.argmax(got, axis=-1) == np.argmax(want, axis=-1)
+    same_five = [set(a) == set(b) for a, b in zip(_top5(got), _top5(want), strict=True)]
+    needed, failures = 0.0, []
+    if not finite:
+        needed, failures = float("inf"), ["NaN or infinity in the output"]
+    if tolerance.atol is not None and tolerance.rtol is not None and finite:
+        ratio = float((difference / (tolerance.atol + tolerance.rtol * np.abs(want))).max(initial=0.0))
+        needed = max(needed, ratio)
+        if ratio > 1:
+            failures.append(
+                f"differs by {max_abs:.3g}; atol {tolerance.atol:g} and rtol {tolerance.rtol:g} allow less "
+                f"({ratio:.3g} times both would pass)"
+            )
+    if tolerance.max_relative is not None and finite:
+        needed = max(needed, max_rel / tolerance.max_relative)
+        if max_rel > tolerance.max_relative:
+            failures.append(f"relative difference {max_rel:.3g} is above {tolerance.max_relative:g}")
+    if tolerance.min_cosine is not None and finite and cosine < tolerance.min_cosine:
+        failures.append(f"cosine {cosine:.6f} is below {tolerance.min_cosine:g}")
+        needed = max(needed, (1 - cosine) / (1 - tolerance.min_cosine))
+    if finite and not _top1_excused(same_first, want, difference, tolerance):
+        failures.append(f"the first class changes on {int((~same_first).sum())} of {len(same_first)} images")
+    return Comparison(
+        what=what,
+        images=len(want),
+        max_abs=max_abs,
+        max_rel=max_rel,
+        cosine=cosine,
+        top1=float(same_first.mean()),
+        top5=float(np.mean(same_five)),
+        needed=needed,
+        failures=tuple(failures),
+    )
+
+
+def relative_error(candidate: Array, reference: Array) -> tuple[float, float]:
+    """``max|difference| / max|reference|`` and ``max|difference|``; infinite where a value is not finite."""
+    if candidate.shape != reference.shape:
+        raise ArtifactError(f"got shape {candidate.shape}, the reference has {reference.shape}")
+    got, want = candidate.astype(np.float64), reference.astype(np.float64)
+    if not (np.isfinite(got).all() and np.isfinite(want).all()):
+        return float("inf"), float("inf")
+    largest = float(np.abs(got - want).max(initial=0.0))
+    return _ratio(largest, float(np.abs(want).max(initial=0.0))), largest
+
+
+def summarize(comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    """The worst of each figure, and the mean agreement."""
+    images = sum(c.images for c in comparisons)
+    return {
+        "images": images,
+        "max_abs": max(c.max_abs for c in comparisons),
+        "max_rel": max(c.max_rel for c in comparisons),
+        "cosine": min(c.cosine for c in comparisons),
+        "top1": sum(c.top1 * c.images for c in comparisons) / images,
+        "top5": sum(c.top5 * c.images for c in comparisons) / images,
+        "needed": max(c.needed for c in comparisons),
+    }
+
+
+def _ratio(difference: float, scale: float) -> float:
+    if difference == 0.0:
+        return 0.0
+    return difference / scale if scale else float("inf")
+
+
+def _cosine(a: Array, b: Array) -> float:
+    flat_a, flat_b = a.reshape(-1).astype(np.float64), b.reshape(-1).astype(np.float64)
+    norms = float(np.linalg.norm(flat_a) * np.linalg.norm(flat_b))
+    if norms == 0.0:
+        return 1.0 if not flat_a.any() and not flat_b.any() else 0.0
+    return float(flat_a @ flat_b / norms)
+
+
+def _top5(logits: NDArray[np.float64]) -> list[list[int]]:
+    best: list[list[int]] = np.argsort(-logits, axis=-1, kind="stable")[:, :5].tolist()
+    return best
+
+
+def _top1_excused(
+    same: NDArray[np.bool_], want: NDArray[np.float64], difference: NDArray[np.float64], tolerance: Tolerance
+) -> bool:
+    if want.shape[-1] < 2 or bool(same.all()):
+        return bool(same.all())
+    if tolerance.top1 == "exact":
+        return False
+    ordered = np.sort(want, axis=-1)
+    margin = ordered[:, -1] - ordered[:, -2]
+    # Both classes may move towards each other by the largest difference.
+    return bool((same | (margin <= 2 * difference.max(axis=-1))).all())

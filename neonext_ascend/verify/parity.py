@@ -1,0 +1,193 @@
+"""The parity check: an artifact against the network it was made from, or against stored values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neonext_ascend.errors import ArtifactError
+from neonext_ascend.runtimes.base import Runner
+from neonext_ascend.spec import Tolerance
+from neonext_ascend.verify.compare import Comparison, compare_logits, summarize
+from neonext_ascend.verify.feeds import Feed, noise
+from neonext_ascend.verify.points import (
+    PointError,
+    compare_points,
+    compare_samples,
+    first_departure,
+    sample,
+)
+
+# Opens the same network again with further outputs: point names -> runner.
+OpenWithPoints = Callable[[Sequence[str]], Runner]
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """The verdict on one network and the figures it rests on.
+
+    Args:
+        reference: what the candidate was compared with.
+        candidate: what ran.
+        tolerance: the bounds.
+        comparisons: of the logits, one for each feed.
+        points: of the inner points on the first feed, in the network's order.
+    """
+
+    reference: str
+    candidate: str
+    tolerance: Tolerance
+    comparisons: tuple[Comparison, ...]
+    points: tuple[PointError, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the logits and every point are within bounds."""
+        return all(c.passed for c in self.comparisons) and all(p.passed for p in self.points)
+
+    @property
+    def departure(self) -> str | None:
+        """The first point at which the two depart; ``None`` where they do not."""
+        if self.passed:
+            return None
+        return first_departure(self.points) or "logits"
+
+    def reasons(self) -> list[str]:
+        """Why it failed, in words."""
+        words = [f"{c.what}: {failure}" for c in self.comparisons for failure in c.failures]
+        bad = [p for p in self.points if not p.passed]
+        if bad:
+            words.append(
+                f"{len(bad)} of {len(self.points)} inner points differ by more than rounding, the first at "
+                f"{bad[0].name} (relative {bad[0].relative:.3g}, allowed {self.tolerance.point_relative:g})"
+            )
+        return words
+
+    def to_json(self) -> dict[str, Any]:
+        """Verdict, worst figures, and all of them in detail."""
+        return {
+            "passed": self.passed,
+            "reference": self.reference,
+            "candidate": self.candidate,
+            **_finite(summarize(self.comparisons)),
+            "tolerance": self.tolerance.to_json(),
+            "smallest_passing": self._smallest_passing(),
+            "first_departure": self.departure,
+            "reasons": self.reasons(),
+            "feeds": [c.to_json() for c in self.comparisons],
+            "points": [p.to_json() for p in self.points],
+        }
+
+    def _smallest_passing(self) -> dict[str, float] | None:
+        """The smallest tolerance that would have passed: every bound times the same factor."""
+        needed = max(c.needed for c in self.comparisons)
+        if not np.isfinite(needed):
+            return None
+        if self.tolerance.atol is not None and self.tolerance.rtol is not None:
+            return {"atol": needed * self.tolerance.atol, "rtol": needed * self.tolerance.rtol}
+        return {"max_relative": max(c.max_rel for c in self.comparisons)}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The artifact's parity and, for untrained weights, that of a twin whose every weight matters."""
+
+    artifact: ParityReport
+    twin: ParityReport | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether both hold."""
+        return self.artifact.passed and (self.twin is None or self.twin.passed)
+
+    def to_json(self) -> dict[str, Any]:
+        """The artifact's report with the twin's inside."""
+        twin = None if self.twin is None else self.twin.to_json()
+        return {**self.artifact.to_json(), "passed": self.passed, "twin": twin}
+
+
+def check_parity(
+    candidate: Runner,
+    candidate_points: OpenWithPoints,
+    reference: Runner,
+    feeds: Iterable[Feed],
+    point_names: Sequence[str],
+    tolerance: Tolerance,
+) -> ParityReport:
+    """Run both on the same feeds.
+
+    Args:
+        candidate: the artifact, as it will be used.
+        candidate_points: opens it with inner points as outputs.
+        reference: gives the logits first, then the points by the same names.
+        feeds: the inputs; points are compared on the first.
+        point_names: in the network's order.
+        tolerance: the bounds.
+    """
+    comparisons, points = [], []
+    for number, feed in enumerate(feeds):
+        want = reference.infer({reference.inputs[0].name: feed.array})
+        got = _logits(candidate, feed)
+        comparisons.append(compare_logits(feed.what, got, want[reference.outputs[0].name], tolerance))
+        if number == 0 and point_names:
+            with candidate_points(point_names) as opened:
+                inner = opened.infer({opened.inputs[0].name: feed.array})
+            points = compare_points(point_names, inner, want, tolerance)
+    return ParityReport(reference.name, candidate.name, tolerance, tuple(comparisons), tuple(points))
+
+
+def stored_reference(
+    reference: Runner, shape: Sequence[int | str], point_names: Sequence[str], seed: int = 0
+) -> dict[str, Any]:
+    """What a manifest keeps so that an artifact can be checked without the checkpoint.
+
+    The values are the reference network's on seeded noise at the artifact's batch (1 where it is dynamic).
+    """
+    batch = shape[0] if isinstance(shape[0], int) else 1
+    full = (batch, *(int(n) for n in shape[1:]))
+    values = reference.infer({reference.inputs[0].name: noise(full, seed)})
+    return {
+        "seed": seed,
+        "input_shape": list(full),
+        "computed_by": reference.name,
+        "logits": values[reference.outputs[0].name].astype(np.float64).tolist(),
+        "points": {name: sample(values[name]) for name in point_names},
+    }
+
+
+def check_stored(
+    candidate: Runner, candidate_points: OpenWithPoints, stored: Mapping[str, Any], tolerance: Tolerance
+) -> ParityReport:
+    """Compare with :func:`stored_reference` values.
+
+    Raises:
+        ArtifactError: the manifest's values cannot be read.
+    """
+    try:
+        shape = tuple(int(n) for n in stored["input_shape"])
+        if len(shape) != 4 or min(shape) < 1 or int(np.prod(shape, dtype=object)) > 2**28:
+            raise ValueError(f"input shape {shape}")
+        feed = Feed(f"noise, batch {shape[0]}", noise(shape, int(stored["seed"])))
+        want = np.asarray(stored["logits"], dtype=np.float64)
+        names = list(stored["points"])
+        comparison = compare_logits(feed.what, _logits(candidate, feed), want, tolerance)
+        points: list[PointError] = []
+        if names:
+            with candidate_points(names) as opened:
+                inner = opened.infer({opened.inputs[0].name: feed.array})
+            points = compare_samples(names, inner, stored["points"], tolerance)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"the manifest's reference values cannot be read: {error}") from None
+    return ParityReport("the values stored in the manifest", candidate.name, tolerance, (comparison,), tuple(points))
+
+
+def _logits(runner: Runner, feed: Feed) -> NDArray[np.generic]:
+    return runner.infer({runner.inputs[0].name: feed.array})[runner.outputs[0].name]
+
+
+def _finite(figures: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: (v if np.isfinite(v) else None) for k, v in figures.items()}
