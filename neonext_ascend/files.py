@@ -71,6 +71,8 @@ def staging(target: Path) -> Iterator[Staging]:
 
 def _create(target: Path) -> list[Path]:
     """Create a folder and its parents; the ones that were made, innermost first."""
+    if target.exists() and not target.is_dir():
+        raise FileAccessError(f"{target}: is not a folder; give a folder for the artifacts")
     absent = []
     for folder in (target, *target.parents):
         if folder.exists():
@@ -83,8 +85,6 @@ def _create(target: Path) -> list[Path]:
             with contextlib.suppress(OSError):
                 made.rmdir()
         raise FileAccessError(f"{target}: cannot create this folder: {error.strerror}") from None
-    if not target.is_dir():
-        raise FileAccessError(f"{target}: is not a folder; give a folder for the artifacts")
     return absent
 
 

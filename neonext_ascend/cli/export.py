@@ -81,7 +81,6 @@ def command(
     names = labels_for(network.name, network.num_classes)
     if labels is not None:
         names = read_labels(labels, network.num_classes)
-    say(network_text(network, loaded.weights), quiet=as_json)
     try:
         made = export_verified(
             loaded,
@@ -99,6 +98,7 @@ def command(
             put_json({"artifacts": [], "parity": error.verdict.to_json()})
         _say_verdict(error.verdict, quiet=True)
         raise
+    say(network_text(network, loaded.weights), quiet=as_json)
     for line in passes_text(made.report):
         say(line, quiet=as_json)
     _say_result(made, as_json)

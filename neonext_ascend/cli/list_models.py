@@ -47,10 +47,11 @@ def command(as_json: bool) -> None:
         ]
         click.echo(" ".join(cells))
     click.echo()
-    click.echo("MACs for one image, by convention: pointwise = convolutions and linear layers; sparse")
-    click.echo("= and NeoCell's blocks; dense = and whole block-diagonal matrices instead; dense+bn5")
-    click.echo("= and 5 for each element behind a BatchNorm, as in the paper's Table 1.")
-    click.echo("Top-1 on ImageNet as published: by the authors' README; .paper, .table1: by Table 1.")
+    click.echo("MACs for one image, by convention: pointwise counts convolutions and linear")
+    click.echo("layers; sparse adds NeoCell's blocks; dense adds whole block-diagonal matrices")
+    click.echo("instead; dense+bn5 adds 5 for each element behind a BatchNorm, as in the paper's")
+    click.echo("Table 1. Top-1 on ImageNet as published: the authors' README; for .paper and")
+    click.echo(".table1 the paper's Table 1.")
 
 
 def _short(number: int) -> str:

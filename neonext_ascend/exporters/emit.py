@@ -45,8 +45,9 @@ def emitter_for(node: fx.Node, module: nn.Module | None) -> Emitter:
         what = f"operation {getattr(node.target, '__name__', node.target)!r} ({node.name})"
     if found is None:
         raise PassRefusedError(
-            f"{what} has no ONNX form here; expected NeoCell, convolution without padding, linear, BatchNorm2d, LayerNorm, "
-            "GELU, ReLU, add, mul, mean, permute or flatten; torch.onnx.export takes the prepared network too"
+            f"{what} has no ONNX form here; expected NeoCell, convolution without padding, linear, BatchNorm2d, "
+            "LayerNorm, GELU, ReLU, add, mul, mean, permute or flatten; torch.onnx.export takes the prepared "
+            "network too"
         )
     return found
 

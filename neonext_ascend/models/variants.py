@@ -128,7 +128,11 @@ class NetworkConfig:
 
     def to_json(self) -> dict[str, Any]:
         """The form in the manifest."""
-        return asdict(self)
+        data = asdict(self)
+        return {
+            **{key: list(value) if isinstance(value, tuple) else value for key, value in data.items()},
+            "cells": [list(sizes) for sizes in self.cells],
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> NetworkConfig:

@@ -69,7 +69,8 @@ def as_graph(network: nn.Module) -> fx.GraphModule:
 def _freeze(graph: fx.GraphModule) -> None:
     """Replace what has constants by its frozen form; a layer called twice becomes two."""
     seen: dict[str, int] = {}
-    for node, module in modules(graph):
+    # All modules first: replacing one would hide it from its second call.
+    for node, module in list(modules(graph)):
         target = str(node.target)
         seen[target] = seen.get(target, 0) + 1
         frozen = frozen_form(module)
@@ -148,8 +149,8 @@ def describe(graph: fx.GraphModule, node: fx.Node | None) -> str:
     """A node in words, for a refusal."""
     if node is None:
         return "several inputs"
-    if node.op == "placeholder":
-        return "the network's input"
+    if node.op in ("placeholder", "output"):
+        return "the network's input" if node.op == "placeholder" else "the network's output"
     module = module_of(graph, node)
     if module is not None:
         return f"{type(module).__name__.removeprefix('Frozen')} {node.target!r}"

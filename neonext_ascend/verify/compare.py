@@ -76,9 +76,9 @@ def compare_logits(what: str, candidate: Array, reference: Array, tolerance: Tol
     if candidate.shape != reference.shape:
         raise ArtifactError(f"{what}: got shape {candidate.shape}, the reference has {reference.shape}")
     got, want = candidate.astype(np.float64), reference.astype(np.float64)
-    difference = np.abs(got - want)
-    scale = float(np.abs(want).max(initial=0.0))
     finite = bool(np.isfinite(got).all() and np.isfinite(want).all())
+    difference = np.abs(got - want) if finite else np.full(want.shape, np.inf)
+    scale = float(np.abs(want).max(initial=0.0))
     max_abs = float(difference.max(initial=0.0)) if finite else float("inf")
     max_rel = _ratio(max_abs, scale)
     cosine = _cosine(got, want) if finite else float("nan")
@@ -88,7 +88,10 @@ def compare_logits(what: str, candidate: Array, reference: Array, tolerance: Tol
     if not finite:
         needed, failures = float("inf"), ["NaN or infinity in the output"]
     if tolerance.atol is not None and tolerance.rtol is not None and finite:
-        ratio = float((difference / (tolerance.atol + tolerance.rtol * np.abs(want))).max(initial=0.0))
+        allowed = tolerance.atol + tolerance.rtol * np.abs(want)
+        # Where nothing is allowed, any difference is infinitely too large; none is still fine.
+        ratios = np.divide(difference, allowed, out=np.where(difference > 0, np.inf, 0.0), where=allowed > 0)
+        ratio = float(ratios.max(initial=0.0))
         needed = max(needed, ratio)
         if ratio > 1:
             failures.append(
