@@ -18,8 +18,8 @@ from neonext_ascend.exporters.to_onnx import DEFAULT_OPSET, OnnxArtifact, export
 from neonext_ascend.files import staging
 from neonext_ascend.images import preprocessing_for
 from neonext_ascend.manifest import ArtifactFile, Manifest, Weights, manifest_path
+from neonext_ascend.models.config import NetworkConfig, size_text
 from neonext_ascend.models.loading import LoadedNetwork
-from neonext_ascend.models.variants import NetworkConfig, size_text
 from neonext_ascend.passes.base import Report
 from neonext_ascend.passes.pipeline import prepare
 from neonext_ascend.spec import TOLERANCES, Dtype

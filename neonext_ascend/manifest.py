@@ -126,6 +126,21 @@ def manifest_path(artifact: Path) -> Path:
     return artifact.with_name(artifact.name.removesuffix(artifact.suffix) + ".json")
 
 
+def manifest_of(artifact: Path) -> Manifest:
+    """The manifest beside an artifact.
+
+    Raises:
+        FileAccessError: one of the two cannot be read.
+        ArtifactError: the manifest is missing or damaged.
+    """
+    if not artifact.exists():
+        raise FileAccessError(f"{artifact}: cannot read the artifact: No such file or directory")
+    beside = manifest_path(artifact)
+    if not beside.exists():
+        raise ArtifactError(f"{artifact}: its manifest {beside.name} is missing; expected beside it: copy both files")
+    return read_manifest(beside)
+
+
 def read_manifest(path: Path) -> Manifest:
     """Read and check a manifest.
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from neonext_ascend.errors import ArtifactError, FileAccessError, UsageError
+from neonext_ascend.errors import ArtifactError, UsageError
 from neonext_ascend.files import sha256_of
-from neonext_ascend.manifest import Manifest, manifest_path, read_manifest
+from neonext_ascend.manifest import Manifest, manifest_of
+from neonext_ascend.models.config import NetworkConfig
 from neonext_ascend.models.loading import LoadedNetwork, load
-from neonext_ascend.models.variants import NetworkConfig
 from neonext_ascend.runtimes.ort import OrtRunner
 from neonext_ascend.spec import TOLERANCES, Tolerance
 from neonext_ascend.verify.against_network import ReferenceDtype, check_artifact, check_prepared, twin_of
@@ -44,12 +44,7 @@ def recheck_artifact(
         ArtifactError: there is nothing to compare with, or the manifest is damaged.
         FileAccessError: a file cannot be read.
     """
-    if not path.exists():
-        raise FileAccessError(f"{path}: cannot read the artifact: No such file or directory")
-    beside = manifest_path(path)
-    if not beside.exists():
-        raise ArtifactError(f"{path}: its manifest {beside.name} is missing; expected beside it: copy both files")
-    manifest = read_manifest(beside)
+    manifest = manifest_of(path)
     warnings = _file_warnings(path, manifest)
     bounds = tolerance or TOLERANCES[manifest.dtype]
     loaded = _network(manifest, checkpoint)

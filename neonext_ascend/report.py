@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from neonext_ascend.manifest import Weights
-from neonext_ascend.models.variants import NetworkConfig, size_text
+from neonext_ascend.models.config import NetworkConfig, size_text
 from neonext_ascend.passes.base import Report
 from neonext_ascend.verify.compare import summarize
 from neonext_ascend.verify.parity import ParityReport

@@ -11,11 +11,13 @@ from torch import Tensor, fx, nn
 from neonext_ascend import passes
 from neonext_ascend.errors import GeometryError, PassRefusedError
 from neonext_ascend.kernels.geometry import Cell, CellGroup, Geometry
+from neonext_ascend.models.config import NetworkConfig
 from neonext_ascend.models.layers import LayerScale
 from neonext_ascend.models.neocell import NeoCell
 from neonext_ascend.models.neonext import build, redraw_at_order_one
-from neonext_ascend.models.variants import VARIANTS, NetworkConfig
-from neonext_ascend.passes.frozen import BlockDiagonal, Frozen, FrozenConv2d, FrozenLinear
+from neonext_ascend.models.variants import VARIANTS
+from neonext_ascend.passes.frozen import Frozen, FrozenConv2d, FrozenLinear
+from neonext_ascend.passes.frozen_neocell import BlockDiagonal
 
 # Folding reorders float32 sums of some thousand terms; 2e-6 of the largest value is twice what was measured.
 FOLDED = 2e-6

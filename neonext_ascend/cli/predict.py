@@ -9,7 +9,6 @@ import click
 
 from neonext_ascend.cli.options import PATH, json_option
 from neonext_ascend.cli.terminal import note, put_json, say, working
-from neonext_ascend.errors import ArtifactError, FileAccessError
 
 if TYPE_CHECKING:
     from neonext_ascend.predict import Prediction
@@ -25,16 +24,11 @@ if TYPE_CHECKING:
 @json_option
 def command(artifact: Path, images: tuple[Path, ...], top: int, as_json: bool) -> int:
     """Classify pictures with an artifact, prepared as its manifest says."""
-    from neonext_ascend.manifest import manifest_path, read_manifest
+    from neonext_ascend.manifest import manifest_of
     from neonext_ascend.predict import classify
     from neonext_ascend.runtimes.ort import OrtRunner
 
-    if not artifact.exists():
-        raise FileAccessError(f"{artifact}: cannot read the artifact: No such file or directory")
-    beside = manifest_path(artifact)
-    if not beside.exists():
-        raise ArtifactError(f"{artifact}: its manifest {beside.name} is missing; expected beside it: copy both files")
-    manifest = read_manifest(beside)
+    manifest = manifest_of(artifact)
     with working(f"loading {artifact.name}"):
         runner = OrtRunner(artifact)
     results: list[Prediction] = []

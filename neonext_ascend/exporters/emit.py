@@ -21,7 +21,8 @@ from neonext_ascend.exporters.onnx_graph import OnnxGraph
 from neonext_ascend.passes.channels_first import permutation
 from neonext_ascend.passes.deferred import Deferred
 from neonext_ascend.passes.fold_batchnorm import affine
-from neonext_ascend.passes.frozen import BlockDiagonal, Frozen, FrozenConv2d, FrozenLayerNorm, FrozenLinear
+from neonext_ascend.passes.frozen import Frozen, FrozenConv2d, FrozenLayerNorm, FrozenLinear
+from neonext_ascend.passes.frozen_neocell import BlockDiagonal
 from neonext_ascend.passes.graph import SHAPE
 
 # (graph, fx node, module or None, input value names, output value name) -> nothing; appends nodes.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import stat
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,9 +20,9 @@ from torch import Tensor
 
 from neonext_ascend.errors import CheckpointError, FileAccessError
 from neonext_ascend.models import safetensors_file
+from neonext_ascend.models.config import NetworkConfig
 from neonext_ascend.models.contents import Contents, read_contents
 from neonext_ascend.models.neonext import NeoNeXt
-from neonext_ascend.models.variants import NetworkConfig
 
 # Where training scripts put the weights, averaged ones first: those are what accuracies are published for.
 NESTED_KEYS = ("model_ema", "state_dict_ema", "ema", "model", "state_dict")
@@ -70,6 +71,8 @@ def load_network(config: NetworkConfig, checkpoint: Checkpoint) -> NeoNeXt:
     config = replace(config, num_classes=checkpoint.contents.num_classes)
     differences = checkpoint.contents.differences(config)
     if differences:
+        if len(differences) > 3:
+            differences = [*differences[:3], f"and {len(differences) - 3} more differences"]
         raise CheckpointError(
             f"{checkpoint.path}: this file holds {checkpoint.contents.label()}: {'; '.join(differences)}"
         )
@@ -116,7 +119,7 @@ def _load(path: Path) -> Any:
         return safetensors_file.load(path)
     if not head.startswith((b"PK\x03\x04", b"\x80")):
         raise CheckpointError(f"{path}: neither a PyTorch file nor safetensors; expected one of these")
-    if head.startswith(b"PK") and not _has_zip_directory(path):
+    if head.startswith(b"PK") and not zipfile.is_zipfile(path):
         raise FileAccessError(f"{path}: the file is truncated: its zip directory is missing; copy it again")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -128,15 +131,9 @@ def _load(path: Path) -> Any:
         raise CheckpointError(f"{path}: it asks for more memory than there is; the file is damaged") from None
     except Exception as error:  # a damaged file makes torch raise nearly anything
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if "unexpected EOF" in first:
+            raise FileAccessError(f"{path}: the file is truncated; copy it again") from None
         raise CheckpointError(f"{path}: not a readable PyTorch file: {first[:200]}") from None
-
-
-def _has_zip_directory(path: Path) -> bool:
-    """Whether the end-of-directory record stands in the file's last 64 KiB, as in every whole zip file."""
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - 65_557))
-        return b"PK\x05\x06" in file.read()
 
 
 def _unpickling_error(path: Path, text: str) -> CheckpointError | FileAccessError:
@@ -186,6 +183,8 @@ def _as_float32(state: Mapping[str, Tensor], path: Path) -> tuple[dict[str, Tens
         tensor = value.detach()
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.is_meta:
             raise CheckpointError(f"{path}: {key} is sparse, quantised or complex; expected plain real numbers")
+        if not tensor.is_floating_point() and not key.endswith("num_batches_tracked"):
+            raise CheckpointError(f"{path}: {key} holds {tensor.dtype}; expected floating-point numbers")
         if tensor.is_floating_point() and tensor.dtype != torch.float32:
             kinds.add(str(tensor.dtype).removeprefix("torch."))
             tensor = tensor.float()

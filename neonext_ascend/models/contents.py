@@ -13,7 +13,8 @@ from pathlib import Path
 from torch import Tensor
 
 from neonext_ascend.errors import CheckpointError
-from neonext_ascend.models.variants import DEFINITIONS, STAGES, VARIANTS, Cells, DefinitionName, NetworkConfig
+from neonext_ascend.models.config import DEFINITIONS, STAGES, Cells, DefinitionName, NetworkConfig
+from neonext_ascend.models.variants import VARIANTS
 
 _BLOCK = re.compile(r"stage_([1-9]\d{0,2})\.(\d{1,4})\.ops\.content\.(.+)")
 _FAMILIES = {"t": "NeoNeXt-T", "s": "NeoNeXt-S", "b": "NeoNeXt-B", "l": "NeoNeXt-L", "nano": "neonext_nano"}

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neonext_ascend.kernels.geometry import Geometry
-from neonext_ascend.models.variants import STAGES, STEM_STRIDE, NetworkConfig
+from neonext_ascend.models.config import STAGES, STEM_STRIDE, NetworkConfig
 
 
 @dataclass(frozen=True, slots=True)

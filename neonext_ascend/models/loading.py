@@ -12,8 +12,9 @@ from neonext_ascend.data import NANO_WEIGHTS, data_path
 from neonext_ascend.errors import CheckpointError, FileAccessError, UsageError
 from neonext_ascend.manifest import Weights
 from neonext_ascend.models.checkpoint import Checkpoint, load_network, read_checkpoint
+from neonext_ascend.models.config import NetworkConfig, with_image_size
 from neonext_ascend.models.neonext import NeoNeXt, build
-from neonext_ascend.models.variants import VARIANTS, NetworkConfig, find_variant, with_image_size
+from neonext_ascend.models.variants import VARIANTS, find_variant
 
 PACKAGED = "neonext_nano"
 
@@ -63,7 +64,7 @@ def load(
     packaged = checkpoint is None and config is not None and config == _packaged(config)
     if checkpoint is None and not packaged:
         assert config is not None
-        config = replace(config, num_classes=num_classes or config.num_classes)
+        config = config if num_classes is None else replace(config, num_classes=num_classes)
         return LoadedNetwork(build(config, seed), Weights("seed", seed=seed), tuple(notes))
     held = read_checkpoint(data_path(NANO_WEIGHTS) if checkpoint is None else checkpoint)
     if config is None:

@@ -86,6 +86,8 @@ def _skewed_identity(rows: int, columns: int) -> Tensor:
     if rows < columns:
         return _skewed_identity(columns, rows).T
     step = round(rows / columns)
-    run = torch.arange(rows) // step
-    skewed = (run[:, None] == torch.arange(columns)[None, :]).float()
+    # Rounding up can run past the end (6 -> 4 has step 2): such a run keeps the last element.
+    starts = (step * torch.arange(columns)).clamp(max=rows - 1)
+    places = torch.arange(rows)[:, None]
+    skewed = ((places >= starts) & (places < starts + step)).float()
     return skewed / skewed.sum(dim=0, keepdim=True)

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from neonext_ascend.kernels.geometry import Geometry
+from neonext_ascend.models.config import STAGES, STEM_STRIDE, NetworkConfig
 from neonext_ascend.models.layers import GlobalAveragePool, LayerScale, Permute, Residual
 from neonext_ascend.models.neocell import NeoCell
-from neonext_ascend.models.variants import STAGES, STEM_STRIDE, NetworkConfig
 
 NORM_EPS = 1e-5
 HEAD_EPS = 1e-6

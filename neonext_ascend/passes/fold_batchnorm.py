@@ -12,7 +12,8 @@ from torch import Tensor, fx, nn
 
 from neonext_ascend.passes.base import Pass, PassReport
 from neonext_ascend.passes.deferred import Deferred
-from neonext_ascend.passes.frozen import Frozen, FrozenConv2d, FrozenNeoCell
+from neonext_ascend.passes.frozen import Frozen, FrozenConv2d
+from neonext_ascend.passes.frozen_neocell import FrozenNeoCell
 from neonext_ascend.passes.graph import absorb, describe, module_of, modules, only_input, place, where
 
 

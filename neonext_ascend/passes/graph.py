@@ -12,7 +12,8 @@ from neonext_ascend.errors import PassRefusedError
 from neonext_ascend.models.layers import DropPath, LayerScale
 from neonext_ascend.models.neocell import NeoCell
 from neonext_ascend.passes.deferred import Deferred
-from neonext_ascend.passes.frozen import Frozen, FrozenConv2d, FrozenLayerNorm, FrozenLinear, FrozenNeoCell
+from neonext_ascend.passes.frozen import Frozen, FrozenConv2d, FrozenLayerNorm, FrozenLinear
+from neonext_ascend.passes.frozen_neocell import FrozenNeoCell
 
 # node.meta[ORIGIN]: path of the module in the original network whose output this node equals.
 ORIGIN = "neonext_origin"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import fx
 
 from neonext_ascend.passes.base import Pass, PassReport
-from neonext_ascend.passes.frozen import FrozenNeoCell
+from neonext_ascend.passes.frozen_neocell import FrozenNeoCell
 from neonext_ascend.passes.graph import SHAPE, modules, only_input, place, where
 from neonext_ascend.passes.shapes import propagate_shapes
 

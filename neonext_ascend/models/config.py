@@ -1,0 +1,223 @@
+"""What decides a NeoNeXt's graph: its definition and configuration, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from neonext_ascend.errors import GeometryError, UsageError
+from neonext_ascend.kernels.geometry import Geometry
+
+STAGES = 4
+STEM_STRIDE = 4
+
+DefinitionName = Literal["release", "paper", "table1"]
+Cells = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What the authors' code, the paper's text and the paper's Table 1 do differently.
+
+    Args:
+        cells: cell sizes of each stage.
+        linear_bias: whether the two linear layers of a block have a bias.
+        layer_scale: initial LayerScale, ``None`` for none.
+        downsample_conv_first: 1x1 conv -> NeoCell -> BN, else NeoCell -> BN -> GELU -> 1x1 conv -> BN -> GELU.
+    """
+
+    cells: Cells
+    linear_bias: bool
+    layer_scale: float | None
+    downsample_conv_first: bool
+
+
+DEFINITIONS: Mapping[DefinitionName, Definition] = {
+    "release": Definition(((4, 7), (4, 7), (4, 7), (4, 7)), True, 1e-6, True),
+    "paper": Definition(((4, 7), (4, 7), (4, 7), (7,)), False, None, False),
+    "table1": Definition(((4, 7), (4, 7), (7,), (7,)), False, None, False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkConfig:
+    """Everything that decides a network's graph.
+
+    Args:
+        name: a model's name, or the user's own.
+        definition: which of :data:`DEFINITIONS`.
+        depths, widths: blocks and channels of the four stages.
+        cells: cell sizes of the four stages.
+        shifts: whether the cells of each stage shift.
+        num_classes: size of the logits.
+        image_size: height and width in pixels.
+
+    Raises:
+        UsageError: lengths or values that no network can have.
+    """
+
+    name: str
+    definition: DefinitionName
+    depths: tuple[int, ...]
+    widths: tuple[int, ...]
+    cells: Cells
+    shifts: tuple[bool, ...]
+    num_classes: int = 1000
+    image_size: tuple[int, int] = (224, 224)
+
+    def __post_init__(self) -> None:
+        if self.definition not in DEFINITIONS:
+            raise UsageError(
+                f"{self.name}: definition {self.definition!r} is unknown; expected one of {', '.join(DEFINITIONS)}"
+            )
+        for field in ("depths", "widths", "cells", "shifts"):
+            if len(getattr(self, field)) != STAGES:
+                raise UsageError(
+                    f"{self.name}: {field} has {len(getattr(self, field))} entries; a NeoNeXt has {STAGES} stages"
+                )
+        if min(self.depths) < 1 or min(self.widths) < 1 or self.num_classes < 1:
+            raise UsageError(f"{self.name}: depths, widths and num_classes must be at least 1")
+        for stage in range(STAGES):
+            self.geometry(stage)
+
+    @property
+    def traits(self) -> Definition:
+        """The definition's choices."""
+        return DEFINITIONS[self.definition]
+
+    def geometry(self, stage: int) -> Geometry:
+        """Channel groups of the NeoCells in a stage (0 to 3)."""
+        return Geometry.split(self.widths[stage], self.cells[stage], self.shifts[stage])
+
+    def stage_sizes(self) -> list[tuple[int, int]]:
+        """Height and width of the map in each stage, in pixels.
+
+        Raises:
+            UsageError: the image size is not divisible by 4 or too small for a stage's cells.
+        """
+        height, width = self.image_size
+        shown = size_text(self.image_size)
+        if min(height, width) < STEM_STRIDE or height % STEM_STRIDE or width % STEM_STRIDE:
+            raise UsageError(
+                f"image size {shown}: height and width must be positive multiples of {STEM_STRIDE}; "
+                f"near {shown}: {size_text(_round_size(self.image_size))}"
+            )
+        sizes = []
+        for stage in range(STAGES):
+            scale = STEM_STRIDE << stage
+            size = (height // scale, width // scale)
+            try:
+                self.geometry(stage).output_size(*size)
+            except GeometryError as error:
+                raise UsageError(
+                    f"image size {shown} is too small for {self.name}: in stage {stage + 1}, {error}; "
+                    f"take at least {self.smallest_size()}"
+                ) from None
+            sizes.append(size)
+        return sizes
+
+    def smallest_size(self) -> int:
+        """The smallest legal square image size, in pixels."""
+        needed = [
+            max(max(cells) - 1 if shift else 1, 1) * (STEM_STRIDE << stage)
+            for stage, (cells, shift) in enumerate(zip(self.cells, self.shifts, strict=True))
+        ]
+        return max(needed)
+
+    def to_json(self) -> dict[str, Any]:
+        """The form in the manifest."""
+        data = asdict(self)
+        return {
+            **{key: list(value) if isinstance(value, tuple) else value for key, value in data.items()},
+            "cells": [list(sizes) for sizes in self.cells],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> NetworkConfig:
+        """Inverse of :meth:`to_json`; also reads a parsed ``--config`` file.
+
+        Raises:
+            UsageError: a field is missing, unknown or of the wrong type.
+        """
+        known = set(cls.__dataclass_fields__)
+        unknown = sorted(set(data) - known)
+        if unknown:
+            raise UsageError(f"unknown field {unknown[0]!r}; expected {', '.join(sorted(known))}")
+        missing = sorted(known - {"num_classes", "image_size", "cells", "shifts"} - set(data))
+        if missing:
+            raise UsageError(f"field {missing[0]!r} is missing")
+        definition = data["definition"]
+        if not isinstance(definition, str) or definition not in DEFINITIONS:
+            raise UsageError(f"definition {definition!r} is unknown; expected one of {', '.join(DEFINITIONS)}")
+        size = data.get("image_size", 224)
+        return cls(
+            name=_text(data["name"]),
+            definition=definition,
+            depths=_integers(data["depths"], "depths"),
+            widths=_integers(data["widths"], "widths"),
+            cells=tuple(
+                _integers(c, "cells") for c in _list(data.get("cells", DEFINITIONS[definition].cells), "cells")
+            ),
+            shifts=tuple(_booleans(data.get("shifts", (True, True, True, False)))),
+            num_classes=_integers([data.get("num_classes", 1000)], "num_classes")[0],
+            image_size=_size([size, size] if isinstance(size, int) else size),
+        )
+
+
+def with_image_size(config: NetworkConfig, image_size: tuple[int, int]) -> NetworkConfig:
+    """The same network for another image size, checked; shifts stay as they are.
+
+    Raises:
+        UsageError: the network cannot take that size.
+    """
+    changed = replace(config, image_size=image_size)
+    changed.stage_sizes()
+    return changed
+
+
+def size_text(size: tuple[int, int]) -> str:
+    """``224`` for a square, ``224x320`` for height x width."""
+    return str(size[0]) if size[0] == size[1] else f"{size[0]}x{size[1]}"
+
+
+def _round_size(size: tuple[int, int]) -> tuple[int, int]:
+    nearest = [max(STEM_STRIDE, round(side / STEM_STRIDE) * STEM_STRIDE) for side in size]
+    return nearest[0], nearest[1]
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value or not all(c.isalnum() or c in "._-" for c in value) or value[0] in ".-":
+        raise UsageError(f"name {value!r}: expected letters, digits, '.', '_' and '-', with a letter or digit first")
+    return value
+
+
+def _list(value: object, field: str) -> Sequence[Any]:
+    if not isinstance(value, (list, tuple)):
+        raise UsageError(f"{field} is {value!r}; expected a list")
+    return value
+
+
+def _integers(value: object, field: str) -> tuple[int, ...]:
+    items = _list(value, field)
+    for item in items:
+        if not isinstance(item, int) or isinstance(item, bool):
+            raise UsageError(f"{field} holds {item!r}; expected whole numbers")
+        if not 1 <= item <= 1_000_000:
+            raise UsageError(f"{field} holds {item}; expected a number from 1 to 1000000")
+    return tuple(items)
+
+
+def _booleans(value: object) -> tuple[bool, ...]:
+    items = _list(value, "shifts")
+    for item in items:
+        if not isinstance(item, bool):
+            raise UsageError(f"shifts holds {item!r}; expected true or false")
+    return tuple(items)
+
+
+def _size(value: object) -> tuple[int, int]:
+    numbers = _integers(value, "image_size")
+    if len(numbers) != 2:
+        raise UsageError(f"image_size is {list(numbers)}; expected one number or [height, width]")
+    return numbers[0], numbers[1]
