@@ -147,9 +147,7 @@ class NetworkConfig:
         missing = sorted(known - {"num_classes", "image_size", "cells", "shifts"} - set(data))
         if missing:
             raise UsageError(f"field {missing[0]!r} is missing")
-        definition = data["definition"]
-        if not isinstance(definition, str) or definition not in DEFINITIONS:
-            raise UsageError(f"definition {definition!r} is unknown; expected one of {', '.join(DEFINITIONS)}")
+        definition = _definition(data["definition"])
         size = data.get("image_size", 224)
         return cls(
             name=_text(data["name"]),
@@ -190,6 +188,13 @@ def _text(value: object) -> str:
     if not isinstance(value, str) or not value or not all(c.isalnum() or c in "._-" for c in value) or value[0] in ".-":
         raise UsageError(f"name {value!r}: expected letters, digits, '.', '_' and '-', with a letter or digit first")
     return value
+
+
+def _definition(value: object) -> DefinitionName:
+    for name in DEFINITIONS:
+        if value == name:
+            return name
+    raise UsageError(f"definition {value!r} is unknown; expected one of {', '.join(DEFINITIONS)}")
 
 
 def _list(value: object, field: str) -> Sequence[Any]:
