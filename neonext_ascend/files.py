@@ -71,14 +71,14 @@ def staging(target: Path) -> Iterator[Staging]:
 
 def _create(target: Path) -> list[Path]:
     """Create a folder and its parents; the ones that were made, innermost first."""
-    if target.exists() and not target.is_dir():
-        raise FileAccessError(f"{target}: is not a folder; give a folder for the artifacts")
-    absent = []
-    for folder in (target, *target.parents):
-        if folder.exists():
-            break
-        absent.append(folder)
+    absent: list[Path] = []
     try:
+        for folder in (target, *target.parents):
+            if folder.exists():
+                break
+            absent.append(folder)
+        if not absent and not target.is_dir():
+            raise FileAccessError(f"{target}: is not a folder; give a folder for the artifacts")
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         for made in absent:

@@ -6,6 +6,7 @@ Pillow's bilinear filter, the centre is cropped, and channels are normalised in 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+_MAX_SIDE = 2**14
+_MIN_CROP = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +67,15 @@ class Preprocessing:
             fraction = data["crop_fraction"]
             height, width = (int(n) for n in data["image_size"])
             mean, std = (tuple(float(v) for v in data[key]) for key in ("mean", "std"))
-            if len(mean) != 3 or len(std) != 3 or min(height, width, *std) <= 0:
-                raise ValueError("out of range")
-            return cls((height, width), None if fraction is None else float(fraction), mean, std)
+            crop = None if fraction is None else float(fraction)
+            if len(mean) != 3 or len(std) != 3 or not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0:
+                raise ValueError("mean and std are not three numbers each")
+            # Beyond these bounds a picture would be enlarged past any memory.
+            if not 1 <= min(height, width) <= max(height, width) <= _MAX_SIDE:
+                raise ValueError(f"image size {height}x{width}")
+            if crop is not None and not _MIN_CROP <= crop <= 1:
+                raise ValueError(f"crop fraction {crop}")
+            return cls((height, width), crop, mean, std)
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"the manifest's preprocessing cannot be read: {error}") from None
 

@@ -156,9 +156,12 @@ def read_manifest(path: Path) -> Manifest:
         raise ArtifactError(f"{path}: not a manifest: it is not text") from None
     try:
         data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        if not text.rstrip().endswith("}"):
+    except json.JSONDecodeError as error:
+        # A cut shows at the text's end, or at the start of a string that never ends.
+        if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated") or not text.rstrip().endswith("}"):
             raise FileAccessError(f"{path}: the manifest is truncated; export again") from None
+        raise ArtifactError(f"{path}: not a manifest: {error}") from None
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path}: not a manifest: {error}") from None
     version = data.get("manifest_version") if isinstance(data, dict) else None
     if not isinstance(version, int):

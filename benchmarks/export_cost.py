@@ -1,0 +1,122 @@
+"""Memory and time of an export, against PyTorch's own exporter on the same network.
+
+    python -m benchmarks.export_cost [--models neonext_t neonext_b] [--repeats N] [--json FILE]
+
+Each export runs in a process of its own, ours and torch's in turns (:mod:`benchmarks.export_once` says what counts).
+Times are medians, memory is the largest seen. This process imports nothing large: Linux lets a child's peak start at
+its parent's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.export_once import EXPORTERS, Cost
+from benchmarks.machine import describe_machine, machine_text
+from benchmarks.outcome import Bound, conclude, positive
+from benchmarks.timing import Spread, ratios
+from neonext_ascend.errors import UsageError
+from neonext_ascend.models.variants import find_variant
+
+OURS, TORCH = EXPORTERS
+MOST_MEMORY = 2.5  # peak above the imports over the weights' bytes, the network included
+LEAST_SPEED_UP = 5.0  # torch's time over ours, without building the network
+BYTES_IN_A_MB = 1e6
+
+
+def main() -> int:
+    """Measure, print, and give the exit code."""
+    parser = argparse.ArgumentParser(prog="benchmarks.export_cost", description=__doc__.splitlines()[0])
+    parser.add_argument("--models", type=_model, nargs="+", default=["neonext_t", "neonext_b"])
+    parser.add_argument("--repeats", type=positive, default=3, help="exports of each kind")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write one JSON document")
+    options = parser.parse_args()
+    machine = describe_machine()
+    print(machine_text(machine), f"\n{options.repeats} exports of each kind", sep="")
+    models, bounds = {}, []
+    for model in options.models:
+        costs = _measure(model, options.repeats)
+        models[model] = figures = _figures(costs)
+        _print_table(model, figures)
+        memory, speed_up = figures[OURS]["memory"], figures["speed_up"]["export"]["median"]
+        bounds.append(Bound(f"{model}, peak memory over weights", memory, "at most", MOST_MEMORY))
+        bounds.append(Bound(f"{model}, torch's time over ours", speed_up, "at least", LEAST_SPEED_UP))
+    figures = {"settings": {"repeats": options.repeats}, "models": models}
+    return conclude("export_cost", machine, figures, bounds, options.json)
+
+
+def _model(name: str) -> str:
+    try:
+        return find_variant(name).config.name
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _measure(model: str, repeats: int) -> dict[str, list[Cost]]:
+    costs: dict[str, list[Cost]] = {exporter: [] for exporter in EXPORTERS}
+    for _ in range(repeats):
+        for exporter, found in costs.items():
+            found.append(_in_a_child(exporter, model))
+    return costs
+
+
+def _in_a_child(exporter: str, model: str) -> Cost:
+    command = [sys.executable, "-m", "benchmarks.export_once", exporter, model]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command[1:])} failed with {done.returncode}:\n{done.stderr}")
+    return Cost(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def _figures(costs: dict[str, list[Cost]]) -> dict[str, Any]:
+    """Seconds, bytes and their ratios."""
+    figures: dict[str, Any] = {}
+    for exporter, found in costs.items():
+        largest = max(found, key=lambda cost: cost.memory)
+        figures[exporter] = {
+            "imported_bytes": largest.imported,
+            "peak_bytes": largest.peak,
+            "weights_bytes": largest.weights,
+            "memory": largest.memory,
+            "build_seconds": _spread([cost.build for cost in found]),
+            "export_seconds": _spread([cost.export for cost in found]),
+            "whole_seconds": _spread([cost.whole for cost in found]),
+        }
+    ours, torch = costs[OURS], costs[TORCH]
+    figures["speed_up"] = {
+        "export": asdict(ratios([cost.export for cost in torch], [cost.export for cost in ours])),
+        "whole": asdict(ratios([cost.whole for cost in torch], [cost.whole for cost in ours])),
+    }
+    return figures
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return asdict(Spread.of(values))
+
+
+def _print_table(model: str, figures: dict[str, Any]) -> None:
+    weights = figures[OURS]["weights_bytes"] / BYTES_IN_A_MB
+    print(f"\n{model}: weights {weights:.1f} MB")
+    print(
+        f"  {'':<8}{'imports MB':>12}{'peak MB':>10}{'over weights':>14}{'build s':>10}{'export s':>10}{'both s':>10}"
+    )
+    for exporter in EXPORTERS:
+        row = figures[exporter]
+        memory = "".join(
+            f"{row[key] / BYTES_IN_A_MB:>{width}.1f}" for key, width in (("imported_bytes", 12), ("peak_bytes", 10))
+        )
+        times = "".join(f"{row[f'{step}_seconds']['median']:>10.2f}" for step in ("build", "export", "whole"))
+        print(f"  {exporter:<8}{memory}{row['memory']:>14.2f}{times}")
+    export, whole = (Spread(**figures["speed_up"][step]) for step in ("export", "whole"))
+    print(f"  torch's time over ours (quartiles): export {export}; with building {whole}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
