@@ -1,6 +1,6 @@
 """Memory and time of an export, against PyTorch's own exporter on the same network.
 
-    python -m benchmarks.export_cost [--models neonext_t neonext_b] [--repeats N] [--json FILE]
+    python -m benchmarks.export_cost [--models neonext_t neonext_b] [--repeats N] [--threads N] [--json FILE]
 
 Each export runs in a process of its own, ours and torch's in turns (:mod:`benchmarks.export_once` says what counts).
 Times are medians, memory is the largest seen. This process imports nothing large: Linux lets a child's peak start at
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -36,19 +37,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.export_cost", description=__doc__.splitlines()[0])
     parser.add_argument("--models", type=_model, nargs="+", default=["neonext_t", "neonext_b"])
     parser.add_argument("--repeats", type=positive, default=3, help="exports of each kind")
+    parser.add_argument("--threads", type=positive, help="of PyTorch, for both; by default its own choice")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write one JSON document")
     options = parser.parse_args()
     machine = describe_machine()
-    print(machine_text(machine), f"\n{options.repeats} exports of each kind", sep="")
+    threads = "PyTorch's choice of threads" if options.threads is None else f"{options.threads} thread(s)"
+    print(machine_text(machine), f"\n{options.repeats} exports of each kind, {threads}", sep="")
     models, bounds = {}, []
     for model in options.models:
-        costs = _measure(model, options.repeats)
+        costs = _measure(model, options.repeats, options.threads)
         models[model] = figures = _figures(costs)
         _print_table(model, figures)
         memory, speed_up = figures[OURS]["memory"], figures["speed_up"]["export"]["median"]
         bounds.append(Bound(f"{model}, peak memory over weights", memory, "at most", MOST_MEMORY))
         bounds.append(Bound(f"{model}, torch's time over ours", speed_up, "at least", LEAST_SPEED_UP))
-    figures = {"settings": {"repeats": options.repeats}, "models": models}
+    settings = {"repeats": options.repeats, "threads": options.threads}
+    figures = {"settings": settings, "models": models}
     return conclude("export_cost", machine, figures, bounds, options.json)
 
 
@@ -59,17 +63,18 @@ def _model(name: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _measure(model: str, repeats: int) -> dict[str, list[Cost]]:
+def _measure(model: str, repeats: int, threads: int | None) -> dict[str, list[Cost]]:
     costs: dict[str, list[Cost]] = {exporter: [] for exporter in EXPORTERS}
     for _ in range(repeats):
         for exporter, found in costs.items():
-            found.append(_in_a_child(exporter, model))
+            found.append(_in_a_child(exporter, model, threads))
     return costs
 
 
-def _in_a_child(exporter: str, model: str) -> Cost:
+def _in_a_child(exporter: str, model: str, threads: int | None) -> Cost:
     command = [sys.executable, "-m", "benchmarks.export_once", exporter, model]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ} if threads is None else {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise SystemExit(f"{' '.join(command[1:])} failed with {done.returncode}:\n{done.stderr}")
     return Cost(**json.loads(done.stdout.splitlines()[-1]))
@@ -88,11 +93,13 @@ def _figures(costs: dict[str, list[Cost]]) -> dict[str, Any]:
             "build_seconds": _spread([cost.build for cost in found]),
             "export_seconds": _spread([cost.export for cost in found]),
             "whole_seconds": _spread([cost.whole for cost in found]),
+            "processor_seconds": _spread([cost.processor for cost in found]),
         }
     ours, torch = costs[OURS], costs[TORCH]
     figures["speed_up"] = {
         "export": asdict(ratios([cost.export for cost in torch], [cost.export for cost in ours])),
         "whole": asdict(ratios([cost.whole for cost in torch], [cost.whole for cost in ours])),
+        "processor": asdict(ratios([cost.processor for cost in torch], [cost.processor for cost in ours])),
     }
     return figures
 
@@ -104,18 +111,18 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
 def _print_table(model: str, figures: dict[str, Any]) -> None:
     weights = figures[OURS]["weights_bytes"] / BYTES_IN_A_MB
     print(f"\n{model}: weights {weights:.1f} MB")
-    print(
-        f"  {'':<8}{'imports MB':>12}{'peak MB':>10}{'over weights':>14}{'build s':>10}{'export s':>10}{'both s':>10}"
-    )
+    print(_row("", "imports MB", "peak MB", "over weights", "build s", "export s", "both s", "CPU s"))
     for exporter in EXPORTERS:
-        row = figures[exporter]
-        memory = "".join(
-            f"{row[key] / BYTES_IN_A_MB:>{width}.1f}" for key, width in (("imported_bytes", 12), ("peak_bytes", 10))
-        )
-        times = "".join(f"{row[f'{step}_seconds']['median']:>10.2f}" for step in ("build", "export", "whole"))
-        print(f"  {exporter:<8}{memory}{row['memory']:>14.2f}{times}")
-    export, whole = (Spread(**figures["speed_up"][step]) for step in ("export", "whole"))
-    print(f"  torch's time over ours (quartiles): export {export}; with building {whole}")
+        found = figures[exporter]
+        memory = [f"{found[key] / BYTES_IN_A_MB:.1f}" for key in ("imported_bytes", "peak_bytes")]
+        times = [f"{found[f'{step}_seconds']['median']:.2f}" for step in ("build", "export", "whole", "processor")]
+        print(_row(exporter, *memory, f"{found['memory']:.2f}", *times))
+    export, whole, processor = (Spread(**figures["speed_up"][step]) for step in ("export", "whole", "processor"))
+    print(f"  torch's time over ours (quartiles): export {export}; with building {whole}; CPU time {processor}")
+
+
+def _row(name: str, *cells: str) -> str:
+    return f"  {name:<8}" + "".join(f"{cell:>14}" for cell in cells)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Pictures to network inputs: decode, resize, crop, normalise; one way for every command.
+"""Decoded pictures to network inputs: resize, crop, normalise; one way for every command.
 
 The steps are those of the authors' evaluation: the short side is resized to ``round(size / crop_fraction)`` with
 Pillow's bilinear filter, the centre is cropped, and channels are normalised in RGB order.
@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neonext_ascend.errors import ArtifactError, FileAccessError, UsageError
+from neonext_ascend.errors import ArtifactError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -107,33 +106,6 @@ class Preprocessing:
         image = image.resize(size, PillowImage.Resampling.BILINEAR)
         left, top = round((size[0] - width) / 2), round((size[1] - height) / 2)
         return image.crop((left, top, left + width, top + height))
-
-
-def read_image(path: Path) -> Image:
-    """Decode a picture; its first frame, turned upright as its EXIF data say.
-
-    Raises:
-        FileAccessError: the file is absent, unreadable or truncated.
-        UsageError: it is no picture.
-    """
-    from PIL import Image as PillowImage
-    from PIL import ImageOps, UnidentifiedImageError
-
-    try:
-        with PillowImage.open(path) as image:
-            image.load()
-            return ImageOps.exif_transpose(image)
-    except UnidentifiedImageError:
-        raise UsageError(
-            f"{path}: not a picture that can be read; expected PNG, JPEG, WebP, BMP, GIF or TIFF"
-        ) from None
-    except PillowImage.DecompressionBombError:
-        raise UsageError(f"{path}: too many pixels for a picture; scale it down first") from None
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise FileAccessError(f"{path}: cannot read the picture: {reason}") from None
-    except (ValueError, SyntaxError, EOFError) as error:
-        raise UsageError(f"{path}: damaged picture: {error}") from None
 
 
 def preprocessing_for(name: str, image_size: tuple[int, int]) -> Preprocessing:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neonext_ascend.errors import NeoNextError
-from neonext_ascend.images import read_image
 from neonext_ascend.manifest import Manifest
+from neonext_ascend.pictures import Picture, read_pictures
 from neonext_ascend.runtimes.base import Runner
 
 
@@ -26,15 +26,21 @@ class Guess:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The classes of one picture, best first; or the error that kept it from being read."""
+    """The classes of one picture, best first; or the error that kept it from being read.
+
+    ``note`` says what the user should know of how it was read.
+    """
 
     path: Path
     top: tuple[Guess, ...] = ()
+    note: str | None = None
     error: NeoNextError | None = None
 
 
 def classify(runner: Runner, manifest: Manifest, paths: Sequence[Path], top: int) -> Iterator[Prediction]:
     """Classify pictures in the order given; one that cannot be read is reported in its place.
+
+    Pictures stream: a bounded number is decoded ahead, so memory does not grow with their count.
 
     Args:
         runner: the opened artifact.
@@ -44,32 +50,30 @@ def classify(runner: Runner, manifest: Manifest, paths: Sequence[Path], top: int
     """
     batch = runner.inputs[0].shape[0]
     size = batch if isinstance(batch, int) else 1
-    for first in range(0, len(paths), size):
-        yield from _predict_batch(runner, manifest, paths[first : first + size], size, top)
+    waiting: list[tuple[Path, Picture | NeoNextError]] = []
+    for entry in read_pictures(paths):
+        waiting.append(entry)
+        if sum(isinstance(picture, Picture) for _, picture in waiting) == size:
+            yield from _classify_batch(runner, manifest, waiting, size, top)
+            waiting = []
+    if waiting:
+        yield from _classify_batch(runner, manifest, waiting, size, top)
 
 
-def _predict_batch(
-    runner: Runner, manifest: Manifest, paths: Sequence[Path], size: int, top: int
+def _classify_batch(
+    runner: Runner, manifest: Manifest, entries: Sequence[tuple[Path, Picture | NeoNextError]], size: int, top: int
 ) -> Iterator[Prediction]:
-    arrays: dict[Path, NDArray[np.float32]] = {}
-    errors: dict[Path, NeoNextError] = {}
-    for path in paths:
-        try:
-            arrays[path] = manifest.preprocessing(read_image(path))
-        except NeoNextError as error:
-            errors[path] = error
-    scores: dict[Path, NDArray[np.float64]] = {}
-    if arrays:
-        rows = list(arrays.values())
+    rows = [manifest.preprocessing(picture.image) for _, picture in entries if isinstance(picture, Picture)]
+    scores: Iterator[NDArray[np.float64]] = iter(())
+    if rows:
         # A static batch is filled up with its last picture; those rows are dropped again.
         feed = np.stack(rows + [rows[-1]] * (size - len(rows)))
-        logits = runner.infer({runner.inputs[0].name: feed})[runner.outputs[0].name]
-        scores = dict(zip(arrays, softmax(logits), strict=False))
-    for path in paths:
-        if path in errors:
-            yield Prediction(path, error=errors[path])
+        scores = iter(softmax(runner.infer({runner.inputs[0].name: feed})[runner.outputs[0].name]))
+    for path, picture in entries:
+        if isinstance(picture, Picture):
+            yield Prediction(path, _best(next(scores), manifest.labels, top), picture.note)
         else:
-            yield Prediction(path, _best(scores[path], manifest.labels, top))
+            yield Prediction(path, error=picture)
 
 
 def softmax(logits: NDArray[np.generic]) -> NDArray[np.float64]:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from neonext_ascend.errors import ArtifactError, FileAccessError, UsageError
-from neonext_ascend.images import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, preprocessing_for, read_image
+from neonext_ascend.images import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, preprocessing_for
+from neonext_ascend.pictures import read_picture
 
 NEUTRAL = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)  # mean and std that leave values from 0 to 1 as they are
 
@@ -132,7 +133,7 @@ def test_a_picture_is_turned_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held so that the picture has to be turned right
     upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
-    np.testing.assert_array_equal(np.asarray(read_image(tmp_path / "turned.png")), np.asarray(upright))
+    np.testing.assert_array_equal(np.asarray(read_picture(tmp_path / "turned.png").image), np.asarray(upright))
 
 
 def truncated(path: Path) -> None:
@@ -148,7 +149,7 @@ def nothing(path: Path) -> None:
     ("make", "error", "words"),
     [
         (nothing, FileAccessError, "No such file"),
-        (Path.mkdir, FileAccessError, "Is a directory"),
+        (Path.mkdir, FileAccessError, "not a regular file"),
         (truncated, FileAccessError, "truncated"),
         (Path.touch, UsageError, "not a picture that can be read"),
         (lambda path: path.write_text("a text file, and not short\n" * 20), UsageError, "expected PNG, JPEG"),
@@ -161,6 +162,6 @@ def test_what_is_no_picture_is_refused_in_words(
     path = tmp_path / "picture.png"
     make(path)
     with pytest.raises(error) as refusal:
-        read_image(path)
+        read_picture(path)
     assert words in str(refusal.value)
     assert str(refusal.value).startswith(f"{path}: ")

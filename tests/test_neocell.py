@@ -226,3 +226,11 @@ def test_neoinit_is_the_skewed_identity_and_noise_of_the_papers_width(
 @given(st.integers(1, 9), st.integers(1, 9))
 def test_neoinit_is_finite_for_every_shape(rows: int, columns: int) -> None:
     assert torch.isfinite(neo_init_(torch.empty(1, rows, columns))).all()
+
+
+def test_tracing_with_fake_tensors_leaves_nothing_behind() -> None:
+    cell = NeoCell(Geometry.split(6, (3,), shift=True))
+    x = torch.randn(1, 6, 9, 9)
+    with torch.no_grad():
+        torch.export.export(cell, (x,))
+    assert type(cell(x)) is torch.Tensor

@@ -83,6 +83,12 @@ def test_the_state_dict_has_the_keys_of_the_authors_checkpoints(name: str, keys:
     assert {key: tuple(state[key].shape) for key in shapes} == shapes
 
 
+def test_the_norms_divide_by_the_authors_epsilon(tiny: NeoNeXt) -> None:
+    # Too small for the golden logits to tell 1e-6 from 1e-5 in the head.
+    assert {m.eps for m in tiny.modules() if isinstance(m, nn.BatchNorm2d)} == {1e-5}
+    assert {m.eps for m in tiny.modules() if isinstance(m, nn.LayerNorm)} == {1e-6}
+
+
 def test_a_seed_gives_the_same_weights_and_leaves_the_global_random_state_alone() -> None:
     before = torch.get_rng_state()
     first, again, other = (build(tiny_config(), seed).state_dict() for seed in (3, 3, 4))

@@ -23,11 +23,12 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
-from neonext_ascend.images import preprocessing_for, read_image
+from neonext_ascend.images import preprocessing_for
 from neonext_ascend.models.checkpoint import load_network, read_checkpoint
 from neonext_ascend.models.layers import LayerScale
 from neonext_ascend.models.neonext import NeoNeXt, build
 from neonext_ascend.models.variants import VARIANTS
+from neonext_ascend.pictures import read_picture
 
 CONFIG = VARIANTS["neonext_nano"].config
 PREPARE = preprocessing_for(CONFIG.name, CONFIG.image_size)
@@ -98,7 +99,7 @@ def write_samples(folder: Path, net: NeoNeXt, pixels: Bytes, right: NDArray[np.b
     for label in range(CONFIG.num_classes):
         path = folder / f"digit_{label}.png"
         Image.fromarray(enlarge(pixels[right & (labels == label)])[0]).save(path, optimize=True)
-        assert int(net(torch.from_numpy(PREPARE(read_image(path)))[None]).argmax()) == label, path
+        assert int(net(torch.from_numpy(PREPARE(read_picture(path).image))[None]).argmax()) == label, path
 
 
 @torch.no_grad()

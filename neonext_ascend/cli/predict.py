@@ -2,59 +2,114 @@
 
 from __future__ import annotations
 
+import json
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from neonext_ascend.cli.options import PATH, json_option
-from neonext_ascend.cli.terminal import note, put_json, say, working
+from neonext_ascend.cli.terminal import counting, note, say, working
 
 if TYPE_CHECKING:
     from neonext_ascend.predict import Prediction
 
+_LABEL_WIDTH = 32
+# Shows one result as it comes.
+_Show = Callable[["Prediction"], None]
+
 
 @click.command(
     "predict",
-    epilog="Exit status: 0 all classified; 2 wrong usage or a file that is no picture; 5 a file cannot be read.",
+    epilog="Exit status: 0 all classified; 2 wrong usage or a file that is no picture; 5 a file cannot be read. Where "
+    "only some pictures failed the others are classified all the same, and the status is the highest of theirs.",
 )
 @click.argument("artifact", type=PATH)
 @click.argument("images", type=PATH, nargs=-1, required=True, metavar="IMAGE...")
-@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Classes for each picture.")
+@click.option("--top", type=click.IntRange(1), help="Classes for each picture [default: 5, for several pictures 1].")
+@click.option("--jsonl", is_flag=True, help="One JSON object a picture, each on its line.")
 @json_option
-def command(artifact: Path, images: tuple[Path, ...], top: int, as_json: bool) -> int:
-    """Classify pictures with an artifact, prepared as its manifest says."""
+def command(artifact: Path, images: tuple[Path, ...], top: int | None, jsonl: bool, as_json: bool) -> int:
+    """Classify pictures with an artifact, prepared as its manifest says.
+
+    IMAGE is a picture, a folder (its pictures and those of its folders), a quoted pattern such as 'cats/*.jpg', or
+    - for standard input.
+    """
     from neonext_ascend.manifest import manifest_of
+    from neonext_ascend.pictures import find_pictures
     from neonext_ascend.predict import classify
     from neonext_ascend.runtimes.ort import OrtRunner
 
+    # What Pillow mutters about odd metadata is no concern of the user's; what matters is raised.
+    warnings.filterwarnings("ignore", module="PIL")
     manifest = manifest_of(artifact)
+    paths = find_pictures(images)
+    machine = as_json or jsonl
     with working(f"loading {artifact.name}"):
         runner = OrtRunner(artifact)
-    results: list[Prediction] = []
+    depth = top or (5 if machine or len(paths) == 1 else 1)
+    failed: list[Prediction] = []
     with runner:
-        for prediction in classify(runner, manifest, images, top):
-            if not as_json:
-                _say(prediction)
-            results.append(prediction)
+        results = _watch(counting(classify(runner, manifest, paths, depth), len(paths), "classifying"), failed)
+        if as_json:
+            _put_json(results, manifest.weights.trained)
+        else:
+            show: _Show = _say_json_line if jsonl else _say_line if len(paths) > 1 and depth == 1 else _say_block
+            for prediction in results:
+                show(prediction)
+    if failed and len(paths) > 1:
+        note(f"{len(failed)} of {len(paths)} pictures could not be read")
     if not manifest.weights.trained:
         note("untrained weights: these answers mean nothing")
-    if as_json:
-        put_json({"predictions": [_json(p) for p in results], "trained": manifest.weights.trained})
-    return max((p.error.exit_code for p in results if p.error is not None), default=0)
+    return max((p.error.exit_code for p in failed if p.error is not None), default=0)
 
 
-def _say(prediction: Prediction) -> None:
+def _watch(predictions: Iterable[Prediction], failed: list[Prediction]) -> Iterator[Prediction]:
+    """Pass on, say each error, and keep the failed ones."""
+    for prediction in predictions:
+        if prediction.error is not None:
+            click.echo(f"error: {prediction.error}", err=True)
+            failed.append(prediction)
+        yield prediction
+
+
+def _say_block(prediction: Prediction) -> None:
     if prediction.error is not None:
-        click.echo(f"error: {prediction.error}", err=True)
         return
-    say(str(prediction.path))
+    say(f"{prediction.path}{_aside(prediction)}")
     for guess in prediction.top:
         say(f"  {100 * guess.score:6.2f} %  {guess.label}")
 
 
-def _json(prediction: Prediction) -> dict[str, Any]:
+def _say_line(prediction: Prediction) -> None:
     if prediction.error is not None:
-        return {"path": str(prediction.path.absolute()), "error": str(prediction.error)}
+        return
+    (best,) = prediction.top
+    label = best.label if len(best.label) <= _LABEL_WIDTH else best.label[: _LABEL_WIDTH - 3] + "..."
+    say(f"{100 * best.score:6.2f} %  {label.ljust(_LABEL_WIDTH)}  {prediction.path}{_aside(prediction)}")
+
+
+def _say_json_line(prediction: Prediction) -> None:
+    say(json.dumps(_json(prediction)))
+
+
+def _put_json(predictions: Iterable[Prediction], trained: bool) -> None:
+    """One object, written as the results come: nothing is collected."""
+    say('{"predictions": [')
+    for number, prediction in enumerate(predictions):
+        say(("," if number else " ") + json.dumps(_json(prediction)))
+    say(f'], "trained": {json.dumps(trained)}}}')
+
+
+def _aside(prediction: Prediction) -> str:
+    return f" ({prediction.note})" if prediction.note else ""
+
+
+def _json(prediction: Prediction) -> dict[str, Any]:
+    path = "-" if str(prediction.path) == "-" else str(prediction.path.absolute())
+    if prediction.error is not None:
+        return {"path": path, "error": str(prediction.error)}
     top = [{"index": g.index, "label": g.label, "score": g.score} for g in prediction.top]
-    return {"path": str(prediction.path.absolute()), "top": top}
+    return {"path": path, "top": top, **({"note": prediction.note} if prediction.note else {})}

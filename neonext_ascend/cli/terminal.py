@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import click
+
+_T = TypeVar("_T")
+_WORTH_A_BAR = 20
 
 
 def say(text: str, quiet: bool = False) -> None:
@@ -29,6 +32,23 @@ def warn(text: str) -> None:
 def put_json(data: Mapping[str, Any]) -> None:
     """The one JSON object of ``--json``."""
     click.echo(json.dumps(data, indent=2, allow_nan=False))
+
+
+def counting(items: Iterable[_T], total: int, what: str) -> Iterator[_T]:
+    """Pass items on with a progress bar, on a terminal and where it is worth one."""
+    if total < _WORTH_A_BAR or not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # Standard output may be the same terminal: rich then prints its lines above the bar.
+    with Progress(*columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty()) as progress:
+        task = progress.add_task(what, total=total)
+        for item in items:
+            yield item
+            progress.advance(task)
 
 
 @contextlib.contextmanager

@@ -44,7 +44,7 @@ class OnnxGraph:
 
         def array() -> NDArray[np.generic]:
             dtype = torch.float16 if self.dtype == np.float16 else torch.float32
-            result: NDArray[np.generic] = value.value().to(dtype).numpy()
+            result: NDArray[np.generic] = value.rounded(dtype).contiguous().numpy()
             return result
 
         return self._add(name, value.shape, self.dtype, array)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from neonext_ascend.kernels.geometry import Geometry, Side
@@ -25,7 +27,8 @@ def block_diagonal(weights: Sequence[Tensor], geometry: Geometry, side: Side, he
     """
     zero = weights[0].new_zeros(1)
     flat = torch.cat([zero, *(weight.reshape(-1) for weight in weights)])
-    index = _index_map(geometry, side, height, width, flat.device)
+    # The tensor is made anew: one made while PyTorch traces with fake tensors must not stay in a cache.
+    index = torch.from_numpy(_index_map(geometry, side, height, width)).to(flat.device)
     return flat.index_select(0, index).view(geometry.matrix_shape(side, height, width))
 
 
@@ -53,6 +56,6 @@ def neocell_blockdiag(x: Tensor, A: Tensor, B: Tensor, bias: Tensor | None = Non
 
 
 @lru_cache(maxsize=32)
-def _index_map(geometry: Geometry, side: Side, height: int, width: int, device: torch.device) -> Tensor:
-    """The flattened index map as a tensor on ``device``: blocks of one stage share it."""
-    return torch.from_numpy(geometry.index_map(side, height, width)).reshape(-1).to(device)
+def _index_map(geometry: Geometry, side: Side, height: int, width: int) -> NDArray[np.int64]:
+    """The flattened index map: blocks of one stage share it."""
+    return geometry.index_map(side, height, width).reshape(-1)

@@ -21,15 +21,18 @@ class Deferred:
         shape: of the value.
         compute: gives the value in float64 as a new tensor that the caller may overwrite; reads the network's
             parameters at the time of the call.
+        unchanged: the parameter itself where nothing was folded into it, in its own dtype.
     """
 
     shape: tuple[int, ...]
     compute: Callable[[], Tensor]
+    unchanged: Tensor | None = None
 
     @classmethod
     def of(cls, tensor: Tensor) -> Deferred:
         """A parameter or buffer as it is; shares its storage."""
-        return cls(tuple(tensor.shape), lambda: tensor.detach().to(torch.float64, copy=True))
+        held = tensor.detach()
+        return cls(tuple(tensor.shape), lambda: held.to(torch.float64, copy=True), held)
 
     @classmethod
     def zeros(cls, *shape: int) -> Deferred:
@@ -44,6 +47,12 @@ class Deferred:
             raise AssertionError(f"deferred {self.shape} gave {tuple(value.shape)} {value.dtype}")
         return value
 
+    def rounded(self, dtype: torch.dtype) -> Tensor:
+        """The value in ``dtype``, rounded once; may share the parameter's storage, so do not overwrite it."""
+        if self.unchanged is not None and self.unchanged.dtype == dtype:
+            return self.unchanged
+        return self.value().to(dtype)
+
     def __add__(self, other: Deferred) -> Deferred:
         return Deferred(self.shape, lambda: self.compute().add_(other.compute()))
 
@@ -55,7 +64,8 @@ class Deferred:
 
     def reshaped(self, *shape: int) -> Deferred:
         """The same elements in another shape."""
-        return Deferred(shape, lambda: self.compute().reshape(shape))
+        held = None if self.unchanged is None else self.unchanged.reshape(shape)
+        return Deferred(shape, lambda: self.compute().reshape(shape), held)
 
     def applied_to(self, vector: Deferred) -> Deferred:
         """``W (rows, columns) @ vector (columns,)``; W may have further axes of length 1."""

@@ -52,14 +52,15 @@ class Frozen(nn.Module, ABC):
     def materialize(self, dtype: torch.dtype = torch.float32) -> None:
         """Compute every constant and keep it as a buffer of ``dtype``; the deferred forms are dropped."""
         for name, deferred in list(self._deferred.items()):
-            buffer = deferred.value().to(dtype)
+            # A copy: the new network must not change when the original trains on.
+            buffer = deferred.rounded(dtype).clone()
             self.register_buffer(name, buffer)
             self._deferred[name] = Deferred.of(buffer)
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer's output; an unmaterialised layer computes its constants at every call."""
         values = {
-            name: getattr(self, name) if name in self._buffers else deferred.value().to(x.dtype)
+            name: getattr(self, name) if name in self._buffers else deferred.rounded(x.dtype)
             for name, deferred in self._deferred.items()
         }
         return self.compute(x, values)

@@ -82,8 +82,19 @@ class _ShapeInterpreter(fx.Interpreter):
         tensors = [a for a in args if isinstance(a, Tensor)]
         if tensors and target in elementwise.UNARY | elementwise.BINARY:
             return tensors[0].new_empty(np.broadcast_shapes(*(t.shape for t in tensors)))
-        return super().call_function(torch.sum if target is torch.mean else target, args, kwargs)
+        if tensors and target is torch.mean:
+            return _mean(*args, **kwargs)
+        return super().call_function(target, args, kwargs)
 
     def call_method(self, target: Target, args: tuple[Argument, ...], kwargs: dict[str, Any]) -> Any:
-        """A mean has the shape of a sum, which is written in C++."""
-        return super().call_method("sum" if target == "mean" else target, args, kwargs)
+        """Methods of a tensor."""
+        return _mean(*args, **kwargs) if target == "mean" else super().call_method(target, args, kwargs)
+
+
+def _mean(x: Any, dim: Any = None, keepdim: Any = False, **_: Any) -> Tensor:
+    """An empty tensor of a mean's shape."""
+    axes = range(x.ndim) if dim is None else [dim] if isinstance(dim, int) else dim
+    gone = {int(axis) % x.ndim for axis in axes}
+    shape = [1 if i in gone else n for i, n in enumerate(x.shape) if keepdim or i not in gone]
+    empty: Tensor = x.new_empty(shape)
+    return empty

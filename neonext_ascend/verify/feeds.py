@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from neonext_ascend.images import Preprocessing, read_image
+from neonext_ascend.images import Preprocessing
+from neonext_ascend.pictures import read_picture
 
 DYNAMIC_BATCHES = (1, 3)
 MAX_PICTURES = 3
@@ -47,7 +48,7 @@ def feeds_for(
         yield Feed(f"noise, batch {batch}", noise((batch, *inner), seed))
     if preprocessing is None or not pictures:
         return
-    arrays = [preprocessing(read_image(path)) for path in pictures[:MAX_PICTURES]]
+    arrays = [preprocessing(read_picture(path).image) for path in pictures[:MAX_PICTURES]]
     batch = batches[-1]
     for first in range(0, len(arrays), batch):
         rows = [arrays[(first + i) % len(arrays)] for i in range(batch)]
