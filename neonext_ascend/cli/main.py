@@ -19,6 +19,8 @@ COMMANDS = {
     "export": ("export", "Export a network to a verified ONNX file with its manifest."),
     "verify": ("verify", "Check an artifact or a model against its reference."),
     "predict": ("predict", "Classify pictures with an artifact."),
+    "benchmark": ("benchmark", "Latency percentiles and images a second, side by side."),
+    "doctor": ("doctor", "What is installed, what is missing, what follows from it."),
 }
 
 INTERNAL, INTERRUPTED, REFUSED_BY_SYSTEM = 70, 130, 5

@@ -1,0 +1,48 @@
+"""``neonext-ascend doctor``."""
+
+from __future__ import annotations
+
+import textwrap
+
+import click
+
+from neonext_ascend.cli.options import json_option
+from neonext_ascend.cli.terminal import say, working
+from neonext_ascend.diagnosis import ABILITIES, Ability
+from neonext_ascend.errors import ToolchainError
+
+_MARKS = {"ok": "ok", "missing": "MISSING", "problem": "PROBLEM", "info": ""}
+_WIDTH = 80
+
+
+@click.command("doctor", epilog="Exit status: 0 looked; 3 something that --require names is not possible here.")
+@click.option("--require", type=click.Choice(ABILITIES), multiple=True, help="Fail where this is not possible.")
+@json_option
+def command(require: tuple[Ability, ...], as_json: bool) -> None:
+    """What is installed, what is missing, what follows from it."""
+    from neonext_ascend.diagnosis import as_json as to_json
+    from neonext_ascend.diagnosis import diagnose
+
+    with working("looking at this machine"):
+        diagnosis = diagnose()
+    if as_json:
+        say(to_json(diagnosis))
+    else:
+        for finding in diagnosis.findings:
+            head = f"{finding.name.ljust(12)} {_MARKS[finding.status].ljust(8)}"
+            _wrapped(head, finding.value)
+            if finding.remedy:
+                _wrapped(" " * len(head), f"do: {finding.remedy}")
+        say("\nSo this machine can")
+        for can in diagnosis.abilities:
+            _wrapped(f"  {'yes' if can.possible else 'no':4}", can.words)
+    for ability in require:
+        can = diagnosis.can(ability)
+        if not can.possible:
+            raise ToolchainError(f"{ability} is not possible here: {can.words}")
+
+
+def _wrapped(head: str, text: str) -> None:
+    lines = textwrap.wrap(text, _WIDTH - len(head) - 1, break_long_words=False, break_on_hyphens=False) or [""]
+    for number, line in enumerate(lines):
+        say(f"{head if number == 0 else ' ' * len(head)} {line}".rstrip())
