@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 OUT ?= artifacts
 MODEL ?= neonext_t
 CHECKPOINT ?=
-CODE := neonext_ascend tests benchmarks tools
+CODE := neonext_ascend tests benchmarks tools examples
 # Pytest workers: as many as cores, at most four.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 

@@ -152,7 +152,7 @@ def measure(
     Returns:
         One timing for each opener; round ``r`` of sitting ``s`` belongs together in all of them.
     """
-    drawn = lots or random.Random()  # noqa: S311 -- an order, no secret
+    drawn = lots or random.Random()
     timings = [Timing() for _ in openers]
     for number in range(plan.sittings):
         with ExitStack() as stack, _without_collection():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -103,13 +104,7 @@ class Manifest:
             "inputs": [spec.to_json() for spec in self.inputs],
             "outputs": [spec.to_json() for spec in self.outputs],
             "network": dict(self.network),
-            "weights": {
-                "source": self.weights.source,
-                "file": self.weights.file,
-                "sha256": self.weights.sha256,
-                "seed": self.weights.seed,
-                "trained": self.weights.trained,
-            },
+            "weights": {**asdict(self.weights), "trained": self.weights.trained},
             "preprocessing": self.preprocessing.to_json(),
             "labels": list(self.labels),
             "points": dict(self.points),
@@ -155,7 +150,7 @@ def read_manifest(path: Path) -> Manifest:
     except UnicodeDecodeError:
         raise ArtifactError(f"{path}: not a manifest: it is not text") from None
     try:
-        data = json.loads(text)
+        data = json.loads(text, parse_int=_bounded, parse_float=_finite, parse_constant=_finite)
     except json.JSONDecodeError as error:
         # A cut shows at the text's end, or at the start of a string that never ends.
         if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated") or not text.rstrip().endswith("}"):
@@ -176,10 +171,13 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def _parse(data: Mapping[str, Any]) -> Manifest:
-    artifact, weights = data["artifact"], data["weights"]
+    artifact = data["artifact"]
     files = tuple(ArtifactFile(_bare(f["name"]), str(f["sha256"]), int(f["bytes"])) for f in artifact["files"])
     if not files:
         raise ValueError("it names no file")
+    inputs, preprocessing = _specs(data["inputs"]), Preprocessing.from_json(data["preprocessing"])
+    if inputs[0].shape[2:] != preprocessing.image_size:
+        raise ValueError(f"pictures of {preprocessing.image_size} pixels for the input {inputs[0]}")
     reference = data["reference"]
     return Manifest(
         files=files,
@@ -187,16 +185,11 @@ def _parse(data: Mapping[str, Any]) -> Manifest:
         dtype=_one_of(artifact["dtype"], "fp32", "fp16"),
         opset=int(artifact["opset"]),
         layout=str(artifact["layout"]),
-        inputs=tuple(TensorSpec.from_json(spec) for spec in data["inputs"]),
-        outputs=tuple(TensorSpec.from_json(spec) for spec in data["outputs"]),
+        inputs=inputs,
+        outputs=_specs(data["outputs"]),
         network=dict(data["network"]),
-        weights=Weights(
-            _one_of(weights["source"], "checkpoint", "package", "seed"),
-            weights["file"],
-            weights["sha256"],
-            weights["seed"],
-        ),
-        preprocessing=Preprocessing.from_json(data["preprocessing"]),
+        weights=_weights(data["weights"]),
+        preprocessing=preprocessing,
         labels=tuple(str(label) for label in data["labels"]),
         points={str(k): str(v) for k, v in data["points"].items()},
         passes=dict(data["passes"]),
@@ -206,6 +199,40 @@ def _parse(data: Mapping[str, Any]) -> Manifest:
         environment={str(k): str(v) for k, v in data["environment"].items()},
         command=tuple(str(part) for part in data["command"]),
     )
+
+
+def _specs(data: Sequence[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
+    specs = tuple(TensorSpec.from_json(spec) for spec in data)
+    for spec in specs:
+        if not all(isinstance(n, str) or (type(n) is int and n >= 1) for n in spec.shape):
+            raise ValueError(f"{spec.name} has shape {list(spec.shape)}")
+    if not specs:
+        raise ValueError("it has no inputs or no outputs")
+    return specs
+
+
+def _weights(data: Mapping[str, Any]) -> Weights:
+    source, file, digest, seed = data["source"], data["file"], data["sha256"], data["seed"]
+    for value, kind in ((file, str), (digest, str), (seed, int)):
+        if value is not None and type(value) is not kind:
+            raise ValueError(f"its weights name {value!r}")
+    if seed is not None and seed < 0:
+        raise ValueError(f"seed {seed}")
+    return Weights(_one_of(source, "checkpoint", "package", "seed"), file, digest, seed)
+
+
+def _bounded(text: str) -> int:
+    number = int(text)
+    if abs(number) >= 2**63:
+        raise ValueError(f"the number {text[:40]} is out of range")
+    return number
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {text[:40]} is out of range")
+    return number
 
 
 def _bare(name: object) -> str:

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from neonext_ascend.errors import NeoNextError
-from neonext_ascend.manifest import Manifest
+from neonext_ascend.data import labels_for
+from neonext_ascend.errors import ArtifactError, NeoNextError
+from neonext_ascend.images import Preprocessing
+from neonext_ascend.manifest import manifest_path, read_manifest
 from neonext_ascend.pictures import Picture, read_pictures
 from neonext_ascend.runtimes.base import Runner
 
@@ -37,14 +39,55 @@ class Prediction:
     error: NeoNextError | None = None
 
 
-def classify(runner: Runner, manifest: Manifest, paths: Sequence[Path], top: int) -> Iterator[Prediction]:
+@dataclass(frozen=True)
+class Recipe:
+    """What an artifact's pictures and answers mean; ``assumed`` says what was not known but taken for granted."""
+
+    preprocessing: Preprocessing
+    labels: Sequence[str]
+    trained: bool = True
+    assumed: str | None = None
+
+
+def recipe_of(artifact: Path, runner: Runner) -> Recipe:
+    """From the manifest, or for a file without one what its shapes allow.
+
+    Raises:
+        ArtifactError: the network does not turn pictures into classes, or the manifest is damaged.
+        FileAccessError: the manifest cannot be read.
+    """
+    size, classes = _picture_size(artifact, runner), runner.outputs[0].shape[-1]
+    beside = manifest_path(artifact)
+    if beside.exists():
+        manifest = read_manifest(beside)
+        if manifest.preprocessing.image_size != size:
+            raise ArtifactError(f"{artifact}: takes {size[0]}x{size[1]} pictures; its manifest describes another file")
+        return Recipe(manifest.preprocessing, manifest.labels, manifest.weights.trained)
+    count = classes if isinstance(classes, int) else 0
+    words = f"no manifest {beside.name} beside it: assuming ImageNet's resize, crop, mean and std"
+    return Recipe(Preprocessing(size), labels_for("", count), assumed=words)
+
+
+def _picture_size(artifact: Path, runner: Runner) -> tuple[int, int]:
+    shape = runner.inputs[0].shape
+    if len(runner.inputs) == 1 and len(shape) == 4 and shape[1] == 3 and len(runner.outputs[0].shape) == 2:
+        height, width = shape[2:]
+        if isinstance(height, int) and isinstance(width, int):
+            return height, width
+    raise ArtifactError(
+        f"{artifact}: predict needs one picture input (N, 3, H, W) and classes (N, K) as output; this file has "
+        f"{', '.join(map(str, runner.inputs))} and {', '.join(map(str, runner.outputs))}"
+    )
+
+
+def classify(runner: Runner, recipe: Recipe, paths: Sequence[Path], top: int) -> Iterator[Prediction]:
     """Classify pictures in the order given; one that cannot be read is reported in its place.
 
     Pictures stream: a bounded number is decoded ahead, so memory does not grow with their count.
 
     Args:
         runner: the opened artifact.
-        manifest: its preprocessing and labels.
+        recipe: its preprocessing and labels.
         paths: of the pictures.
         top: classes for each picture.
     """
@@ -54,16 +97,16 @@ def classify(runner: Runner, manifest: Manifest, paths: Sequence[Path], top: int
     for entry in read_pictures(paths):
         waiting.append(entry)
         if sum(isinstance(picture, Picture) for _, picture in waiting) == size:
-            yield from _classify_batch(runner, manifest, waiting, size, top)
+            yield from _classify_batch(runner, recipe, waiting, size, top)
             waiting = []
     if waiting:
-        yield from _classify_batch(runner, manifest, waiting, size, top)
+        yield from _classify_batch(runner, recipe, waiting, size, top)
 
 
 def _classify_batch(
-    runner: Runner, manifest: Manifest, entries: Sequence[tuple[Path, Picture | NeoNextError]], size: int, top: int
+    runner: Runner, recipe: Recipe, entries: Sequence[tuple[Path, Picture | NeoNextError]], size: int, top: int
 ) -> Iterator[Prediction]:
-    rows = [manifest.preprocessing(picture.image) for _, picture in entries if isinstance(picture, Picture)]
+    rows = [recipe.preprocessing(picture.image) for _, picture in entries if isinstance(picture, Picture)]
     scores: Iterator[NDArray[np.float64]] = iter(())
     if rows:
         # A static batch is filled up with its last picture; those rows are dropped again.
@@ -71,7 +114,7 @@ def _classify_batch(
         scores = iter(softmax(runner.infer({runner.inputs[0].name: feed})[runner.outputs[0].name]))
     for path, picture in entries:
         if isinstance(picture, Picture):
-            yield Prediction(path, _best(next(scores), manifest.labels, top), picture.note)
+            yield Prediction(path, _best(next(scores), recipe.labels, top), picture.note)
         else:
             yield Prediction(path, error=picture)
 

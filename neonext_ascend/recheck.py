@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 from neonext_ascend.errors import ArtifactError, UsageError
 from neonext_ascend.files import sha256_of
 from neonext_ascend.manifest import Manifest, manifest_of
 from neonext_ascend.models.config import NetworkConfig
 from neonext_ascend.models.loading import LoadedNetwork, load
+from neonext_ascend.models.neonext import NeoNeXt
 from neonext_ascend.runtimes.ort import OrtRunner
-from neonext_ascend.spec import TOLERANCES, Tolerance
+from neonext_ascend.spec import TOLERANCES, TensorSpec, Tolerance
 from neonext_ascend.verify.against_network import ReferenceDtype, check_artifact, check_prepared, twin_of
 from neonext_ascend.verify.parity import Verdict, check_stored
 
@@ -45,6 +50,7 @@ def recheck_artifact(
         FileAccessError: a file cannot be read.
     """
     manifest = manifest_of(path)
+    _check_tensors(path, manifest)
     warnings = _file_warnings(path, manifest)
     bounds = tolerance or TOLERANCES[manifest.dtype]
     loaded = _network(manifest, checkpoint)
@@ -54,6 +60,7 @@ def recheck_artifact(
                 f"{path}: exported with --no-verify, so its manifest stores no values; give --checkpoint "
                 f"{manifest.weights.file} for the full check"
             )
+        _check_input_shape(manifest.reference, manifest.inputs[0])
         with OrtRunner(path) as candidate:
             report = check_stored(
                 candidate, lambda names: OrtRunner(path, extra_outputs=names), manifest.reference, bounds
@@ -61,6 +68,7 @@ def recheck_artifact(
         return Recheck(Verdict(report, None), "the values stored in the manifest", tuple(warnings))
     if checkpoint is not None and loaded.weights.sha256 != manifest.weights.sha256:
         warnings.append(f"{checkpoint}: not the checkpoint that the manifest names ({manifest.weights.file})")
+    _check_points(manifest, loaded.network)
     batch = manifest.inputs[0].shape[0]
     report = check_artifact(
         path,
@@ -94,6 +102,38 @@ def _file_warnings(path: Path, manifest: Manifest) -> list[str]:
         if actual.exists() and sha256_of(actual) != file.sha256:
             warnings.append(f"{actual.name}: changed since its export (its SHA-256 differs from the manifest's)")
     return warnings
+
+
+def _check_tensors(path: Path, manifest: Manifest) -> None:
+    """Refuse a file with other inputs or outputs than its manifest's before anything of their size is made."""
+    with OrtRunner(path) as runner:
+        for found, wanted in ((runner.inputs, manifest.inputs), (runner.outputs, manifest.outputs)):
+            if list(map(_form, found)) != list(map(_form, wanted)):
+                raise ArtifactError(
+                    f"{path}: not the file that its manifest describes: it has {', '.join(map(str, found))}, expected "
+                    f"{', '.join(map(str, wanted))}; export again"
+                )
+
+
+def _form(spec: TensorSpec) -> tuple[object, ...]:
+    """What must agree; a dynamic dimension's name need not."""
+    return spec.name, spec.dtype, [n if isinstance(n, int) else None for n in spec.shape]
+
+
+def _check_input_shape(reference: Mapping[str, Any], spec: TensorSpec) -> None:
+    shape = [n if isinstance(n, int) else 1 for n in spec.shape]
+    if reference.get("input_shape") != shape:
+        raise ArtifactError(f"the manifest's reference values are not those of an input {shape}; export again")
+
+
+def _check_points(manifest: Manifest, network: NeoNeXt) -> None:
+    if network.config.image_size != manifest.preprocessing.image_size:
+        raise ArtifactError("the manifest's network has another image size than its pictures; export again")
+    # A list of parameters is a module to PyTorch, but computes nothing.
+    known = {name for name, module in network.named_modules() if not isinstance(module, nn.ParameterList)}
+    for point, module in manifest.points.items():
+        if module not in known:
+            raise ArtifactError(f"the manifest's point {point!r} is of {module!r}, which the network lacks")
 
 
 def _network(manifest: Manifest, checkpoint: Path | None) -> LoadedNetwork | None:

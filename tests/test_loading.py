@@ -14,7 +14,7 @@ import neonext_ascend
 from neonext_ascend.data import NANO_WEIGHTS, data_path
 from neonext_ascend.errors import CheckpointError, FileAccessError, UsageError
 from neonext_ascend.files import sha256_of
-from neonext_ascend.models.checkpoint import load_network, read_checkpoint
+from neonext_ascend.models.checkpoint import Checkpoint, load_network
 from neonext_ascend.models.contents import read_contents
 from neonext_ascend.models.loading import create, load, read_config
 from neonext_ascend.models.neonext import NeoNeXt, build
@@ -28,13 +28,6 @@ NANO = data_path(NANO_WEIGHTS)
 def state_of(name: str) -> dict[str, Tensor]:
     with torch.device("meta"):
         return NeoNeXt(find_variant(name).config).state_dict()
-
-
-def full_size_file(folder: Path, name: str) -> Path:
-    """One zero seen through every shape: a full-size state dict in a small file."""
-    path = folder / "weights.pt"
-    torch.save({key: torch.zeros((), dtype=t.dtype).expand(t.shape) for key, t in state_of(name).items()}, path)
-    return path
 
 
 @pytest.mark.parametrize(
@@ -72,8 +65,9 @@ def test_keys_and_shapes_name_exactly_the_networks_that_fit(name: str, fitting: 
         ("neonext_t.paper", "neonext_t", ["NeoNeXt-T (paper definition)", "it has no LayerScale, neonext_t has them"]),
     ],
 )
-def test_another_network_is_refused_in_words(tmp_path: Path, held: str, asked: str, words: list[str]) -> None:
-    checkpoint = read_checkpoint(full_size_file(tmp_path, held))
+def test_another_network_is_refused_in_words(held: str, asked: str, words: list[str]) -> None:
+    state, path = state_of(held), Path("weights.pt")
+    checkpoint = Checkpoint(path, "", state, read_contents(state, path), ())
     with pytest.raises(CheckpointError) as refusal:
         load_network(find_variant(asked).config, checkpoint)
     assert [word for word in words if word not in str(refusal.value)] == []
@@ -117,9 +111,12 @@ def test_a_checkpoint_alone_names_its_network_where_one_fits() -> None:
 
 
 def test_a_checkpoint_that_fits_several_networks_lists_them(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save({key: torch.zeros(t.shape, dtype=torch.half) for key, t in state_of("neonext_t").items()}, path)
     with pytest.raises(CheckpointError, match=r"it fits neonext_t and neonext_t_384; .* name the one") as refusal:
-        load(checkpoint=full_size_file(tmp_path, "neonext_t"))
+        load(checkpoint=path)
     assert refusal.value.exit_code == 2
+    path.unlink()  # 55 MB, which pytest would keep for a while
 
 
 def test_a_checkpoint_of_an_unknown_network_comes_with_the_configuration_to_use(tmp_path: Path) -> None:
@@ -170,10 +167,11 @@ def test_what_cannot_be_is_refused_as_wrong_usage(arguments: dict[str, Any], wor
     ],
 )
 def test_a_size_at_which_another_network_was_published_is_noted(
-    tmp_path: Path, name: str, size: tuple[int, int], notes: tuple[str, ...]
+    name: str, size: tuple[int, int], notes: tuple[str, ...]
 ) -> None:
-    # A checkpoint in place of NeoInit: nothing of full size has to be drawn.
-    assert load(name, checkpoint=full_size_file(tmp_path, name), image_size=size).notes == notes
+    # Its name and shifts on a small network: nothing of full size has to be drawn.
+    config = replace(find_variant(name).config, depths=(1, 1, 1, 1), widths=(8, 8, 12, 16))
+    assert load(config, image_size=size).notes == notes
 
 
 TOML = """name = "mine"\ndefinition = "release"\ndepths = [1, 1, 2, 1]\nwidths = [16, 32, 64, 128]\n"""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from neonext_ascend.cli.options import PATH, json_option
-from neonext_ascend.cli.terminal import counting, note, say, working
+from neonext_ascend.cli.terminal import counting, note, say, warn, working
 
 if TYPE_CHECKING:
     from neonext_ascend.predict import Prediction
@@ -37,31 +37,32 @@ def command(artifact: Path, images: tuple[Path, ...], top: int | None, jsonl: bo
     IMAGE is a picture, a folder (its pictures and those of its folders), a quoted pattern such as 'cats/*.jpg', or
     - for standard input.
     """
-    from neonext_ascend.manifest import manifest_of
     from neonext_ascend.pictures import find_pictures
-    from neonext_ascend.predict import classify
+    from neonext_ascend.predict import classify, recipe_of
     from neonext_ascend.runtimes.ort import OrtRunner
 
     # What Pillow mutters about odd metadata is no concern of the user's; what matters is raised.
     warnings.filterwarnings("ignore", module="PIL")
-    manifest = manifest_of(artifact)
     paths = find_pictures(images)
     machine = as_json or jsonl
     with working(f"loading {artifact.name}"):
         runner = OrtRunner(artifact)
+    recipe = recipe_of(artifact, runner)
+    if recipe.assumed:
+        warn(f"{artifact.name}: {recipe.assumed}")
     depth = top or (5 if machine or len(paths) == 1 else 1)
     failed: list[Prediction] = []
     with runner:
-        results = _watch(counting(classify(runner, manifest, paths, depth), len(paths), "classifying"), failed)
+        results = _watch(counting(classify(runner, recipe, paths, depth), len(paths), "classifying"), failed)
         if as_json:
-            _put_json(results, manifest.weights.trained)
+            _put_json(results, recipe.trained)
         else:
             show: _Show = _say_json_line if jsonl else _say_line if len(paths) > 1 and depth == 1 else _say_block
             for prediction in results:
                 show(prediction)
     if failed and len(paths) > 1:
         note(f"{len(failed)} of {len(paths)} pictures could not be read")
-    if not manifest.weights.trained:
+    if not recipe.trained:
         note("untrained weights: these answers mean nothing")
     return max((p.error.exit_code for p in failed if p.error is not None), default=0)
 

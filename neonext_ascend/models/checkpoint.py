@@ -26,6 +26,8 @@ from neonext_ascend.models.neonext import NeoNeXt
 
 # Where training scripts put the weights, averaged ones first: those are what accuracies are published for.
 NESTED_KEYS = ("model_ema", "state_dict_ema", "ema", "model", "state_dict")
+# Bytes of tensors for each byte of the file. torch.save does not compress; more is damaged, or meant to fill the memory.
+_MAX_EXPANSION = 8
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     digest = _check_and_hash(path)
     raw = _load(path)
     state, notes = _state_dict(raw, path)
+    _check_size(sum(tensor.numel() * tensor.element_size() for tensor in state.values()), path)
     state, conversions = _as_float32(state, path)
     return Checkpoint(path, digest, state, read_contents(state, path), (*notes, *conversions))
 
@@ -119,8 +122,8 @@ def _load(path: Path) -> Any:
         return safetensors_file.load(path)
     if not head.startswith((b"PK\x03\x04", b"\x80")):
         raise CheckpointError(f"{path}: neither a PyTorch file nor safetensors; expected one of these")
-    if head.startswith(b"PK") and not zipfile.is_zipfile(path):
-        raise FileAccessError(f"{path}: the file is truncated: its zip directory is missing; copy it again")
+    if head.startswith(b"PK"):
+        _check_zip(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except EOFError:
@@ -134,6 +137,30 @@ def _load(path: Path) -> Any:
         if "unexpected EOF" in first:
             raise FileAccessError(f"{path}: the file is truncated; copy it again") from None
         raise CheckpointError(f"{path}: not a readable PyTorch file: {first[:200]}") from None
+
+
+def _check_zip(path: Path) -> None:
+    """Compare the checksums that ``torch.save`` writes and ``torch.load`` does not look at."""
+    if not zipfile.is_zipfile(path):
+        raise FileAccessError(f"{path}: the file is truncated: its zip directory is missing; copy it again")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            records = archive.infolist()
+            _check_size(sum(record.file_size for record in records), path)
+            # torch.serialization.set_crc32_options(False) leaves zeros.
+            damaged = archive.testzip() if any(record.CRC for record in records) else None
+    except CheckpointError:
+        raise
+    except Exception as error:  # a damaged directory makes zipfile raise nearly anything
+        raise CheckpointError(f"{path}: the file is damaged ({error}); copy it again") from None
+    if damaged is not None:
+        raise CheckpointError(f"{path}: the file is damaged: the checksum of {damaged} is wrong; copy it again")
+
+
+def _check_size(claimed: int, path: Path) -> None:
+    size = path.stat().st_size
+    if claimed > _MAX_EXPANSION * size:
+        raise CheckpointError(f"{path}: the file is damaged: {size} bytes that claim to hold {claimed}; copy it again")
 
 
 def _unpickling_error(path: Path, text: str) -> CheckpointError | FileAccessError:
@@ -187,7 +214,10 @@ def _as_float32(state: Mapping[str, Tensor], path: Path) -> tuple[dict[str, Tens
             raise CheckpointError(f"{path}: {key} holds {tensor.dtype}; expected floating-point numbers")
         if tensor.is_floating_point() and tensor.dtype != torch.float32:
             kinds.add(str(tensor.dtype).removeprefix("torch."))
-            tensor = tensor.float()
+            try:
+                tensor = tensor.float()
+            except RuntimeError:
+                raise CheckpointError(f"{path}: {key} holds {tensor.dtype}, which cannot become float32") from None
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(f"{path}: {key} holds NaN or infinity; the training diverged or the file is damaged")
         converted[key] = tensor

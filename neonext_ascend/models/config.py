@@ -11,6 +11,10 @@ from neonext_ascend.kernels.geometry import Geometry
 
 STAGES = 4
 STEM_STRIDE = 4
+# Far beyond any published network; a slip of the keyboard must not fill the memory or run for hours.
+_MAX_DEPTH = 128  # blocks of a stage; the deepest published one has 27
+_MAX_WEIGHTS = 2**30  # numbers in all; the largest published network has 193.5 million
+_MAX_MATRIX = 2**28  # elements of A or B of one NeoCell; the largest published ones have 1.8 million
 
 DefinitionName = Literal["release", "paper", "table1"]
 Cells = tuple[tuple[int, ...], ...]
@@ -78,8 +82,24 @@ class NetworkConfig:
                 )
         if min(self.depths) < 1 or min(self.widths) < 1 or self.num_classes < 1:
             raise UsageError(f"{self.name}: depths, widths and num_classes must be at least 1")
-        for stage in range(STAGES):
-            self.geometry(stage)
+        if max(self.depths) > _MAX_DEPTH:
+            raise UsageError(f"{self.name}: a stage of {max(self.depths)} blocks; expected at most {_MAX_DEPTH}")
+        weights = self._weights()
+        if weights > _MAX_WEIGHTS:
+            raise UsageError(
+                f"{self.name}: depths, widths, cells and num_classes ask for about {weights:.2g} weights; "
+                f"expected at most {_MAX_WEIGHTS:.2g}"
+            )
+
+    def _weights(self) -> int:
+        """Roughly the parameters: those of matrices and cells."""
+        total, before = self.widths[-1] * self.num_classes, 3 * STEM_STRIDE**2
+        for stage, (depth, width) in enumerate(zip(self.depths, self.widths, strict=True)):
+            groups = self.geometry(stage).groups
+            cells = sum(group.channels * 2 * group.cell.h_in**2 for group in groups)
+            total += before * width + depth * (8 * width**2 + cells)
+            before = width
+        return total
 
     @property
     def traits(self) -> Definition:
@@ -114,6 +134,11 @@ class NetworkConfig:
                     f"image size {shown} is too small for {self.name}: in stage {stage + 1}, {error}; "
                     f"take at least {self.smallest_size()}"
                 ) from None
+            if self.widths[stage] * max(size) ** 2 > _MAX_MATRIX:
+                raise UsageError(
+                    f"image size {shown} is too large for {self.name}: the matrices of a NeoCell in stage {stage + 1} "
+                    f"would be {self.widths[stage]} times {max(size)}x{max(size)}; take a smaller one"
+                )
             sizes.append(size)
         return sizes
 
@@ -186,7 +211,9 @@ def _round_size(size: tuple[int, int]) -> tuple[int, int]:
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value or not all(c.isalnum() or c in "._-" for c in value) or value[0] in ".-":
-        raise UsageError(f"name {value!r}: expected letters, digits, '.', '_' and '-', with a letter or digit first")
+        raise UsageError(
+            f"name {_shown(value)}: expected letters, digits, '.', '_' and '-', with a letter or digit first"
+        )
     return value
 
 
@@ -194,12 +221,12 @@ def _definition(value: object) -> DefinitionName:
     for name in DEFINITIONS:
         if value == name:
             return name
-    raise UsageError(f"definition {value!r} is unknown; expected one of {', '.join(DEFINITIONS)}")
+    raise UsageError(f"definition {_shown(value)} is unknown; expected one of {', '.join(DEFINITIONS)}")
 
 
 def _list(value: object, field: str) -> Sequence[Any]:
     if not isinstance(value, (list, tuple)):
-        raise UsageError(f"{field} is {value!r}; expected a list")
+        raise UsageError(f"{field} is {_shown(value)}; expected a list")
     return value
 
 
@@ -207,9 +234,9 @@ def _integers(value: object, field: str) -> tuple[int, ...]:
     items = _list(value, field)
     for item in items:
         if not isinstance(item, int) or isinstance(item, bool):
-            raise UsageError(f"{field} holds {item!r}; expected whole numbers")
+            raise UsageError(f"{field} holds {_shown(item)}; expected whole numbers")
         if not 1 <= item <= 1_000_000:
-            raise UsageError(f"{field} holds {item}; expected a number from 1 to 1000000")
+            raise UsageError(f"{field} holds {_shown(item)}; expected a number from 1 to 1000000")
     return tuple(items)
 
 
@@ -217,7 +244,7 @@ def _booleans(value: object) -> tuple[bool, ...]:
     items = _list(value, "shifts")
     for item in items:
         if not isinstance(item, bool):
-            raise UsageError(f"shifts holds {item!r}; expected true or false")
+            raise UsageError(f"shifts holds {_shown(item)}; expected true or false")
     return tuple(items)
 
 
@@ -226,3 +253,12 @@ def _size(value: object) -> tuple[int, int]:
     if len(numbers) != 2:
         raise UsageError(f"image_size is {list(numbers)}; expected one number or [height, width]")
     return numbers[0], numbers[1]
+
+
+def _shown(value: object) -> str:
+    """A value in an error message, never long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not print a number of more than 4,300 digits
+        return "a number of very many digits"
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -107,7 +107,7 @@ def read_config(path: Path) -> NetworkConfig:
         data: Mapping[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FileAccessError(f"{path}: cannot read the configuration: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # TOML's and UTF-8's errors are ValueErrors, as are endless numbers
         raise UsageError(f"{path}: not TOML: {error}") from None
     try:
         return NetworkConfig.from_json(data)

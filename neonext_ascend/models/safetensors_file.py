@@ -45,7 +45,7 @@ def _check_length(path: Path) -> None:
     try:
         described: Any = json.loads(header)
         ends = [int(t["data_offsets"][1]) for name, t in described.items() if name != "__metadata__"]
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError):
         raise CheckpointError(f"{path}: the safetensors header is not what the format asks for") from None
     expected = 8 + length + max(ends, default=0)
     if size < expected:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neonext_ascend.environment import disable_telemetry
-from neonext_ascend.errors import ArtifactError, FileAccessError
+from neonext_ascend.errors import ArtifactError, FileAccessError, NeoNextError
 from neonext_ascend.runtimes.base import Arrays, Runner
+from neonext_ascend.runtimes.onnx_file import check_onnx_file
 from neonext_ascend.spec import TensorSpec
 
 disable_telemetry()
@@ -29,14 +30,14 @@ class OrtRunner(Runner):
 
     Raises:
         FileAccessError: the file or its external data cannot be read.
-        ArtifactError: it is no ONNX model that onnxruntime can run.
+        ArtifactError: it is no ONNX model that onnxruntime can run, or one without floating inputs and outputs.
     """
 
     def __init__(self, path: Path, threads: int = 0, extra_outputs: Sequence[str] = ()) -> None:
         import onnxruntime
 
         self.name = f"onnxruntime {path.name}"
-        _check(path)
+        check_onnx_file(path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 4  # what goes wrong is raised; nothing else belongs on a user's terminal
@@ -46,34 +47,57 @@ class OrtRunner(Runner):
         try:
             self._session: Any = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions share no base class of their own
-            raise ArtifactError(f"{path}: onnxruntime cannot load it: {_reason(error)}") from None
+            raise _load_error(path, _reason(error)) from None
         self.inputs = tuple(_spec(value) for value in self._session.get_inputs())
         self.outputs = tuple(_spec(value) for value in self._session.get_outputs())
+        if not (self.inputs and self.outputs and all(spec.shape for spec in self.inputs)):
+            raise ArtifactError(f"{path}: expected a model with inputs of known shape and outputs")
+        for spec in (*self.inputs, *self.outputs):
+            if spec.dtype not in _NUMPY.values():
+                raise ArtifactError(f"{path}: {spec.name} is {spec.dtype}; expected floating-point tensors")
 
     def infer_impl(self, feeds: Arrays) -> dict[str, NDArray[np.generic]]:
-        """One ``session.run``."""
+        """One ``session.run``.
+
+        Raises:
+            ArtifactError: onnxruntime refuses to run the model.
+        """
         names = [spec.name for spec in self.outputs]
-        return dict(zip(names, self._session.run(names, dict(feeds)), strict=True))
+        try:
+            values = self._session.run(names, dict(feeds))
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise ArtifactError(f"{self.name}: onnxruntime cannot run it: {_reason(error)}") from None
+        return dict(zip(names, values, strict=True))
 
     def close(self) -> None:
         """Drop the session."""
         self._session = None
 
 
-def _check(path: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise FileAccessError(f"{path}: the file is empty; expected an ONNX model; export it again")
-    except OSError as error:
-        raise FileAccessError(f"{path}: cannot read the model: {error.strerror}") from None
+def _load_error(path: Path, reason: str) -> NeoNextError:
+    """What onnxruntime said, in the words of this project where it is known."""
+    if "xternal" in reason:
+        if "does not exist" in reason:
+            return FileAccessError(
+                f"{path}: its external data {path.name}.data is missing; keep it beside the ONNX file"
+            )
+        if "escapes" in reason:
+            return ArtifactError(f"{path}: its external data points outside its folder; take the file from its maker")
+        if "out of bounds" in reason:
+            return FileAccessError(f"{path}: its external data is truncated; copy it again")
+    return ArtifactError(f"{path}: onnxruntime cannot load it: {reason}")
 
 
 def _with_outputs(path: Path, names: Sequence[str]) -> bytes:
     """The model with further outputs; loaded with onnx, since onnxruntime cannot add any."""
     import onnx
 
-    model = onnx.load(str(path))
+    try:
+        model = onnx.load(str(path))
+    except Exception as error:  # protobuf's and onnx's own, and what decoding a damaged name raises
+        raise ArtifactError(f"{path}: onnx cannot load it: {_reason(error)}") from None
     present = {name for node in model.graph.node for name in node.output}
     declared = {value.name for value in model.graph.output}
     for name in names:
