@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Mapping
 
 from neonext_ascend.manifest import Weights
 from neonext_ascend.models.config import NetworkConfig, size_text
@@ -10,6 +11,7 @@ from neonext_ascend.passes.base import Report
 from neonext_ascend.verify.compare import summarize
 from neonext_ascend.verify.parity import ParityReport
 
+WIDTH, LABEL_WIDTH = 80, 9
 FOLDED = {
     "fold_batchnorm": "BatchNorm",
     "fold_layer_scale": "LayerScale",
@@ -23,53 +25,54 @@ def weights_text(weights: Weights) -> str:
     """Where the weights come from."""
     if weights.source == "seed":
         return f"untrained (NeoInit, seed {weights.seed})"
-    origin = "packaged weights" if weights.source == "package" else "weights"
-    return f"{origin} {weights.file} (sha256 {str(weights.sha256)[:12]}...)"
+    origin = "packaged, " if weights.source == "package" else ""
+    return f"{origin}{weights.file} (sha256 {str(weights.sha256)[:12]}...)"
 
 
-def network_text(config: NetworkConfig, weights: Weights) -> str:
-    """The network in one line."""
+def network_lines(config: NetworkConfig, weights: Weights) -> list[str]:
+    """The network and its weights."""
     shifts = ",".join(str(int(s)) for s in config.shifts)
-    return (
-        f"{config.name}: {config.definition} definition, image {size_text(config.image_size)}, shifts {shifts}, "
-        f"{config.num_classes} classes, {weights_text(weights)}"
-    )
+    network = f"{config.name}, {config.definition} definition, image {size_text(config.image_size)}, shifts {shifts}"
+    return [
+        *labelled("network", f"{network}, {config.num_classes} classes"),
+        *labelled("weights", weights_text(weights)),
+    ]
 
 
-def passes_text(report: Report) -> list[str]:
+def passes_lines(report: Report) -> list[str]:
     """What preparation did, and each refusal."""
     changed: Mapping[str, int] = report.changed
     folded = [f"{changed[name]} {what}" for name, what in FOLDED.items() if changed.get(name)]
-    lines = [
-        f"folded {', '.join(folded)}; lowered {changed.get('lower_neocell', 0)} NeoCells to block-diagonal matmuls"
-    ]
-    return lines + [f"refused {refusal}" for refusal in report.refused]
+    lowered = f"{changed.get('lower_neocell', 0)} NeoCells to block-diagonal matmuls"
+    refused = [line for refusal in report.refused for line in labelled("refused", str(refusal))]
+    return [*labelled("folded", ", ".join(folded) or "nothing"), *labelled("lowered", lowered), *refused]
 
 
-def parity_text(report: ParityReport) -> list[str]:
-    """Verdict and figures."""
-    worst = summarize(report.comparisons)
-    verdict = "passed" if report.passed else "FAILED"
-    lines = [
-        f"{verdict}: max abs {worst['max_abs']:.2g}, max rel {worst['max_rel']:.2g}, cosine {worst['cosine']:.7f}, "
-        f"top-1 {_share(worst['top1'], worst['images'])}, top-5 {_share(worst['top5'], worst['images'])}"
-    ]
+def parity_lines(report: ParityReport, label: str = "parity") -> list[str]:
+    """Verdict and figures; reasons and place where it failed."""
+    worst, images = summarize(report.comparisons), sum(c.images for c in report.comparisons)
+    figures = f"max abs {worst['max_abs']:.2g}, max rel {worst['max_rel']:.2g}, cosine {worst['cosine']:.7f}"
+    agreement = f"top-1 {_share(worst['top1'], images)}, top-5 {_share(worst['top5'], images)}"
+    lines = labelled(label, f"{'passed' if report.passed else 'FAILED'}: {figures}")
     if report.points:
         largest = max(p.relative for p in report.points)
-        lines.append(f"inner points: {len(report.points)} compared, largest relative difference {largest:.2g}")
+        agreement += f"; {len(report.points)} inner points, largest max rel {largest:.2g}"
+    lines += labelled("", agreement)
     smallest = report.to_json()["smallest_passing"]
-    if smallest:
+    if smallest and report.passed:
         bounds = ", ".join(f"{name} {value:.2g}" for name, value in smallest.items())
-        lines.append(f"smallest tolerance that passes: {bounds}")
+        lines += labelled("", f"smallest tolerance that passes: {bounds}")
     if not report.passed:
-        lines += report.reasons()
-        lines.append(f"first departure: {report.departure}")
+        lines += [line for reason in report.reasons() for line in labelled("", reason)]
+        lines += labelled("", f"first departure: {report.departure}")
     return lines
 
 
-def indented(title: str, lines: Sequence[str], width: int = 9) -> list[str]:
-    """``title`` before the first line, blanks before the others."""
-    return [f"{(title if i == 0 else '').ljust(width)}{line}" for i, line in enumerate(lines)]
+def labelled(label: str, text: str) -> list[str]:
+    """``text`` in lines of at most :data:`WIDTH` behind a column for ``label``; paths are never broken."""
+    room = WIDTH - LABEL_WIDTH
+    lines = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
+    return [f"{(label if i == 0 else '').ljust(LABEL_WIDTH)}{line}".rstrip() for i, line in enumerate(lines)]
 
 
 def bytes_text(nbytes: int) -> str:

@@ -97,7 +97,7 @@ def test_export_json_is_one_object_with_absolute_paths(
     }
     assert artifact["bytes"] == Path(artifact["path"]).stat().st_size
     assert result.json["parity"]["passed"] is True
-    assert result.err.startswith("neonext_nano: release definition")
+    assert result.err.startswith("network  neonext_nano, release definition")
 
 
 def test_two_exports_are_byte_identical(call: Call, tmp_path: Path) -> None:

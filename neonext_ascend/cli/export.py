@@ -66,7 +66,7 @@ def command(
         from neonext_ascend.data import labels_for, read_labels
         from neonext_ascend.deploy import ParityFailedError, export_verified
         from neonext_ascend.models.loading import load, read_config
-        from neonext_ascend.report import network_text, passes_text
+        from neonext_ascend.report import network_lines, passes_lines
     with working("building the network"):
         loaded = load(
             model if config is None else read_config(config),
@@ -96,43 +96,43 @@ def command(
     except ParityFailedError as error:
         if as_json:
             put_json({"artifacts": [], "parity": error.verdict.to_json()})
-        _say_verdict(error.verdict, quiet=True)
+        for line in _verdict_lines(error.verdict):
+            say(line, quiet=True)
         raise
-    say(network_text(network, loaded.weights), quiet=as_json)
-    for line in passes_text(made.report):
+    for line in (*network_lines(network, loaded.weights), *passes_lines(made.report)):
         say(line, quiet=as_json)
     _say_result(made, as_json)
 
 
 def _say_result(made: Deployment, as_json: bool) -> None:
-    from neonext_ascend.report import bytes_text
+    from neonext_ascend.report import LABEL_WIDTH, bytes_text, labelled
 
     files = made.manifest.files
-    say(f"wrote    {_shown(made.path)} ({bytes_text(files[0].nbytes)}, opset {made.manifest.opset})", as_json)
+    lines = labelled("wrote", f"{_shown(made.path)} ({bytes_text(files[0].nbytes)}, opset {made.manifest.opset})")
     for extra in files[1:]:
-        say(f"         {extra.name} ({bytes_text(extra.nbytes)}, external data: keep it beside)", as_json)
-    say(f"         {made.manifest_path.name}", as_json)
-    if made.verdict is None:
-        say("parity   not checked (--no-verify)", as_json)
-    else:
-        _say_verdict(made.verdict, as_json)
+        lines += labelled("", f"{extra.name} ({bytes_text(extra.nbytes)}, external data: keep it beside)")
+    lines += labelled("", made.manifest_path.name)
+    lines += _verdict_lines(made.verdict) if made.verdict else labelled("parity", "not checked (--no-verify)")
     if not made.manifest.weights.trained:
-        say("note     untrained weights: the file is right, its answers mean nothing", as_json)
+        lines += labelled("note", "untrained weights: the file is right, its answers mean nothing")
+    if not as_json:
+        lines += labelled("next", "classify a picture:")
+        # A command is for copying: never broken.
+        lines.append(f"{' ' * LABEL_WIDTH}neonext-ascend predict {_shown(made.path)} PICTURE")
+    for line in lines:
+        say(line, as_json)
     if as_json:
         put_json({"artifacts": [_artifact_json(made)], "parity": made.verdict and made.verdict.to_json()})
-    else:
-        say(f"next     classify a picture: neonext-ascend predict {_shown(made.path)} PICTURE")
 
 
-def _say_verdict(verdict: Verdict, quiet: bool) -> None:
-    from neonext_ascend.report import indented, parity_text
+def _verdict_lines(verdict: Verdict) -> list[str]:
+    from neonext_ascend.report import labelled, parity_lines
 
-    for line in indented("parity", parity_text(verdict.artifact)):
-        say(line, quiet)
+    lines = parity_lines(verdict.artifact)
     if verdict.twin is not None:
-        say("twin     untrained weights hide errors; the same network with weights of order 1:", quiet)
-        for line in indented("", parity_text(verdict.twin)):
-            say(line, quiet)
+        lines += labelled("twin", "untrained weights hide errors; the same network with weights of order 1")
+        lines += parity_lines(verdict.twin, label="")
+    return lines
 
 
 def _artifact_json(made: Deployment) -> dict[str, Any]:

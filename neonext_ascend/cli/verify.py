@@ -81,18 +81,16 @@ def command(
 
 
 def _say(result: Recheck, what: str, as_json: bool) -> None:
-    from neonext_ascend.report import indented, parity_text
+    from neonext_ascend.report import labelled, parity_lines
 
     for text in result.warnings:
         warn(text)
     verdict = result.verdict
-    quiet = as_json or not verdict.passed
-    say(f"{what}: compared with {result.against}", quiet)
-    for line in indented("parity", parity_text(verdict.artifact)):
-        say(line, quiet)
+    lines = [*labelled("checked", what), *labelled("against", result.against), *parity_lines(verdict.artifact)]
     if verdict.twin is not None:
-        for line in indented("twin", parity_text(verdict.twin)):
-            say(line, quiet)
+        lines += parity_lines(verdict.twin, label="twin")
+    for line in lines:
+        say(line, quiet=as_json or not verdict.passed)
     if as_json:
         put_json({"parity": verdict.to_json(), "against": result.against, "warnings": list(result.warnings)})
     if not verdict.passed:
