@@ -16,8 +16,8 @@ Made by `python -m tools.write_error_page` from the table that the tests run: ea
 A message says what happened, to what, what was expected and what to do. Nothing is left half-written.
 
 Exit status: 0 good; 1 the numbers differ; 2 wrong usage or input, content that opens but cannot be accepted included;
-3 a tool or device is missing; 5 what the system refuses to read, write or create, a truncated file included; 70 a bug of
-ours; 130 interrupted.
+3 a tool or device is missing; 5 what the system refuses to read, write or create, a truncated file included; 70 a bug
+of ours; 130 interrupted.
 """
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,14 @@ if TYPE_CHECKING:
 )
 @click.argument("model", required=False, type=ModelName())
 @network_options
-@click.option("--batch-size", type=BatchSize(), default="1", show_default=True, help="Of the ONNX input.")
+@click.option(
+    "--batch-size",
+    type=BatchSize(),
+    metavar="N|dynamic",
+    default="1",
+    show_default=True,
+    help="Of the ONNX input.",
+)
 @click.option(
     "--format", "formats", multiple=True, type=click.Choice(["onnx"]), help="Of the artifact [default: onnx]."
 )
@@ -90,7 +96,7 @@ def command(
             opset=opset,
             dtype=dtype,
             verify=verify,
-            command=("neonext-ascend", *sys.argv[1:]),
+            command=("neonext-ascend", *(click.get_current_context().obj or ())),
             progress=working,
         )
     except ParityFailedError as error:

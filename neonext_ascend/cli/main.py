@@ -61,11 +61,9 @@ def cli() -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit status; nothing is raised."""
     try:
-        code = cli.main(
-            args=None if arguments is None else list(arguments),
-            prog_name="neonext-ascend",
-            standalone_mode=False,
-        )
+        given = list(sys.argv[1:] if arguments is None else arguments)
+        # The arguments travel as the context's object: an export records them in its manifest.
+        code = cli.main(args=given, prog_name="neonext-ascend", standalone_mode=False, obj=tuple(given))
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except NeoNextError as error:

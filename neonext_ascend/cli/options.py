@@ -66,7 +66,9 @@ config_option = click.option(
 checkpoint_option = click.option(
     "--checkpoint", type=PATH, metavar="FILE", help="Weights: .pt or .safetensors, in the authors' layout."
 )
-image_size_option = click.option("--image-size", type=ImageSize(), help="Pixels; the model's own by default.")
+image_size_option = click.option(
+    "--image-size", type=ImageSize(), metavar="N|HxW", help="Pixels; the model's own by default."
+)
 num_classes_option = click.option("--num-classes", type=click.IntRange(1, 10**6), help="Classes, without a checkpoint.")
 seed_option = click.option(
     "--seed",

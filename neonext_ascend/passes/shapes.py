@@ -52,6 +52,8 @@ class _ShapeInterpreter(fx.Interpreter):
     """Runs on meta tensors: shapes without values."""
 
     position = "the input"
+    # Our messages say what is wrong; torch would append its own lines to them.
+    extra_traceback = False
 
     def run_node(self, n: fx.Node) -> Any:
         """Run and note the shape."""
