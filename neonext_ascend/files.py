@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -45,12 +47,15 @@ class Staging:
 def staging(target: Path) -> Iterator[Staging]:
     """A staging folder inside ``target``, which is created where absent; removed at the end in any case.
 
+    A process that was killed leaves its folder; the next one to stage in ``target`` removes it.
+
     Raises:
         FileAccessError: the folder cannot be created or written.
     """
     created = _create(target)
     try:
-        folder = Path(tempfile.mkdtemp(prefix=_STAGING_PREFIX, dir=target))
+        _remove_abandoned(target)
+        folder, lock = _locked_folder(target)
     except OSError as error:
         raise FileAccessError(f"{target}: cannot write into this folder: {error.strerror}") from None
     done = False
@@ -63,10 +68,41 @@ def staging(target: Path) -> Iterator[Staging]:
         ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
         if not done:
             for made in created:
                 with contextlib.suppress(OSError):
                     made.rmdir()
+
+
+def _locked_folder(target: Path) -> tuple[Path, int]:
+    """A new staging folder and the open descriptor that marks it as in use: the lock ends with the process."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_STAGING_PREFIX, dir=target))
+        with contextlib.suppress(FileNotFoundError):
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            with contextlib.suppress(OSError):  # a file system without locks: nothing is removed there either
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, lock
+            os.close(lock)
+        # Another export saw the folder before it was locked and has removed it: take a new one.
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove staging folders whose owner is gone, which the lock tells."""
+    for folder in target.glob(f"{_STAGING_PREFIX}*"):
+        try:
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:  # removed meanwhile, somebody else's, or no folder
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        except OSError:  # its owner works on, or the file system has no locks
+            continue
+        finally:
+            os.close(lock)
 
 
 def _create(target: Path) -> list[Path]:

@@ -59,7 +59,7 @@ def test_keys_and_shapes_name_exactly_the_networks_that_fit(name: str, fitting: 
                 "stage 4 has 4+7 cells, neonext_t.paper has 7",
                 "it has biases in its linear layers, neonext_t.paper has none",
                 "it has LayerScale",
-                "1 more",
+                "it has down-sampling with the 1x1 convolution first",
             ],
         ),
         ("neonext_t.paper", "neonext_t", ["NeoNeXt-T (paper definition)", "it has no LayerScale, neonext_t has them"]),

@@ -26,7 +26,7 @@ from neonext_ascend.models.neonext import NeoNeXt
 
 # Where training scripts put the weights, averaged ones first: those are what accuracies are published for.
 NESTED_KEYS = ("model_ema", "state_dict_ema", "ema", "model", "state_dict")
-# Bytes of tensors for each byte of the file. torch.save does not compress; more is damaged, or meant to fill the memory.
+# Bytes of tensors for each byte of the file. torch.save does not compress; more is damaged, or fills the memory.
 _MAX_EXPANSION = 8
 
 
@@ -74,7 +74,7 @@ def load_network(config: NetworkConfig, checkpoint: Checkpoint) -> NeoNeXt:
     config = replace(config, num_classes=checkpoint.contents.num_classes)
     differences = checkpoint.contents.differences(config)
     if differences:
-        if len(differences) > 3:
+        if len(differences) > 4:
             differences = [*differences[:3], f"and {len(differences) - 3} more differences"]
         raise CheckpointError(
             f"{checkpoint.path}: this file holds {checkpoint.contents.label()}: {'; '.join(differences)}"
@@ -169,7 +169,9 @@ def _unpickling_error(path: Path, text: str) -> CheckpointError | FileAccessErro
     culprit = ""
     for marker in ("GLOBAL ", "Unsupported operand ", "Unsupported global: GLOBAL "):
         if marker in text:
-            culprit = f" ({text.split(marker, 1)[1].split()[0].strip('.,')})"
+            word = text.split(marker, 1)[1].split()[0].strip(".,")
+            # A bare opcode number tells a user nothing.
+            culprit = "" if word.isdigit() else f" ({word})"
     return CheckpointError(
         f"{path}: refused: it holds Python objects{culprit} that could run code when loaded; expected tensors "
         "alone; where you trust the file, load it yourself and save its state dict: "
@@ -208,7 +210,13 @@ def _as_float32(state: Mapping[str, Tensor], path: Path) -> tuple[dict[str, Tens
     converted, kinds = {}, set()
     for key, value in state.items():
         tensor = value.detach()
-        if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.is_meta:
+        if (
+            tensor.layout != torch.strided
+            or tensor.is_quantized
+            or tensor.is_complex()
+            or tensor.is_meta
+            or tensor.is_nested
+        ):
             raise CheckpointError(f"{path}: {key} is sparse, quantised or complex; expected plain real numbers")
         if not tensor.is_floating_point() and not key.endswith("num_batches_tracked"):
             raise CheckpointError(f"{path}: {key} holds {tensor.dtype}; expected floating-point numbers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -65,7 +66,7 @@ def load(
     if checkpoint is None and not packaged:
         assert config is not None
         config = config if num_classes is None else replace(config, num_classes=num_classes)
-        return LoadedNetwork(build(config, seed), Weights("seed", seed=seed), tuple(notes))
+        return LoadedNetwork(_build(config, seed), Weights("seed", seed=seed), tuple(notes))
     held = read_checkpoint(data_path(NANO_WEIGHTS) if checkpoint is None else checkpoint)
     if config is None:
         config = _identify(held)
@@ -115,6 +116,15 @@ def read_config(path: Path) -> NetworkConfig:
         raise UsageError(f"{path}: {error}") from None
 
 
+def _build(config: NetworkConfig, seed: int) -> NeoNeXt:
+    try:
+        return build(config, seed)
+    except RuntimeError as error:  # torch's way to say it
+        if "can't allocate memory" in str(error):
+            raise MemoryError from None
+        raise
+
+
 def _packaged(config: NetworkConfig) -> NetworkConfig:
     """The packaged network's configuration at this image size."""
     return replace(VARIANTS[PACKAGED].config, image_size=config.image_size)
@@ -124,7 +134,8 @@ def _size_notes(config: NetworkConfig, image_size: tuple[int, int]) -> list[str]
     """A warning where a published network of that size differs in its shifts."""
     side = image_size[0] if image_size[0] == image_size[1] else None
     base, _, definition = config.name.partition(".")
-    own = f"{base}_{side}" + (f".{definition}" if definition else "")
+    family = re.sub(r"_\d+$", "", base)
+    own = (family if side == 224 else f"{family}_{side}") + (f".{definition}" if definition else "")
     other = VARIANTS.get(own)
     if other is None or other.config.shifts == config.shifts:
         return []
