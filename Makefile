@@ -46,6 +46,7 @@ unit:
 bench: $(BIN)/.developing
 	$(BIN)/python -m benchmarks.export_cost
 	$(BIN)/python -m benchmarks.inference
+	$(BIN)/python -m benchmarks.same_twice
 
 clean:
 	rm -rf $(VENV) $(OUT) build dist *.egg-info .coverage*

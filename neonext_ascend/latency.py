@@ -81,7 +81,8 @@ class Timing:
     def summary(self) -> dict[str, float]:
         """Percentiles (linear between runs), minimum and mean, in seconds."""
         seconds = self.seconds
-        figures = {f"p{p}": float(np.percentile(seconds, p)) for p in PERCENTILES}
+        names = (f"p{p}" for p in PERCENTILES)
+        figures = dict(zip(names, map(float, np.percentile(seconds, PERCENTILES)), strict=True))
         return {**figures, "min": min(seconds), "mean": fmean(seconds)}
 
 

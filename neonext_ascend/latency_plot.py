@@ -70,7 +70,13 @@ def draw_latencies(names: Sequence[str], seconds: Sequence[Sequence[float]], sub
     height = TOP + ROW * len(names) + BOTTOM
     root = Element(
         "svg",
-        {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {WIDTH} {height}", "role": "img", "width": f"{WIDTH}", "height": f"{height}"},
+        {
+            "xmlns": "http://www.w3.org/2000/svg",
+            "viewBox": f"0 0 {WIDTH} {height}",
+            "role": "img",
+            "width": f"{WIDTH}",
+            "height": f"{height}",
+        },
     )
     SubElement(root, "title").text = "Latency of one run"
     SubElement(root, "desc").text = _clean(f"Runs of {', '.join(names)} in milliseconds. {subtitle}")

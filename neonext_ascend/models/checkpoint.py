@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import stat
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -125,7 +126,9 @@ def _load(path: Path) -> Any:
     if head.startswith(b"PK"):
         _check_zip(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch wonders at what a damaged file says of itself
+            return torch.load(path, map_location="cpu", weights_only=True)
     except EOFError:
         raise FileAccessError(f"{path}: the file is truncated; copy it again") from None
     except pickle.UnpicklingError as error:
@@ -141,15 +144,15 @@ def _load(path: Path) -> Any:
 
 def _check_zip(path: Path) -> None:
     """Compare the checksums that ``torch.save`` writes and ``torch.load`` does not look at."""
-    if not zipfile.is_zipfile(path):
-        raise FileAccessError(f"{path}: the file is truncated: its zip directory is missing; copy it again")
     try:
+        if not zipfile.is_zipfile(path):
+            raise FileAccessError(f"{path}: the file is truncated: its zip directory is missing; copy it again")
         with zipfile.ZipFile(path) as archive:
             records = archive.infolist()
             _check_size(sum(record.file_size for record in records), path)
             # torch.serialization.set_crc32_options(False) leaves zeros.
             damaged = archive.testzip() if any(record.CRC for record in records) else None
-    except CheckpointError:
+    except (CheckpointError, FileAccessError):
         raise
     except Exception as error:  # a damaged directory makes zipfile raise nearly anything
         raise CheckpointError(f"{path}: the file is damaged ({error}); copy it again") from None
@@ -172,8 +175,9 @@ def _unpickling_error(path: Path, text: str) -> CheckpointError | FileAccessErro
             word = text.split(marker, 1)[1].split()[0].strip(".,")
             # A bare opcode number tells a user nothing.
             culprit = "" if word.isdigit() else f" ({word})"
+    what = "it holds" if culprit else "it is damaged, or holds"
     return CheckpointError(
-        f"{path}: refused: it holds Python objects{culprit} that could run code when loaded; expected tensors "
+        f"{path}: refused: {what} Python objects{culprit} that could run code when loaded; expected tensors "
         "alone; where you trust the file, load it yourself and save its state dict: "
         "torch.save(model.state_dict(), FILE)"
     )

@@ -41,6 +41,7 @@ class OrtRunner(Runner):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 4  # what goes wrong is raised; nothing else belongs on a user's terminal
+        onnxruntime.set_default_logger_severity(4)  # likewise what is said outside a session
         source: str | bytes = str(path)
         if extra_outputs:
             source = _with_outputs(path, extra_outputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from neonext_ascend.environment import physical_memory
+from neonext_ascend.errors import UsageError
 from neonext_ascend.images import Preprocessing
 from neonext_ascend.pictures import read_picture
 
 DYNAMIC_BATCHES = (1, 3)
 MAX_PICTURES = 3
+# Memory of a forward pass over its input's: the widest activations of NeoNeXt-L and two copies.
+_TIMES_INPUT = 40
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ def feeds_for(
         seed: of the noise.
     """
     inner = tuple(int(n) for n in shape[1:])
+    _check_memory(shape[0], inner)
     batches = [shape[0]] if isinstance(shape[0], int) else list(DYNAMIC_BATCHES)
     for batch in batches:
         yield Feed(f"noise, batch {batch}", noise((batch, *inner), seed))
@@ -53,3 +59,14 @@ def feeds_for(
     for first in range(0, len(arrays), batch):
         rows = [arrays[(first + i) % len(arrays)] for i in range(batch)]
         yield Feed(f"pictures, batch {batch}", np.stack(rows))
+
+
+def _check_memory(batch: int | str, inner: tuple[int, ...]) -> None:
+    """Refuse a batch that the system would end the process for."""
+    _, available = physical_memory()
+    needed = _TIMES_INPUT * 4 * math.prod(inner) * (batch if isinstance(batch, int) else 1)
+    if available and needed > available:
+        raise UsageError(
+            f"a check at batch {batch} needs about {needed / 1e9:.0f} GB of memory, {available / 1e9:.0f} GB are available; "
+            "take a smaller batch, a dynamic one, or --no-verify"
+        )
