@@ -103,12 +103,14 @@ def export_verified(
             with progress(f"checking {name} against PyTorch"):
                 verdict, reference = _check(loaded, artifact, stage.folder, opset, batch_size)
             if not verdict.passed:
-                raise ParityFailedError(f"{name}: parity failed; no artifact was left", verdict)
+                raise ParityFailedError(f"{name}: parity failed; nothing was written", verdict)
         manifest = _manifest(loaded, artifact, report, verdict, reference, labels, command)
         manifest.write(manifest_path(stage.folder / name))
         # The manifest last: an artifact without one is incomplete, a manifest without its artifact is wrong.
         names = [file.path.name for file in reversed(artifact.files)]
         stage.publish(*names, manifest_path(Path(name)).name)
+        if len(artifact.files) == 1:
+            (folder / f"{name}.data").unlink(missing_ok=True)  # an earlier, larger export's
     final = folder.absolute() / name
     return Deployment(final, manifest_path(final), manifest, report, verdict)
 
@@ -172,6 +174,7 @@ def _manifest(
         preprocessing=preprocessing_for(config.name, config.image_size),
         labels=tuple(labels),
         points=artifact.points,
+        checksums=artifact.checksums,
         passes=report.to_json(),
         parity=None if verdict is None else verdict.to_json(),
         reference=reference,

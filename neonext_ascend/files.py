@@ -35,12 +35,19 @@ class Staging:
         """
         final = []
         for name in names:
+            _refuse_special(self.target / name)
             try:
                 (self.folder / name).replace(self.target / name)
             except OSError as error:
                 raise FileAccessError(f"{self.target / name}: cannot write it: {error.strerror}") from None
             final.append(self.target / name)
         return final
+
+
+def _refuse_special(path: Path) -> None:
+    """A rename replaces whatever stands there, a device included."""
+    if path.exists() and not path.is_file():
+        raise FileAccessError(f"{path}: is not a regular file; it will not be replaced; give another name")
 
 
 @contextlib.contextmanager

@@ -53,6 +53,7 @@ class Manifest:
         preprocessing: from picture to input.
         labels: one for each class.
         points: tensor in the file -> module path in the original network.
+        checksums: constant in the file -> CRC-32 of its bytes.
         passes: what preparation changed and refused.
         parity: the check's result, ``None`` where it was not made.
         reference: seeded inputs' expected values, ``None`` where they were not computed.
@@ -71,6 +72,7 @@ class Manifest:
     preprocessing: Preprocessing
     labels: tuple[str, ...]
     points: Mapping[str, str]
+    checksums: Mapping[str, str]
     passes: Mapping[str, Any]
     parity: Mapping[str, Any] | None
     reference: Mapping[str, Any] | None
@@ -108,6 +110,7 @@ class Manifest:
             "preprocessing": self.preprocessing.to_json(),
             "labels": list(self.labels),
             "points": dict(self.points),
+            "checksums": dict(self.checksums),
             "passes": dict(self.passes),
             "parity": self.parity,
             "reference": self.reference,
@@ -192,6 +195,7 @@ def _parse(data: Mapping[str, Any]) -> Manifest:
         preprocessing=preprocessing,
         labels=tuple(str(label) for label in data["labels"]),
         points={str(k): str(v) for k, v in data["points"].items()},
+        checksums={str(k): str(v) for k, v in data["checksums"].items()},
         passes=dict(data["passes"]),
         parity=None if data["parity"] is None else dict(data["parity"]),
         reference=None if reference is None else dict(reference),

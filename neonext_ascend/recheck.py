@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from neonext_ascend.errors import ArtifactError, UsageError
+from neonext_ascend.exporters.stream import checksum
 from neonext_ascend.files import sha256_of
 from neonext_ascend.manifest import Manifest, manifest_of
 from neonext_ascend.models.config import NetworkConfig
@@ -35,7 +36,8 @@ def recheck_artifact(
     *,
     checkpoint: Path | None = None,
     reference_dtype: ReferenceDtype = "fp32",
-    tolerance: Tolerance | None = None,
+    atol: float | None = None,
+    rtol: float | None = None,
 ) -> Recheck:
     """Check an ONNX file that has its manifest beside it.
 
@@ -43,7 +45,7 @@ def recheck_artifact(
         path: of the artifact.
         checkpoint: its weights, for the full check where they were not packaged or drawn from a seed.
         reference_dtype: in which the reference network computes.
-        tolerance: by default that of the artifact's dtype.
+        atol, rtol: of each element, in place of the bounds for the artifact's dtype.
 
     Raises:
         ArtifactError: there is nothing to compare with, or the manifest is damaged.
@@ -52,7 +54,8 @@ def recheck_artifact(
     manifest = manifest_of(path)
     _check_tensors(path, manifest)
     warnings = _file_warnings(path, manifest)
-    bounds = tolerance or TOLERANCES[manifest.dtype]
+    bounds = bounds_for(manifest.dtype, atol, rtol)
+    changed = _changed_constants(path, manifest) if warnings else ()
     loaded = _network(manifest, checkpoint)
     if loaded is None:
         if manifest.reference is None:
@@ -65,7 +68,9 @@ def recheck_artifact(
             report = check_stored(
                 candidate, lambda names: OrtRunner(path, extra_outputs=names), manifest.reference, bounds
             )
-        return Recheck(Verdict(report, None), "the values stored in the manifest", tuple(warnings))
+        return Recheck(
+            Verdict(replace(report, changed=changed), None), "the values stored in the manifest", tuple(warnings)
+        )
     if checkpoint is not None and loaded.weights.sha256 != manifest.weights.sha256:
         warnings.append(f"{checkpoint}: not the checkpoint that the manifest names ({manifest.weights.file})")
     _check_points(manifest, loaded.network)
@@ -79,17 +84,50 @@ def recheck_artifact(
         bounds,
         reference_dtype,
     )
-    return Recheck(Verdict(report, None), f"the unfolded network in PyTorch, {reference_dtype}", tuple(warnings))
+    return Recheck(
+        Verdict(replace(report, changed=changed), None),
+        f"the unfolded network in PyTorch, {reference_dtype}",
+        tuple(warnings),
+    )
 
 
-def check_model(loaded: LoadedNetwork, reference_dtype: ReferenceDtype, tolerance: Tolerance | None) -> Recheck:
+def check_model(
+    loaded: LoadedNetwork, reference_dtype: ReferenceDtype, atol: float | None = None, rtol: float | None = None
+) -> Recheck:
     """The prepared network against the unfolded one, both in PyTorch; with a twin where untrained."""
-    bounds = tolerance or TOLERANCES["fp32"]
+    bounds = bounds_for("fp32", atol, rtol)
     verdict = Verdict(
         check_prepared(loaded.network, reference_dtype, bounds),
         None if loaded.weights.trained else check_prepared(twin_of(loaded.network), reference_dtype, bounds),
     )
     return Recheck(verdict, f"the unfolded network in PyTorch, {reference_dtype}", loaded.notes)
+
+
+def bounds_for(dtype: str, atol: float | None, rtol: float | None) -> Tolerance:
+    """The bounds for a dtype; where a user gives one of the two for each element, the other is fp32's."""
+    default = TOLERANCES[dtype]
+    if atol is None and rtol is None:
+        return default
+    element = TOLERANCES["fp32"]
+    return replace(
+        default,
+        atol=element.atol if atol is None else atol,
+        rtol=element.rtol if rtol is None else rtol,
+    )
+
+
+def _changed_constants(path: Path, manifest: Manifest) -> tuple[str, ...]:
+    """Constants whose bytes are not those that were exported; ones that are gone or new are another program's."""
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(str(path))
+    present = {constant.name: constant for constant in model.graph.initializer}
+    return tuple(
+        name
+        for name, expected in manifest.checksums.items()
+        if name in present and checksum(numpy_helper.to_array(present[name]).tobytes()) != expected
+    )
 
 
 def _file_warnings(path: Path, manifest: Manifest) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from onnx import numpy_helper
 from torch import Tensor, fx, nn
 
 from neonext_ascend.environment import disable_telemetry
-from neonext_ascend.errors import PassRefusedError, UsageError
+from neonext_ascend.errors import FileAccessError, PassRefusedError, UsageError
 from neonext_ascend.exporters import export_onnx
 from neonext_ascend.exporters.names import readable
 from neonext_ascend.models.neonext import NeoNeXt, build, redraw_at_order_one
@@ -249,3 +250,58 @@ def test_a_layer_without_an_onnx_form_is_named(tmp_path: Path) -> None:
     with pytest.raises(PassRefusedError, match="was not prepared"):
         export_onnx(fx.symbolic_trace(nn.ReLU()), tmp_path / "n.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("forward", "right"),
+    [
+        (lambda x: torch.add(x, x, alpha=0.5), False),
+        (lambda x: torch.mul(x, other=x), False),
+        (lambda x: x + 2.0, False),
+        (lambda x: x * x.mean(axis=(2, 3), keepdim=True), True),
+        (lambda x: torch.mean(x, dim=[2, 3]), True),
+        (lambda x: x.flatten(1), True),
+        (lambda x: torch.flatten(x, start_dim=1), True),
+        (lambda x: torch.relu(x).permute((0, 2, 3, 1)), True),
+    ],
+)
+def test_functions_are_written_right_or_refused(tmp_path: Path, forward: Any, right: bool) -> None:
+    class Function(nn.Module):
+        def forward(self, x: Tensor) -> Any:
+            return forward(x)
+
+    prepared, _ = prepare(Function().eval(), input_shape=(1, 3, 4, 5))
+    if not right:
+        with pytest.raises(PassRefusedError):
+            export_onnx(prepared, tmp_path / "f.onnx")
+        assert list(tmp_path.iterdir()) == []
+        return
+    x = np.random.RandomState(0).standard_normal((1, 3, 4, 5)).astype(np.float32)
+    for opset in (11, 18):
+        export_onnx(prepared, tmp_path / "f.onnx", opset=opset)
+        assert relative(run(tmp_path / "f.onnx", x), forward(torch.from_numpy(x)).numpy()) <= 1e-6
+
+
+def test_two_layer_norms_keep_their_own_epsilon(tmp_path: Path) -> None:
+    class Norms(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm_1, self.norm1 = nn.LayerNorm(6, eps=1e-6), nn.LayerNorm(6, eps=0.5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.norm1(self.norm_1(x))
+            return y
+
+    net = Norms().eval()
+    prepared, _ = prepare(net, input_shape=(1, 6))
+    export_onnx(prepared, tmp_path / "n.onnx", opset=11)
+    x = np.random.RandomState(0).standard_normal((1, 6)).astype(np.float32)
+    with torch.no_grad():
+        assert relative(run(tmp_path / "n.onnx", x), net(torch.from_numpy(x)).numpy()) <= 1e-6
+
+
+def test_a_special_file_is_never_replaced(deployed: fx.GraphModule, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.onnx")
+    with pytest.raises(FileAccessError, match="not a regular file"):
+        export_onnx(deployed, tmp_path / "pipe.onnx")
+    assert (tmp_path / "pipe.onnx").is_fifo()

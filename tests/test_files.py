@@ -115,7 +115,7 @@ def test_what_was_never_made_or_cannot_be_replaced_is_not_published(tmp_path: Pa
             stage.publish("absent.onnx")
         (tmp_path / "taken").mkdir()
         (stage.folder / "taken").touch()
-        with pytest.raises(FileAccessError, match="taken: cannot write it: Is a directory") as refusal:
+        with pytest.raises(FileAccessError, match="taken: is not a regular file; it will not be replaced") as refusal:
             stage.publish("taken")
     assert isinstance(refusal.value, NeoNextError)
 

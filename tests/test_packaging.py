@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -62,7 +63,9 @@ def test_an_installed_wheel_exports_and_predicts_outside_the_checkout(built: Pat
     python = environment / "bin" / "python"
     (wheel,) = built.glob("*.whl")
     install = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
-    subprocess.run(install, check=True, capture_output=True, timeout=300)
+    # A checkout on PYTHONPATH would count as installed already.
+    bare = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    subprocess.run(install, check=True, capture_output=True, timeout=300, env=bare, cwd=tmp_path)
     site = next((environment / "lib").glob("python*/site-packages"))
     ours = next(p for p in map(Path, sys.path) if (p / "torch").is_dir())
     (site / "libraries.pth").write_text(f"{ours}\n")

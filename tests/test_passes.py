@@ -329,3 +329,110 @@ def test_a_fractional_cell_is_lowered_not_folded() -> None:
     x = torch.randn(2, 5, 14, 9)
     with torch.no_grad():
         assert relative(deployed(x), net(x)) <= FOLDED
+
+
+class Tricky(nn.Module):
+    """A base for forwards that tracing can get wrong."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.norm = NeoCell(Geometry.split(4, (3,), False)), nn.BatchNorm2d(4)
+        self.relu, self.linear = nn.ReLU(inplace=True), nn.Linear(4, 4)
+
+
+class InPlace(Tricky):
+    def forward(self, x: Tensor) -> Tensor:
+        h: Tensor = self.norm(self.cell(x))
+        y: Tensor = self.relu(h) + h
+        return y
+
+
+class Augmented(Tricky):
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.norm(self.cell(x))
+        k = h
+        h += x
+        y: Tensor = h + k
+        return y
+
+
+class Subclassed(Tricky):
+    def __init__(self) -> None:
+        super().__init__()
+
+        class More(NeoCell):
+            def forward(self, x: Tensor) -> Tensor:
+                y: Tensor = super().forward(x) + x
+                return y
+
+        self.cell = More(Geometry.split(4, (3,), False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.norm(self.cell(x))
+        return y
+
+
+class Hooked(Tricky):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear.register_forward_hook(lambda _m, _a, out: out * 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.linear(self.cell(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return y
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (InPlace, "works in place"),
+        (Augmented, "computes something else"),
+        (Subclassed, "cannot be traced"),
+        (Hooked, "forward hooks"),
+    ],
+)
+def test_what_tracing_would_get_wrong_is_refused(kind: type[nn.Module], words: str) -> None:
+    with pytest.raises(PassRefusedError, match=words):
+        passes.prepare(ready(kind()), input_shape=(1, 4, 6, 6))
+
+
+def test_a_users_own_name_is_not_overwritten_by_a_second_call() -> None:
+    class Clash(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.fc_call2 = nn.Linear(3, 3), nn.Linear(3, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.fc_call2(self.fc(self.fc(x)))
+            return y
+
+    net = ready(Clash())
+    deployed, _ = passes.prepare(net, input_shape=(1, 3))
+    x = torch.randn(5, 3)
+    with torch.no_grad():
+        assert relative(deployed(x), net(x)) <= FOLDED
+
+
+def test_passes_in_another_order_keep_the_function() -> None:
+    net = ready(nn.Sequential(nn.Conv2d(6, 9, 1), NeoCell(Geometry.downsample(9)), nn.BatchNorm2d(9)))
+    folded, _ = passes.FoldDownsampling()(passes.FoldBatchNorm()(net)[0])
+    x = torch.randn(2, 6, 8, 8)
+    with torch.no_grad():
+        assert relative(folded(x), net(x)) <= FOLDED
+
+
+def test_space_to_depth_keeps_its_demand_on_the_size() -> None:
+    net = ready(build(VARIANTS["neonext_nano"].config))
+    with pytest.raises(PassRefusedError, match="not a multiple of 4x4"):
+        passes.prepare(net, image_size=225)
+
+
+def test_the_prepared_network_shares_nothing_with_the_original() -> None:
+    net = ready(Mixer(between=nn.GELU()))  # its BatchNorm does not fold
+    deployed, _ = passes.prepare(net, input_shape=(1, 12, 14, 14))
+    x = torch.randn(1, 12, 14, 14)
+    with torch.no_grad():
+        want = deployed(x)
+        for tensor in (*net.parameters(), *net.buffers()):
+            tensor.add_(1)
+        assert torch.equal(deployed(x), want)

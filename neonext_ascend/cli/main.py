@@ -73,7 +73,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _fail(error.format_message().rstrip(".") + hint, 2)
     except (KeyboardInterrupt, click.Abort):
         return _fail("interrupted; nothing was left half-written", INTERRUPTED)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click turns a closed pipe into an exit of its own
         # The reader has seen enough. What Python still holds for it must not raise again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,7 +10,6 @@ import click
 from neonext_ascend.cli.options import json_option, network_options
 from neonext_ascend.cli.terminal import put_json, say, warn, working
 from neonext_ascend.errors import ParityError, UsageError
-from neonext_ascend.spec import TOLERANCES, Tolerance
 
 if TYPE_CHECKING:
     from neonext_ascend.recheck import Recheck
@@ -50,7 +48,6 @@ def command(
     An ARTIFACT is compared with the network it was made from (--checkpoint where it had one), else with the values
     that its manifest stores; which of them is said. Of a MODEL the folded network is compared with the unfolded one.
     """
-    tolerance = _tolerance(atol, rtol)
     if artifact is not None and _is_file_name(artifact):
         if config or image_size or num_classes:
             raise UsageError(
@@ -60,7 +57,7 @@ def command(
             from neonext_ascend.recheck import recheck_artifact
 
             result = recheck_artifact(
-                Path(artifact), checkpoint=checkpoint, reference_dtype=reference, tolerance=tolerance
+                Path(artifact), checkpoint=checkpoint, reference_dtype=reference, atol=atol, rtol=rtol
             )
     else:
         if artifact is not None and config is not None:
@@ -76,7 +73,7 @@ def command(
                 num_classes=num_classes,
                 seed=seed,
             )
-            result = check_model(loaded, reference, tolerance)
+            result = check_model(loaded, reference, atol, rtol)
     _say(result, artifact or str(config or checkpoint), as_json)
 
 
@@ -95,18 +92,6 @@ def _say(result: Recheck, what: str, as_json: bool) -> None:
         put_json({"parity": verdict.to_json(), "against": result.against, "warnings": list(result.warnings)})
     if not verdict.passed:
         raise ParityError(f"{what}: parity failed")
-
-
-def _tolerance(atol: float | None, rtol: float | None) -> Tolerance | None:
-    """The default with the user's bounds; ``None`` where there are none."""
-    if atol is None and rtol is None:
-        return None
-    default = TOLERANCES["fp32"]
-    return replace(
-        default,
-        atol=default.atol if atol is None else atol,
-        rtol=default.rtol if rtol is None else rtol,
-    )
 
 
 def _is_file_name(text: str) -> bool:

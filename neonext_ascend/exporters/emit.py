@@ -44,6 +44,8 @@ def emitter_for(node: fx.Node, module: nn.Module | None) -> Emitter:
     else:
         found = _FUNCTIONS.get(node.target)
         what = f"operation {getattr(node.target, '__name__', node.target)!r} ({node.name})"
+    if found is not None:
+        _check_arguments(node)
     if found is None:
         raise PassRefusedError(
             f"{what} has no ONNX form here; expected NeoCell, convolution without padding, linear, BatchNorm2d, "
@@ -51,6 +53,16 @@ def emitter_for(node: fx.Node, module: nn.Module | None) -> Emitter:
             "network too"
         )
     return found
+
+
+# Keyword arguments that the emitters read; any other would be lost without a word.
+_KEYWORDS = {"dim", "axis", "keepdim", "dims", "approximate", "inplace", "start_dim", "end_dim"}
+
+
+def _check_arguments(node: fx.Node) -> None:
+    for name, value in node.kwargs.items():
+        if name not in _KEYWORDS or isinstance(value, fx.Node):
+            raise PassRefusedError(f"{node.name}: argument {name!r} is not emitted; pass tensors by position alone")
 
 
 def _conv(graph: OnnxGraph, node: fx.Node, conv: FrozenConv2d, inputs: list[str], out: str) -> None:
@@ -139,7 +151,7 @@ def _batch_norm(graph: OnnxGraph, node: fx.Node, norm: nn.BatchNorm2d, inputs: l
 
 
 def _mean(graph: OnnxGraph, node: fx.Node, _module: None, inputs: list[str], out: str) -> None:
-    dims = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else None)
+    dims = node.kwargs.get("dim", node.kwargs.get("axis", node.args[1] if len(node.args) > 1 else None))
     keep = bool(node.kwargs.get("keepdim", node.args[2] if len(node.args) > 2 else False))
     source = node.all_input_nodes[0]
     rank = len(source.meta[SHAPE])
@@ -160,7 +172,10 @@ def _permute(graph: OnnxGraph, node: fx.Node, _module: None, inputs: list[str], 
 
 
 def _flatten(graph: OnnxGraph, node: fx.Node, module: nn.Flatten | None, inputs: list[str], out: str) -> None:
-    args: Any = (module.start_dim, module.end_dim) if module is not None else (*node.args[1:], 0, -1)[:2]
+    given = dict(zip(("start_dim", "end_dim"), node.args[1:], strict=False)) | dict(node.kwargs)
+    args: Any = (given.get("start_dim", 0), given.get("end_dim", -1))
+    if module is not None:
+        args = (module.start_dim, module.end_dim)
     rank = len(node.all_input_nodes[0].meta[SHAPE])
     if args[0] != 1 or args[1] % rank != rank - 1:
         raise PassRefusedError(f"{node.name}: only flatten from axis 1 to the last is emitted, got {args}")
@@ -169,7 +184,7 @@ def _flatten(graph: OnnxGraph, node: fx.Node, module: nn.Flatten | None, inputs:
 
 def _plain(op: str) -> Emitter:
     def emit(graph: OnnxGraph, node: fx.Node, _module: nn.Module | None, inputs: list[str], out: str) -> None:
-        if len(inputs) != len([a for a in node.args if not isinstance(a, (bool, type(None)))]):
+        if len(inputs) != len(node.args) and node.op != "call_module":
             raise PassRefusedError(f"{node.name}: {op} with a Python number is not emitted; expected tensors")
         graph.node(op, inputs, out)
 

@@ -24,6 +24,7 @@ class OnnxGraph:
         self.nodes: list[NodeProto] = []
         self.initializers: dict[str, Initializer] = {}
         self._names: set[str] = set()
+        self._scalars: dict[tuple[str, float], str] = {}
 
     def reserve(self, name: str) -> str:
         """A value name that is not taken yet, ``name`` itself where possible."""
@@ -44,16 +45,17 @@ class OnnxGraph:
 
         def array() -> NDArray[np.generic]:
             dtype = torch.float16 if self.dtype == np.float16 else torch.float32
-            result: NDArray[np.generic] = value.rounded(dtype).contiguous().numpy()
+            result: NDArray[np.generic] = value.rounded(dtype).cpu().contiguous().numpy()
             return result
 
         return self._add(name, value.shape, self.dtype, array)
 
     def scalar(self, name: str, value: float) -> str:
         """A scalar that all nodes share."""
-        if name not in self.initializers:
-            self._add(name, (), self.dtype, lambda: np.asarray(value, dtype=self.dtype))
-        return name
+        if (name, value) not in self._scalars:
+            added = self._add(name, (), self.dtype, lambda: np.asarray(value, dtype=self.dtype))
+            self._scalars[name, value] = added
+        return self._scalars[name, value]
 
     def integers(self, name: str, values: list[int]) -> str:
         """An int64 vector."""

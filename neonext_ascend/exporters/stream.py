@@ -7,6 +7,7 @@ front to back while each tensor exists only while it is being written.
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,11 @@ class WrittenFile:
     sha256: str
 
 
+def checksum(data: bytes | memoryview) -> str:
+    """CRC-32 of a constant's bytes, hexadecimal: enough to see a change, and quick."""
+    return f"{zlib.crc32(data):08x}"
+
+
 class _HashedFile:
     """Counts and hashes what is written."""
 
@@ -71,7 +77,7 @@ class _HashedFile:
 
 def write_model(
     path: Path, model: ModelProto, initializers: Sequence[Initializer], limit: int = PROTOBUF_LIMIT
-) -> list[WrittenFile]:
+) -> tuple[list[WrittenFile], dict[str, str]]:
     """Write ``model`` with ``initializers``; what would pass ``limit`` bytes goes to ``<name>.data`` beside it.
 
     Args:
@@ -81,7 +87,7 @@ def write_model(
         limit: largest file, in bytes, that holds its tensors itself.
 
     Returns:
-        The ONNX file, then its data file if there is one.
+        The ONNX file, then its data file if there is one; and each constant's checksum by name.
     """
     graph = model.graph.SerializeToString(deterministic=True)
     shell = ModelProto()
@@ -101,6 +107,7 @@ def write_model(
         len(h) + len(r) + (i.nbytes if inline else 0) for h, r, i in zip(headers, raw, initializers, strict=True)
     ]
     prefixes = [_key(_GRAPH_INITIALIZER) + _varint(n) for n in lengths]
+    checksums: dict[str, str] = {}
     total = len(graph) + sum(len(p) + n for p, n in zip(prefixes, lengths, strict=True))
     with path.open("wb") as file:
         sink = _HashedFile(file)
@@ -110,18 +117,24 @@ def write_model(
         for prefix, header, tag, item in zip(prefixes, headers, raw, initializers, strict=True):
             sink.write(prefix + header + tag)
             if inline:
-                sink.write(_data(item))
+                _write_constant(sink, item, checksums)
     written = [WrittenFile(path, sink.nbytes, sink.digest.hexdigest())]
     if not inline:
-        written.append(_write_data(data_path, initializers))
-    return written
+        written.append(_write_data(data_path, initializers, checksums))
+    return written, checksums
 
 
-def _write_data(path: Path, initializers: Sequence[Initializer]) -> WrittenFile:
+def _write_constant(sink: _HashedFile, item: Initializer, checksums: dict[str, str]) -> None:
+    data = _data(item)
+    checksums[item.name] = checksum(data)
+    sink.write(data)
+
+
+def _write_data(path: Path, initializers: Sequence[Initializer], checksums: dict[str, str]) -> WrittenFile:
     with path.open("wb") as file:
         sink = _HashedFile(file)
         for item in initializers:
-            sink.write(_data(item))
+            _write_constant(sink, item, checksums)
             sink.write(bytes(_aligned(item.nbytes) - item.nbytes))
     return WrittenFile(path, sink.nbytes, sink.digest.hexdigest())
 

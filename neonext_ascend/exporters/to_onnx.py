@@ -37,6 +37,7 @@ class OnnxArtifact:
         opset, dtype: as asked for.
         inputs, outputs: name, dtype and shape.
         points: tensor in the file -> module path in the original network whose output it equals.
+        checksums: constant in the file -> CRC-32 of its bytes.
     """
 
     files: tuple[WrittenFile, ...]
@@ -45,6 +46,7 @@ class OnnxArtifact:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     points: Mapping[str, str]
+    checksums: Mapping[str, str]
 
 
 def export_onnx(
@@ -79,22 +81,27 @@ def export_onnx(
             f"opset {opset}: expected {OPSETS.start} to {OPSETS.stop - 1} (ATC's ONNX parser ends there); "
             f"take {DEFAULT_OPSET}"
         )
-    if batch_size is not None and batch_size < 1:
-        raise UsageError(f"batch size {batch_size}: expected at least 1, or dynamic")
-    shape = network.meta.get(INPUT_SHAPE)
+    batch: object = batch_size  # what a caller without a type checker may give
+    if batch is not None and not (isinstance(batch, int) and batch >= 1):
+        raise UsageError(f"batch size {batch_size}: expected at least 1, or None for a dynamic batch")
+    if dtype not in NUMPY_DTYPES:
+        raise UsageError(f"dtype {dtype!r}: expected {' or '.join(NUMPY_DTYPES)}")
+    shape = getattr(network, "meta", {}).get(INPUT_SHAPE)
     if shape is None:
         raise PassRefusedError("this network was not prepared; call neonext_ascend.passes.prepare first")
     graph, points = _emit(network, shape, opset, dtype)
     numpy_dtype = NUMPY_DTYPES[dtype]
-    batch: int | str = BATCH if batch_size is None else batch_size
-    inputs = (TensorSpec(INPUT, numpy_dtype, (batch, *shape[1:])),)
-    outputs = (TensorSpec(OUTPUT, numpy_dtype, (batch, *_output(network).meta[SHAPE][1:])),)
+    rows: int | str = BATCH if batch_size is None else batch_size
+    inputs = (TensorSpec(INPUT, numpy_dtype, (rows, *shape[1:])),)
+    outputs = (TensorSpec(OUTPUT, numpy_dtype, (rows, *_output(network).meta[SHAPE][1:])),)
     model = _model(graph, inputs, outputs, metadata or {})
     with staging(path.parent) as stage:
-        written = write_model(stage.folder / path.name, model, list(graph.initializers.values()), external_data_above)
+        written, checksums = write_model(
+            stage.folder / path.name, model, list(graph.initializers.values()), external_data_above
+        )
         stage.publish(*(file.path.name for file in reversed(written)))
     files = tuple(WrittenFile(path.parent / f.path.name, f.nbytes, f.sha256) for f in written)
-    return OnnxArtifact(files, opset, dtype, inputs, outputs, points)
+    return OnnxArtifact(files, opset, dtype, inputs, outputs, points, checksums)
 
 
 def _emit(

@@ -173,8 +173,8 @@ def _unpickling_error(path: Path, text: str) -> CheckpointError | FileAccessErro
     for marker in ("GLOBAL ", "Unsupported operand ", "Unsupported global: GLOBAL "):
         if marker in text:
             word = text.split(marker, 1)[1].split()[0].strip(".,")
-            # A bare opcode number tells a user nothing.
-            culprit = "" if word.isdigit() else f" ({word})"
+            # A bare opcode number tells a user nothing, nor does what damage has made of a name.
+            culprit = f" ({word})" if word.isprintable() and not word.isdigit() and len(word) <= 100 else ""
     what = "it holds" if culprit else "it is damaged, or holds"
     return CheckpointError(
         f"{path}: refused: {what} Python objects{culprit} that could run code when loaded; expected tensors "

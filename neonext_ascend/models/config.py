@@ -168,7 +168,7 @@ class NetworkConfig:
         known = set(cls.__dataclass_fields__)
         unknown = sorted(set(data) - known)
         if unknown:
-            raise UsageError(f"unknown field {unknown[0]!r}; expected {', '.join(sorted(known))}")
+            raise UsageError(f"unknown field {_shown(unknown[0])}; expected {', '.join(sorted(known))}")
         missing = sorted(known - {"num_classes", "image_size", "cells", "shifts"} - set(data))
         if missing:
             raise UsageError(f"field {missing[0]!r} is missing")

@@ -111,7 +111,10 @@ def read_config(path: Path) -> NetworkConfig:
     except (ValueError, RecursionError) as error:  # TOML's and UTF-8's errors are ValueErrors, as are endless numbers
         raise UsageError(f"{path}: not TOML: {error}") from None
     try:
-        return NetworkConfig.from_json(data)
+        config = NetworkConfig.from_json(data)
+        if config.name == PACKAGED and config != _packaged(config):
+            raise UsageError(f"name {PACKAGED!r} belongs to the packaged network; give your own another")
+        return config
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
 

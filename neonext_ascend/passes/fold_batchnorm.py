@@ -78,6 +78,7 @@ def _folded(layer: nn.Module | None, s: Deferred, t: Deferred) -> Frozen:
             t if bias is None else bias.scaled(s) + t,
             layer.stride,
             layer.groups,
+            layer.whole,
         )
     assert isinstance(layer, FrozenNeoCell)
     former = layer.optional("shift")

@@ -39,7 +39,9 @@ class FoldDownsampling(Pass):
             source = only_input(node)
             conv = module_of(graph, source)
             if source is not None and isinstance(conv, FrozenConv2d) and conv.is_pointwise and len(source.users) == 1:
-                place(graph, source, _full_convolution(conv, kernel, (stride.h_in, stride.w_in)))
+                place(
+                    graph, source, _full_convolution(conv, kernel, cell.optional("shift"), (stride.h_in, stride.w_in))
+                )
                 report.changed.append(where(node))
                 absorb(graph, node, source)
             else:
@@ -63,10 +65,15 @@ def _kernel(cell: FrozenNeoCell) -> Deferred:
     return Deferred(shape, compute)
 
 
-def _full_convolution(conv: FrozenConv2d, kernel: Deferred, stride: tuple[int, int]) -> FrozenConv2d:
+def _full_convolution(
+    conv: FrozenConv2d, kernel: Deferred, shift: Deferred | None, stride: tuple[int, int]
+) -> FrozenConv2d:
     weight, bias = conv.constants["weight"], conv.optional("bias")
+    if bias is not None:
+        # The kernel sums each patch of a constant: bias times the kernel's sum.
+        before = bias
+        bias = Deferred(before.shape, lambda: before.compute() * kernel.compute().sum((1, 2, 3)))
+        shift = bias if shift is None else bias + shift
     return FrozenConv2d(
-        Deferred((*weight.shape[:2], *stride), lambda: kernel.compute() * weight.compute()),
-        None if bias is None else Deferred(bias.shape, lambda: bias.compute() * kernel.compute().sum((1, 2, 3))),
-        stride,
+        Deferred((*weight.shape[:2], *stride), lambda: kernel.compute() * weight.compute()), shift, stride
     )

@@ -19,7 +19,7 @@ class FoldLayerScale(Pass):
     def apply(self, graph: fx.GraphModule, report: PassReport) -> None:
         """Rewrite."""
         for node, module in modules(graph):
-            if not isinstance(module, LayerScale):
+            if type(module) is not LayerScale:
                 continue
             source = only_input(node)
             linear = module_of(graph, source)

@@ -30,7 +30,7 @@ class FoldSpaceToDepth(Pass):
                 continue
             outputs, inputs = conv.constants["weight"].shape[:2]
             weight = conv.constants["weight"].reshaped(outputs, inputs // (p * p), p, p)
-            place(graph, user, FrozenConv2d(weight, conv.optional("bias"), (p, p)))
+            place(graph, user, FrozenConv2d(weight, conv.optional("bias"), (p, p), whole=True))
             report.changed.append(where(node))
             node.replace_all_uses_with(source)
             graph.graph.erase_node(node)

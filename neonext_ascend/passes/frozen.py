@@ -71,13 +71,21 @@ class Frozen(nn.Module, ABC):
 
 
 class FrozenConv2d(Frozen):
-    """``conv2d`` without padding: ``weight (O, I / groups, kh, kw)``, ``bias (O,)`` or none."""
+    """``conv2d`` without padding: ``weight (O, I / groups, kh, kw)``, ``bias (O,)`` or none.
+
+    ``whole`` refuses a map that the stride does not divide, as space-to-depth does.
+    """
 
     def __init__(
-        self, weight: Deferred, bias: Deferred | None, stride: tuple[int, int] = (1, 1), groups: int = 1
+        self,
+        weight: Deferred,
+        bias: Deferred | None,
+        stride: tuple[int, int] = (1, 1),
+        groups: int = 1,
+        whole: bool = False,
     ) -> None:
         super().__init__({"weight": weight, "bias": bias})
-        self.stride, self.groups = stride, groups
+        self.stride, self.groups, self.whole = stride, groups, whole
 
     @property
     def is_pointwise(self) -> bool:
@@ -89,6 +97,10 @@ class FrozenConv2d(Frozen):
         outputs, inputs, *kernel = self.constants["weight"].shape
         expect_axis(shape, 4, 1, inputs * self.groups)
         sizes = [(n - k) // s + 1 for n, k, s in zip(shape[2:], kernel, self.stride, strict=True)]
+        if self.whole and any(n % s for n, s in zip(shape[2:], self.stride, strict=True)):
+            raise PassRefusedError(
+                f"a {shape[2]}x{shape[3]} map is not a multiple of {self.stride[0]}x{self.stride[1]}"
+            )
         if min(sizes) < 1:
             raise PassRefusedError(f"a {shape[2]}x{shape[3]} map is smaller than a {kernel[0]}x{kernel[1]} kernel")
         return (shape[0], outputs, *sizes)

@@ -26,7 +26,8 @@ class _Tracer(fx.Tracer):
 
     def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
         """Whether the module stays one node."""
-        ours = isinstance(module, (NeoCell, LayerScale, DropPath, Frozen))
+        # Exact types: a subclass may compute something else, so its forward is traced.
+        ours = type(module) in (NeoCell, LayerScale, DropPath) or isinstance(module, Frozen)
         return ours or super().is_leaf_module(module, qualified_name)
 
     def call_module(self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -52,6 +53,7 @@ def as_graph(network: nn.Module) -> fx.GraphModule:
         copy = fx.GraphModule(network, nodes, class_name="Deployed")
         copy.meta.update(network.meta)
         return copy
+    _refuse_hooks(network)
     tracer = _Tracer()
     try:
         graph = tracer.trace(network)
@@ -63,8 +65,28 @@ def as_graph(network: nn.Module) -> fx.GraphModule:
         ) from None
     result = fx.GraphModule(tracer.root, graph, class_name="Deployed")
     result.meta[ORIGIN] = type(network).__name__
+    for node in graph.nodes:
+        _refuse_in_place(result, node)
     _freeze(result)
     return result
+
+
+def _refuse_hooks(network: nn.Module) -> None:
+    for path, module in network.named_modules():
+        if module._forward_hooks or module._forward_pre_hooks:
+            raise PassRefusedError(
+                f"{path or type(network).__name__}: has forward hooks, which tracing cannot see; remove them"
+            )
+
+
+def _refuse_in_place(graph: fx.GraphModule, node: fx.Node) -> None:
+    """A result written over its input changes every other reader of that input; a graph has no such thing."""
+    module = module_of(graph, node)
+    method = node.op == "call_method" and str(node.target).endswith("_") and not str(node.target).endswith("__")
+    if not (method or node.kwargs.get("inplace") or getattr(module, "inplace", False)):
+        return
+    if any(len(source.users) > 1 for source in node.all_input_nodes):
+        raise PassRefusedError(f"{where(node)}: works in place on a tensor that is used elsewhere too; use a copy")
 
 
 def _freeze(graph: fx.GraphModule) -> None:
@@ -76,7 +98,14 @@ def _freeze(graph: fx.GraphModule) -> None:
         seen[target] = seen.get(target, 0) + 1
         frozen = frozen_form(module)
         if frozen is not None:
-            place(graph, node, frozen, target if seen[target] == 1 else f"{target}_call{seen[target]}")
+            place(graph, node, frozen, target if seen[target] == 1 else _free_name(graph, target, seen[target]))
+
+
+def _free_name(graph: fx.GraphModule, target: str, call: int) -> str:
+    taken = {name for name, _ in graph.named_modules()}
+    while f"{target}_call{call}" in taken:
+        call += 1
+    return f"{target}_call{call}"
 
 
 def frozen_form(module: nn.Module) -> Frozen | None:
@@ -85,7 +114,7 @@ def frozen_form(module: nn.Module) -> Frozen | None:
     def optional(tensor: torch.Tensor | None) -> Deferred | None:
         return None if tensor is None else Deferred.of(tensor)
 
-    if isinstance(module, NeoCell):
+    if type(module) is NeoCell:
         return FrozenNeoCell(
             module.geometry,
             [Deferred.of(w) for w in module.weight_a],

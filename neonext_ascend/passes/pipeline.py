@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+
+import torch
 from torch import fx, nn
 
-from neonext_ascend.errors import PassRefusedError
+from neonext_ascend.errors import PassRefusedError, UsageError
 from neonext_ascend.passes.base import Pass, PassReport, Report
 from neonext_ascend.passes.channels_first import ChannelsFirst
 from neonext_ascend.passes.fold_batchnorm import FoldBatchNorm
@@ -19,6 +22,7 @@ from neonext_ascend.passes.move_shift import MoveShift
 from neonext_ascend.passes.remove_noops import RemoveNoops
 
 INPUT_SHAPE = "neonext_input_shape"
+_SAME = 1e-3
 
 
 def prepare(
@@ -45,10 +49,11 @@ def prepare(
         PassRefusedError: training mode, a forward that cannot be traced, or an input that does not fit.
         GeometryError: a map is too small for a NeoCell.
     """
-    if network.training:
+    training = next((path for path, module in network.named_modules() if module.training), None)
+    if training is not None:
         raise PassRefusedError(
-            f"{type(network).__name__} is in training mode: BatchNorm would use each batch's own statistics; "
-            "call .eval() first"
+            f"{training or type(network).__name__} is in training mode: BatchNorm would use each batch's own "
+            "statistics; call .eval() on the whole network first"
         )
     shape = _input_shape(network, image_size, input_shape)
     order: list[Pass] = [
@@ -68,12 +73,46 @@ def prepare(
         current, report = step(current)
         reports.append(report)
     assert isinstance(current, fx.GraphModule)
-    if not defer:
-        for _, module in modules(current):
-            if isinstance(module, Frozen):
-                module.materialize()
     current.meta[INPUT_SHAPE] = shape
+    if not defer:
+        _materialize(current)
+        _check_function(network, current, shape)
     return current.eval(), Report(tuple(reports))
+
+
+def _materialize(graph: fx.GraphModule) -> None:
+    """Give the graph constants of its own: nothing stays shared with the original."""
+    for node, module in modules(graph):
+        if isinstance(module, Frozen):
+            module.materialize()
+        else:
+            graph.add_submodule(str(node.target), copy.deepcopy(module))
+    for node in graph.graph.nodes:
+        if node.op == "get_attr":
+            owner, _, name = str(node.target).rpartition(".")
+            holder = graph.get_submodule(owner)
+            held = getattr(holder, name).detach().clone()
+            delattr(holder, name)
+            holder.register_buffer(name, held)
+
+
+def _check_function(network: nn.Module, graph: fx.GraphModule, shape: tuple[int, ...]) -> None:
+    """Compare the two on noise: a forward can do what tracing does not see (write in place, keep state).
+
+    The bound is far above rounding and far below what any lost operation changes.
+    """
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    reference = next(network.parameters(), noise)
+    noise = noise.to(device=reference.device, dtype=reference.dtype)
+    with torch.no_grad():
+        want, got = network(noise.clone()), graph(noise.clone())
+    difference, scale = (got - want).abs().max(), want.abs().max()
+    if not bool(difference <= _SAME * scale):
+        raise PassRefusedError(
+            f"the prepared {type(network).__name__} computes something else (by {float(difference):.3g} of "
+            f"{float(scale):.3g}): its forward does something that tracing does not see; write it without in-place "
+            "operations and state"
+        )
 
 
 def _input_shape(
@@ -82,11 +121,20 @@ def _input_shape(
     if input_shape is not None:
         if image_size is not None:
             raise PassRefusedError("give image_size or input_shape, not both")
-        return tuple(input_shape)
+        return _positive(input_shape)
     if image_size is None:
         config = getattr(network, "config", None)
         image_size = getattr(config, "image_size", None)
         if image_size is None:
             raise PassRefusedError(f"{type(network).__name__}: give image_size or input_shape")
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-    return (1, 3, height, width)
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    if not isinstance(size, tuple) or len(size) != 2:
+        raise UsageError(f"image_size {image_size!r}: expected a number of pixels, or (height, width)")
+    return _positive((1, 3, *size))
+
+
+def _positive(shape: tuple[int, ...]) -> tuple[int, ...]:
+    numbers: tuple[object, ...] = shape  # what a caller without a type checker may give
+    if not all(isinstance(n, int) and n > 0 for n in numbers):
+        raise UsageError(f"input shape {tuple(shape)}: expected whole numbers above 0")
+    return tuple(shape)

@@ -93,8 +93,9 @@ class _ShapeInterpreter(fx.Interpreter):
         return _mean(*args, **kwargs) if target == "mean" else super().call_method(target, args, kwargs)
 
 
-def _mean(x: Any, dim: Any = None, keepdim: Any = False, **_: Any) -> Tensor:
+def _mean(x: Any, dim: Any = None, keepdim: Any = False, axis: Any = None) -> Tensor:
     """An empty tensor of a mean's shape."""
+    dim = axis if dim is None else dim
     axes = range(x.ndim) if dim is None else [dim] if isinstance(dim, int) else dim
     gone = {int(axis) % x.ndim for axis in axes}
     shape = [1 if i in gone else n for i, n in enumerate(x.shape) if keepdim or i not in gone]

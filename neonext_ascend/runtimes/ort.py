@@ -116,5 +116,5 @@ def _spec(value: Any) -> TensorSpec:
 
 
 def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
     return text.rsplit("] : ", 1)[-1][:300] or type(error).__name__

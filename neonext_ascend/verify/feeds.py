@@ -67,6 +67,6 @@ def _check_memory(batch: int | str, inner: tuple[int, ...]) -> None:
     needed = _TIMES_INPUT * 4 * math.prod(inner) * (batch if isinstance(batch, int) else 1)
     if available and needed > available:
         raise UsageError(
-            f"a check at batch {batch} needs about {needed / 1e9:.0f} GB of memory, {available / 1e9:.0f} GB are available; "
+            f"a check at batch {batch} needs about {needed / 1e9:.0f} GB, {available / 1e9:.0f} GB are there; "
             "take a smaller batch, a dynamic one, or --no-verify"
         )

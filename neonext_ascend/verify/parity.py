@@ -36,6 +36,8 @@ class ParityReport:
         tolerance: the bounds.
         comparisons: of the logits, one for each feed.
         points: of the inner points on the first feed, in the network's order.
+        changed: constants of the file that are not those that were exported; LayerScale and half precision can hide
+            them from every output.
     """
 
     reference: str
@@ -43,18 +45,21 @@ class ParityReport:
     tolerance: Tolerance
     comparisons: tuple[Comparison, ...]
     points: tuple[PointError, ...]
+    changed: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
         """Whether the logits and every point are within bounds."""
-        return all(c.passed for c in self.comparisons) and all(p.passed for p in self.points)
+        outputs = all(c.passed for c in self.comparisons) and all(p.passed for p in self.points)
+        return outputs and not self.changed
 
     @property
     def departure(self) -> str | None:
         """The first point at which the two depart; ``None`` where they do not."""
         if self.passed:
             return None
-        return first_departure(self.points) or "logits"
+        outside = all(c.passed for c in self.comparisons)
+        return first_departure(self.points) or (self.changed[0] if outside and self.changed else "logits")
 
     def reasons(self) -> list[str]:
         """Why it failed, in words."""
@@ -65,6 +70,9 @@ class ParityReport:
                 f"{len(bad)} of {len(self.points)} inner points differ by more than rounding, the first at "
                 f"{bad[0].name} (relative {bad[0].relative:.3g}, allowed {self.tolerance.point_relative:g})"
             )
+        if self.changed:
+            others = f" and {len(self.changed) - 1} more" if len(self.changed) > 1 else ""
+            words.append(f"constant {self.changed[0]}{others} is not the one that was exported")
         return words
 
     def to_json(self) -> dict[str, Any]:
@@ -77,6 +85,7 @@ class ParityReport:
             "tolerance": self.tolerance.to_json(),
             "smallest_passing": self._smallest_passing(),
             "first_departure": self.departure,
+            "changed_constants": list(self.changed),
             "reasons": self.reasons(),
             "feeds": [c.to_json() for c in self.comparisons],
             "points": [p.to_json() for p in self.points],
