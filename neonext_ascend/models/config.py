@@ -84,21 +84,15 @@ class NetworkConfig:
             raise UsageError(f"{self.name}: depths, widths and num_classes must be at least 1")
         if max(self.depths) > _MAX_DEPTH:
             raise UsageError(f"{self.name}: a stage of {max(self.depths)} blocks; expected at most {_MAX_DEPTH}")
-        weights = self._weights()
-        if weights > _MAX_WEIGHTS:
-            raise UsageError(
-                f"{self.name}: depths, widths, cells and num_classes ask for about {weights:.2g} weights; "
-                f"expected at most {_MAX_WEIGHTS:.2g}"
-            )
+        if (weights := self._weights()) > _MAX_WEIGHTS:
+            raise UsageError(f"{self.name}: asks for about {weights:.2g} weights; expected at most {_MAX_WEIGHTS:.2g}")
 
     def _weights(self) -> int:
         """Roughly the parameters: those of matrices and cells."""
         total, before = self.widths[-1] * self.num_classes, 3 * STEM_STRIDE**2
         for stage, (depth, width) in enumerate(zip(self.depths, self.widths, strict=True)):
-            groups = self.geometry(stage).groups
-            cells = sum(group.channels * 2 * group.cell.h_in**2 for group in groups)
-            total += before * width + depth * (8 * width**2 + cells)
-            before = width
+            cells = sum(group.channels * 2 * group.cell.h_in**2 for group in self.geometry(stage).groups)
+            total, before = total + before * width + depth * (8 * width**2 + cells), width
         return total
 
     @property
@@ -135,10 +129,8 @@ class NetworkConfig:
                     f"take at least {self.smallest_size()}"
                 ) from None
             if self.widths[stage] * max(size) ** 2 > _MAX_MATRIX:
-                raise UsageError(
-                    f"image size {shown} is too large for {self.name}: the matrices of a NeoCell in stage {stage + 1} "
-                    f"would be {self.widths[stage]} times {max(size)}x{max(size)}; take a smaller one"
-                )
+                matrices = f"{self.widths[stage]} matrices of {max(size)}x{max(size)} in stage {stage + 1}"
+                raise UsageError(f"image size {shown} is too large for {self.name}: {matrices}; take a smaller one")
             sizes.append(size)
         return sizes
 
@@ -256,9 +248,8 @@ def _size(value: object) -> tuple[int, int]:
 
 
 def _shown(value: object) -> str:
-    """A value in an error message, never long."""
+    """A value in an error message, never long; Python does not print a number of more than 4,300 digits."""
     try:
-        text = repr(value)
-    except ValueError:  # Python does not print a number of more than 4,300 digits
+        return text if len(text := repr(value)) <= 60 else f"{text[:57]}..."
+    except ValueError:
         return "a number of very many digits"
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -22,11 +22,13 @@ class Deferred:
         compute: gives the value in float64 as a new tensor that the caller may overwrite; reads the network's
             parameters at the time of the call.
         unchanged: the parameter itself where nothing was folded into it, in its own dtype.
+        single: gives the value rounded to float32 without a detour over float64, where that is the same to the bit.
     """
 
     shape: tuple[int, ...]
     compute: Callable[[], Tensor]
     unchanged: Tensor | None = None
+    single: Callable[[], Tensor] | None = None
 
     @classmethod
     def of(cls, tensor: Tensor) -> Deferred:
@@ -51,6 +53,9 @@ class Deferred:
         """The value in ``dtype``, rounded once; may share the parameter's storage, so do not overwrite it."""
         if self.unchanged is not None and self.unchanged.dtype == dtype:
             return self.unchanged
+        if self.single is not None and dtype == torch.float32:
+            with torch.no_grad():
+                return self.single()
         return self.value().to(dtype)
 
     def __add__(self, other: Deferred) -> Deferred:
@@ -60,12 +65,23 @@ class Deferred:
         """Times ``factor (n,)`` along ``axis``."""
         view = [1] * len(self.shape)
         view[axis] = factor.shape[0]
-        return Deferred(self.shape, lambda: self.compute().mul_(factor.compute().view(view)))
+        mine, theirs, single = self.unchanged, factor.unchanged, None
+        if mine is not None and theirs is not None and mine.dtype == theirs.dtype == torch.float32:
+            # The product of two float32 numbers is exact in float64, so float32 rounds it the same way, twice as fast.
+            weight, gain = mine, theirs.view(view)
+            single = lambda: weight * gain  # noqa: E731 -- a Deferred is made of such
+        return Deferred(self.shape, lambda: self.compute().mul_(factor.compute().view(view)), single=single)
 
     def reshaped(self, *shape: int) -> Deferred:
         """The same elements in another shape."""
         held = None if self.unchanged is None else self.unchanged.reshape(shape)
-        return Deferred(shape, lambda: self.compute().reshape(shape), held)
+        single = self.single
+        return Deferred(
+            shape,
+            lambda: self.compute().reshape(shape),
+            held,
+            None if single is None else lambda: single().reshape(shape),
+        )
 
     def applied_to(self, vector: Deferred) -> Deferred:
         """``W (rows, columns) @ vector (columns,)``; W may have further axes of length 1."""
