@@ -37,8 +37,9 @@ from neonext_ascend.runtimes.ort import OrtRunner
 
 CONFIG = find_variant("neonext_t").config
 NEONEXT = "NeoNeXt-T"
-# The form of ConvNeXt-T that the bounds are about, and the largest ratio by batch.
-RIVAL, LARGEST_RATIO = "GELU fused", {1: 0.95, 8: 0.90}
+# The forms of ConvNeXt-T that the bounds are held against (what torch exports, and the same helped to fuse its GELU), and
+# the largest ratio by batch. The third form is printed for honesty's sake: nobody gets it from an exporter.
+RIVALS, LARGEST_RATIO = ("as exported", "GELU fused"), {1: 0.95, 8: 0.90}
 # Two right programs differ by rounding alone.
 TOLERANCE = 1e-4
 CELL_REPEATS = 5  # one NeoCell is short: so many times the repeats of a network
@@ -62,9 +63,10 @@ def main() -> int:
         networks[str(batch)] = measured = _networks(batch, options.repeats, options.threads)
         _print_table(f"{NEONEXT} at batch {batch}", NEONEXT, measured)
         if options.threads == 1 and batch in LARGEST_RATIO:
-            ratio = measured[RIVAL]["ratio"]["median"]
-            what = f"{NEONEXT} over ConvNeXt-T ({RIVAL}), batch {batch}"
-            bounds.append(Bound(what, ratio, "at most", LARGEST_RATIO[batch]))
+            for rival in RIVALS:
+                ratio = measured[rival]["ratio"]["median"]
+                what = f"{NEONEXT} over ConvNeXt-T ({rival}), batch {batch}"
+                bounds.append(Bound(what, ratio, "at most", LARGEST_RATIO[batch]))
     cells = {}
     for stage in range(STAGES):
         cells[str(stage + 1)] = measured = _cells(stage, CELL_REPEATS * options.repeats, options.threads)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from neonext_ascend.data import labels_for
 from neonext_ascend.errors import ArtifactError, NeoNextError
+from neonext_ascend.files import sha256_of
 from neonext_ascend.images import Preprocessing
 from neonext_ascend.manifest import manifest_path, read_manifest
 from neonext_ascend.pictures import Picture, read_pictures
@@ -41,7 +42,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What an artifact's pictures and answers mean; ``assumed`` says what was not known but taken for granted."""
+    """What an artifact's pictures and answers mean; ``assumed`` says what a user should doubt."""
 
     preprocessing: Preprocessing
     labels: Sequence[str]
@@ -60,9 +61,16 @@ def recipe_of(artifact: Path, runner: Runner) -> Recipe:
     beside = manifest_path(artifact)
     if beside.exists():
         manifest = read_manifest(beside)
-        if manifest.preprocessing.image_size != size:
-            raise ArtifactError(f"{artifact}: takes {size[0]}x{size[1]} pictures; its manifest describes another file")
-        return Recipe(manifest.preprocessing, manifest.labels, manifest.weights.trained)
+        batches = manifest.inputs[0].shape[0], runner.inputs[0].shape[0]
+        static = isinstance(batches[0], int) or isinstance(batches[1], int)
+        if manifest.preprocessing.image_size != size or (static and batches[0] != batches[1]):
+            raise ArtifactError(f"{artifact}: takes {runner.inputs[0]}; its manifest describes another file")
+        assumed = None
+        if sha256_of(artifact) != manifest.files[0].sha256:
+            assumed = (
+                "changed since its export (its SHA-256 differs from the manifest's): neonext-ascend verify tells more"
+            )
+        return Recipe(manifest.preprocessing, manifest.labels, manifest.weights.trained, assumed)
     count = classes if isinstance(classes, int) else 0
     words = f"no manifest {beside.name} beside it: assuming ImageNet's resize, crop, mean and std"
     return Recipe(Preprocessing(size), labels_for("", count), assumed=words)
@@ -111,7 +119,10 @@ def _classify_batch(
     if rows:
         # A static batch is filled up with its last picture; those rows are dropped again.
         feed = np.stack(rows + [rows[-1]] * (size - len(rows)))
-        scores = iter(softmax(runner.infer({runner.inputs[0].name: feed})[runner.outputs[0].name]))
+        logits = runner.infer({runner.inputs[0].name: feed})[runner.outputs[0].name]
+        if not np.isfinite(logits).all():
+            raise ArtifactError(f"{runner.name}: gives NaN or infinity; its weights are damaged, or too large for fp16")
+        scores = iter(softmax(logits))
     for path, picture in entries:
         if isinstance(picture, Picture):
             yield Prediction(path, _best(next(scores), recipe.labels, top), picture.note)

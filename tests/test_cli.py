@@ -289,3 +289,24 @@ def test_completion_offers_models() -> None:
     complete = BashComplete(cli, {}, "neonext-ascend", "_NEONEXT_ASCEND_COMPLETE")
     assert [item.value for item in complete.get_completions(["export"], "neonext_na")] == ["neonext_nano"]
     assert "export" in [item.value for item in complete.get_completions([], "ex")]
+
+
+def test_names_from_files_cannot_command_the_terminal(call: Call, nano: Path, tmp_path: Path) -> None:
+    evil = tmp_path / "a\x1b[31mred.png"
+    evil.write_bytes(sample_pictures()[1].read_bytes())
+    shown = call("predict", nano, evil, tmp_path / "b\x1b[2J.png")
+    assert "\x1b" not in shown.out + shown.err
+    assert "a\\x1b[31mred.png" in shown.out
+
+
+def test_predict_warns_of_a_changed_file_and_refuses_what_is_not_finite(call: Call, nano: Path, tmp_path: Path) -> None:
+    for file in (nano, nano.with_name(nano.name.replace(".onnx", ".json"))):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    model = onnx.load(str(nano))
+    (bias,) = (i for i in model.graph.initializer if i.name == "head.fc.bias")
+    bias.CopyFrom(onnx.numpy_helper.from_array(np.full(10, np.nan, np.float32), bias.name))
+    onnx.save(model, str(tmp_path / nano.name))
+    result = call("predict", tmp_path / nano.name, sample_pictures()[0])
+    assert result.code == 2
+    assert "changed since its export" in result.err
+    assert "gives NaN or infinity" in result.err

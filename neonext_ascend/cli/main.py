@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import click
 
 from neonext_ascend._version import __version__
+from neonext_ascend.cli.terminal import printable
 from neonext_ascend.errors import NeoNextError
 
 # command -> (module in this package, one line of help), in the order of a user's work.
@@ -81,13 +82,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"{error.filename or 'the system'}: {error.strerror or error}", REFUSED_BY_SYSTEM)
     except MemoryError:
         return _fail("not enough memory; take a smaller batch or image size", REFUSED_BY_SYSTEM)
-    except Exception:
+    except Exception as error:
+        if "can't allocate memory" in str(error):  # torch's way to say MemoryError
+            return _fail("not enough memory; take a smaller batch or image size", REFUSED_BY_SYSTEM)
         traceback.print_exc()
         return _fail("this is a bug of neonext-ascend; please report it with the lines above", INTERNAL)
 
 
 def _fail(message: str, code: int) -> int:
-    click.echo(f"error: {message}", err=True)
+    click.echo(f"error: {printable(message)}", err=True)
     return code
 
 

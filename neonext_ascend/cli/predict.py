@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from neonext_ascend.cli.options import PATH, json_option
-from neonext_ascend.cli.terminal import counting, note, say, warn, working
+from neonext_ascend.cli.terminal import counting, note, printable, say, warn, working
 
 if TYPE_CHECKING:
     from neonext_ascend.predict import Prediction
@@ -71,7 +71,7 @@ def _watch(predictions: Iterable[Prediction], failed: list[Prediction]) -> Itera
     """Pass on, say each error, and keep the failed ones."""
     for prediction in predictions:
         if prediction.error is not None:
-            click.echo(f"error: {prediction.error}", err=True)
+            click.echo(f"error: {printable(str(prediction.error))}", err=True)
             failed.append(prediction)
         yield prediction
 

@@ -14,19 +14,24 @@ _T = TypeVar("_T")
 _WORTH_A_BAR = 20
 
 
+def printable(text: str) -> str:
+    """``text`` without control characters: names and labels come from files and may carry terminal commands."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
 def say(text: str, quiet: bool = False) -> None:
     """A line of the result; goes to standard error where standard output is for JSON."""
-    click.echo(text, err=quiet)
+    click.echo(printable(text), err=quiet)
 
 
 def note(text: str) -> None:
     """Something the user should know."""
-    click.echo(f"note: {text}", err=True)
+    click.echo(f"note: {printable(text)}", err=True)
 
 
 def warn(text: str) -> None:
     """Something that may be wrong."""
-    click.echo(f"warning: {text}", err=True)
+    click.echo(f"warning: {printable(text)}", err=True)
 
 
 def put_json(data: Mapping[str, Any]) -> None:
