@@ -37,8 +37,8 @@ from neonext_ascend.runtimes.ort import OrtRunner
 
 CONFIG = find_variant("neonext_t").config
 NEONEXT = "NeoNeXt-T"
-# The forms of ConvNeXt-T that the bounds are held against: what torch exports, and the same helped to fuse its GELU; and
-# the largest ratio by batch. The third form is printed for honesty's sake: nobody gets it from an exporter.
+# The forms of ConvNeXt-T that the bounds are held against: what torch exports, and the same helped to fuse its GELU;
+# and the largest ratio by batch. The third form is printed all the same: no exporter gives it.
 RIVALS, LARGEST_RATIO = ("as exported", "GELU fused"), {1: 0.95, 8: 0.90}
 # Two right programs differ by rounding alone.
 TOLERANCE = 1e-4

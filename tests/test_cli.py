@@ -294,7 +294,7 @@ def test_completion_offers_models() -> None:
 def test_names_from_files_cannot_command_the_terminal(call: Call, nano: Path, tmp_path: Path) -> None:
     evil = tmp_path / "a\x1b[31mred.png"
     evil.write_bytes(sample_pictures()[1].read_bytes())
-    shown = call("predict", nano, evil, tmp_path / "b\x1b[2J.png")
+    shown = call("predict", nano, evil, tmp_path / "b\x1bc.png")
     assert "\x1b" not in shown.out + shown.err
     assert "a\\x1b[31mred.png" in shown.out
 
