@@ -216,6 +216,7 @@ def test_nano_names_held_out_digits_as_pytorch_does(nano: Path) -> None:
 
 def test_verify_passes_and_fails_with_the_right_status(call: Call, nano: Path, tmp_path: Path) -> None:
     assert call("verify", nano).code == 0
+    assert call("verify", nano, "--seed", 7).code == 2
     for file in (nano, nano.with_name(nano.name.replace(".onnx", ".json"))):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     model = onnx.load(str(nano))

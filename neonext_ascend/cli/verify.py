@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
+from click.core import ParameterSource
 
 from neonext_ascend.cli.options import json_option, network_options
 from neonext_ascend.cli.terminal import put_json, say, warn, working
@@ -49,9 +50,10 @@ def command(
     that its manifest stores; which of them is said. Of a MODEL the folded network is compared with the unfolded one.
     """
     if artifact is not None and _is_file_name(artifact):
-        if config or image_size or num_classes:
+        seed_given = click.get_current_context().get_parameter_source("seed") is ParameterSource.COMMANDLINE
+        if config or image_size or num_classes or seed_given:
             raise UsageError(
-                "--config, --image-size and --num-classes choose a model; the artifact's manifest tells them"
+                "--config, --image-size, --num-classes and --seed choose a model; the artifact's manifest tells them"
             )
         with working(f"checking {artifact}"):
             from neonext_ascend.recheck import recheck_artifact
