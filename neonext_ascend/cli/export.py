@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,7 +125,7 @@ def _say_result(made: Deployment, as_json: bool) -> None:
     if not as_json:
         lines += labelled("next", "classify a picture:")
         # A command is for copying: never broken.
-        lines.append(f"{' ' * LABEL_WIDTH}neonext-ascend predict {_shown(made.path)} PICTURE")
+        lines.append(f"{' ' * LABEL_WIDTH}neonext-ascend predict {shlex.quote(_shown(made.path))} PICTURE")
     for line in lines:
         say(line, as_json)
     if as_json:
