@@ -74,7 +74,9 @@ def find_cann(root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -
     path = environ.get("PATH", "")
     folders = [] if toolkit is None else [str(toolkit / "bin"), str(toolkit / "compiler" / "bin")]
     atc = shutil.which("atc", path=os.pathsep.join([path, *folders]))
-    smi = shutil.which("npu-smi", path=os.pathsep.join([path, str(root / "usr/local/bin"), str(root / "usr/local/sbin")]))
+    smi = shutil.which(
+        "npu-smi", path=os.pathsep.join([path, str(root / "usr/local/bin"), str(root / "usr/local/sbin")])
+    )
     return Cann(
         toolkit=toolkit,
         version=version,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +34,14 @@ class Preprocessing:
         crop_fraction: the part of the resized short side that the crop keeps; ``None`` stretches the whole picture
             to the image size instead.
         mean, std: of each channel in RGB order, for values from 0 to 1.
+        normalised_on: ``host``, or ``device`` where the artifact takes pixels and normalises them itself (AIPP).
     """
 
     image_size: tuple[int, int]
     crop_fraction: float | None = 0.875
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+    normalised_on: Literal["host", "device"] = "host"
 
     def to_json(self) -> dict[str, Any]:
         """The form in the manifest."""
@@ -51,6 +53,7 @@ class Preprocessing:
             "channels": "RGB",
             "mean": list(self.mean),
             "std": list(self.std),
+            "normalised_on": self.normalised_on,
         }
 
     @classmethod
@@ -74,12 +77,18 @@ class Preprocessing:
                 raise ValueError(f"image size {height}x{width}")
             if crop is not None and not _MIN_CROP <= crop <= 1:
                 raise ValueError(f"crop fraction {crop}")
-            return cls((height, width), crop, mean, std)
+            where: Literal["host", "device"] = "device" if data.get("normalised_on", "host") == "device" else "host"
+            return cls((height, width), crop, mean, std, where)
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"the manifest's preprocessing cannot be read: {error}") from None
 
-    def __call__(self, image: Image) -> NDArray[np.float32]:
-        """A decoded picture to ``(3, H, W)`` float32."""
+    def __call__(self, image: Image) -> NDArray[np.float32 | np.uint8]:
+        """A decoded picture as the artifact takes it: ``(3, H, W)`` float32, or its pixels for the device."""
+        pixels = self.pixels(image)
+        return pixels if self.normalised_on == "device" else self.normalise(pixels)
+
+    def pixels(self, image: Image) -> NDArray[np.uint8]:
+        """A decoded picture resized and cropped: ``(H, W, 3)`` uint8 in RGB order."""
         from PIL import Image as PillowImage
 
         height, width = self.image_size
@@ -88,9 +97,13 @@ class Preprocessing:
             image = image.resize((width, height), PillowImage.Resampling.BILINEAR)
         else:
             image = self._resize_and_crop(image)
-        pixels = np.asarray(image, dtype=np.float32) / np.float32(255)
-        normalised = (pixels - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
-        return np.ascontiguousarray(normalised.transpose(2, 0, 1), dtype=np.float32)
+        return np.asarray(image, dtype=np.uint8)
+
+    def normalise(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Pixels ``(..., H, W, 3)`` to ``(..., 3, H, W)``: ``(pixel / 255 - mean) / std``."""
+        scaled = pixels.astype(np.float32) / np.float32(255)
+        normalised = (scaled - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
+        return np.ascontiguousarray(np.moveaxis(normalised, -1, -3), dtype=np.float32)
 
     def _resize_and_crop(self, image: Image) -> Image:
         from PIL import Image as PillowImage

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from neonext_ascend.errors import ArtifactError, FileAccessError
+from neonext_ascend.errors import FileAccessError
 from neonext_ascend.images import Preprocessing
 from neonext_ascend.spec import TensorSpec
 
@@ -41,6 +40,37 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class Compilation:
+    """How ATC made an OM.
+
+    Args:
+        soc_version: the chip that it runs on.
+        cann_version: of the toolkit that made it; it runs there and on newer ones, never on an older one.
+        precision: ATC's ``--precision_mode_v2``.
+        flags: of ATC, without the folders of its work.
+        gears: the batch sizes that it takes; empty where there is only one.
+        aipp: whether the device normalises pixels itself.
+        keep_fp32: nodes that stay in fp32.
+        platform: such as ``linux_x86_64`` where ATC bound the file to one.
+        onnx: the file that was compiled.
+    """
+
+    soc_version: str
+    cann_version: str | None
+    precision: str
+    flags: tuple[str, ...]
+    gears: tuple[int, ...]
+    aipp: bool
+    keep_fp32: tuple[str, ...]
+    platform: str | None
+    onnx: ArtifactFile
+
+    def to_json(self) -> dict[str, Any]:
+        """The form in the manifest."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class Manifest:
     """The contents of a manifest.
 
@@ -58,6 +88,7 @@ class Manifest:
         parity: the check's result, ``None`` where it was not made.
         reference: seeded inputs' expected values, ``None`` where they were not computed.
         tool, environment, command: what made it, where and how.
+        compilation: how ATC made it; ``None`` for an ONNX file.
     """
 
     files: tuple[ArtifactFile, ...]
@@ -79,6 +110,7 @@ class Manifest:
     tool: str
     environment: Mapping[str, str]
     command: tuple[str, ...] = field(default=())
+    compilation: Compilation | None = None
 
     def write(self, path: Path) -> None:
         """Write the JSON file.
@@ -116,136 +148,10 @@ class Manifest:
             "reference": self.reference,
             "environment": dict(self.environment),
             "command": list(self.command),
+            **({} if self.compilation is None else {"compilation": self.compilation.to_json()}),
         }
 
 
 def manifest_path(artifact: Path) -> Path:
     """Where an artifact's manifest is: the same name ending in ``.json``; a name may hold further dots."""
     return artifact.with_name(artifact.name.removesuffix(artifact.suffix) + ".json")
-
-
-def manifest_of(artifact: Path) -> Manifest:
-    """The manifest beside an artifact.
-
-    Raises:
-        FileAccessError: one of the two cannot be read.
-        ArtifactError: the manifest is missing or damaged.
-    """
-    if not artifact.exists():
-        raise FileAccessError(f"{artifact}: cannot read the artifact: No such file or directory")
-    beside = manifest_path(artifact)
-    if not beside.exists():
-        raise ArtifactError(f"{artifact}: its manifest {beside.name} is missing; expected beside it: copy both files")
-    return read_manifest(beside)
-
-
-def read_manifest(path: Path) -> Manifest:
-    """Read and check a manifest.
-
-    Raises:
-        FileAccessError: it cannot be read, or is cut off.
-        ArtifactError: it is no manifest of a version that this program knows.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise FileAccessError(f"{path}: cannot read the manifest: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ArtifactError(f"{path}: not a manifest: it is not text") from None
-    try:
-        data = json.loads(text, parse_int=_bounded, parse_float=_finite, parse_constant=_finite)
-    except json.JSONDecodeError as error:
-        # A cut shows at the text's end, or at the start of a string that never ends.
-        if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated") or not text.rstrip().endswith("}"):
-            raise FileAccessError(f"{path}: the manifest is truncated; export again") from None
-        raise ArtifactError(f"{path}: not a manifest: {error}") from None
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path}: not a manifest: {error}") from None
-    version = data.get("manifest_version") if isinstance(data, dict) else None
-    if not isinstance(version, int):
-        raise ArtifactError(f"{path}: not a manifest of neonext-ascend: it has no manifest_version")
-    if version > VERSION:
-        raise ArtifactError(f"{path}: manifest version {version}; this program knows {VERSION}: update neonext-ascend")
-    try:
-        return _parse(data)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
-        raise ArtifactError(f"{path}: the manifest is damaged: {what}; export again") from None
-
-
-def _parse(data: Mapping[str, Any]) -> Manifest:
-    artifact = data["artifact"]
-    files = tuple(ArtifactFile(_bare(f["name"]), str(f["sha256"]), int(f["bytes"])) for f in artifact["files"])
-    if not files:
-        raise ValueError("it names no file")
-    inputs, preprocessing = _specs(data["inputs"]), Preprocessing.from_json(data["preprocessing"])
-    if inputs[0].shape[2:] != preprocessing.image_size:
-        raise ValueError(f"pictures of {preprocessing.image_size} pixels for the input {inputs[0]}")
-    reference = data["reference"]
-    return Manifest(
-        files=files,
-        format=str(artifact["format"]),
-        dtype=_one_of(artifact["dtype"], "fp32", "fp16"),
-        opset=int(artifact["opset"]),
-        layout=str(artifact["layout"]),
-        inputs=inputs,
-        outputs=_specs(data["outputs"]),
-        network=dict(data["network"]),
-        weights=_weights(data["weights"]),
-        preprocessing=preprocessing,
-        labels=tuple(str(label) for label in data["labels"]),
-        points={str(k): str(v) for k, v in data["points"].items()},
-        checksums={str(k): str(v) for k, v in data["checksums"].items()},
-        passes=dict(data["passes"]),
-        parity=None if data["parity"] is None else dict(data["parity"]),
-        reference=None if reference is None else dict(reference),
-        tool=str(data["tool"]),
-        environment={str(k): str(v) for k, v in data["environment"].items()},
-        command=tuple(str(part) for part in data["command"]),
-    )
-
-
-def _specs(data: Sequence[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
-    specs = tuple(TensorSpec.from_json(spec) for spec in data)
-    for spec in specs:
-        if not all(isinstance(n, str) or (type(n) is int and n >= 1) for n in spec.shape):
-            raise ValueError(f"{spec.name} has shape {list(spec.shape)}")
-    if not specs:
-        raise ValueError("it has no inputs or no outputs")
-    return specs
-
-
-def _weights(data: Mapping[str, Any]) -> Weights:
-    source, file, digest, seed = data["source"], data["file"], data["sha256"], data["seed"]
-    for value, kind in ((file, str), (digest, str), (seed, int)):
-        if value is not None and type(value) is not kind:
-            raise ValueError(f"its weights name {value!r}")
-    if seed is not None and seed < 0:
-        raise ValueError(f"seed {seed}")
-    return Weights(_one_of(source, "checkpoint", "package", "seed"), file, digest, seed)
-
-
-def _bounded(text: str) -> int:
-    number = int(text)
-    if abs(number) >= 2**63:
-        raise ValueError(f"the number {text[:40]} is out of range")
-    return number
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"the number {text[:40]} is out of range")
-    return number
-
-
-def _bare(name: object) -> str:
-    if not isinstance(name, str) or not name or Path(name).name != name or name in (".", ".."):
-        raise ValueError(f"file name {name!r} leaves the manifest's folder")
-    return name
-
-
-def _one_of(value: object, *allowed: str) -> str:
-    if value not in allowed:
-        raise ValueError(f"{value!r} is not one of {', '.join(allowed)}")
-    return str(value)

@@ -27,7 +27,8 @@ import neonext_ascend.runtimes.ort  # noqa: F401
 import onnxruntime  # type: ignore[import-untyped,unused-ignore] # noqa: F401 -- isort: skip
 from neonext_ascend.cli.main import run
 from neonext_ascend.files import _STAGING_PREFIX
-from neonext_ascend.manifest import manifest_path, read_manifest
+from neonext_ascend.manifest import manifest_path
+from neonext_ascend.manifest_reading import read_manifest
 from tests.mutate import ARTIFACT, CONFIG
 
 NAMES = (ARTIFACT, manifest_path(Path(ARTIFACT)).name)

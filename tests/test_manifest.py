@@ -12,7 +12,8 @@ import pytest
 
 from neonext_ascend.errors import ArtifactError, FileAccessError
 from neonext_ascend.images import preprocessing_for
-from neonext_ascend.manifest import VERSION, ArtifactFile, Manifest, Weights, manifest_of, manifest_path, read_manifest
+from neonext_ascend.manifest import VERSION, ArtifactFile, Manifest, Weights, manifest_path
+from neonext_ascend.manifest_reading import manifest_of, read_manifest
 from neonext_ascend.models.config import NetworkConfig
 from neonext_ascend.spec import BATCH, INPUT, OUTPUT, TensorSpec
 from tests.networks import tiny_config
