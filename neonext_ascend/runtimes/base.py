@@ -23,10 +23,14 @@ class Runner(ABC):
 
     Attributes:
         name: what runs, for reports.
+        where: what computes, in words: library, version and device.
+        gears: the batch sizes that it takes where the batch is dynamic but not free; empty otherwise.
         inputs, outputs: by position.
     """
 
     name: str
+    where: str
+    gears: tuple[int, ...] = ()
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
@@ -60,6 +64,9 @@ class Runner(ABC):
             array = feeds[spec.name]
             if not spec.accepts(array.shape):
                 raise UsageError(f"{self.name}: {spec.name} has shape {array.shape}; expected {spec}")
+            if self.gears and array.shape[0] not in self.gears:
+                gears = ", ".join(map(str, self.gears))
+                raise UsageError(f"{self.name}: batch {array.shape[0]}; this artifact takes the batch gears {gears}")
             ready[spec.name] = np.ascontiguousarray(array, dtype=spec.dtype)
         return self.infer_impl(ready)
 

@@ -30,6 +30,7 @@ class EagerRunner(Runner):
         points: Mapping[str, str] | None = None,
     ) -> None:
         self.name = f"torch {torch.__version__} {type(network).__name__}"
+        self.where = f"PyTorch {torch.__version__} on the CPU"
         self.inputs = inputs
         self.points = dict(points or {})
         self.outputs = (*outputs, *(TensorSpec(name, inputs[0].dtype, ("?",)) for name in self.points))

@@ -1,16 +1,16 @@
-"""ONNX Runtime on the CPU."""
+"""ONNX Runtime, on the CPU or with its CANN provider on an NPU."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neonext_ascend.environment import disable_telemetry
-from neonext_ascend.errors import ArtifactError, FileAccessError, NeoNextError
+from neonext_ascend.errors import ArtifactError, FileAccessError, NeoNextError, ToolchainError
 from neonext_ascend.runtimes.base import Arrays, Runner
 from neonext_ascend.runtimes.onnx_file import check_onnx_file
 from neonext_ascend.spec import TensorSpec
@@ -18,6 +18,7 @@ from neonext_ascend.spec import TensorSpec
 disable_telemetry()
 
 _NUMPY = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
+_CANN = "CANNExecutionProvider"
 
 
 class OrtRunner(Runner):
@@ -27,15 +28,27 @@ class OrtRunner(Runner):
         path: of the ONNX file.
         threads: intra-op threads; 0 lets onnxruntime choose.
         extra_outputs: tensors inside the graph to give out as well.
+        provider: ``cpu``, or ``cann`` for the whole graph on an NPU: a session that falls back to the CPU is refused.
+        device: number of the NPU.
 
     Raises:
         FileAccessError: the file or its external data cannot be read.
         ArtifactError: it is no ONNX model that onnxruntime can run, or one without floating inputs and outputs.
+        ToolchainError: this onnxruntime has no CANN provider, or it does not run here.
     """
 
-    def __init__(self, path: Path, threads: int = 0, extra_outputs: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        threads: int = 0,
+        extra_outputs: Sequence[str] = (),
+        provider: Literal["cpu", "cann"] = "cpu",
+        device: int = 0,
+    ) -> None:
         import onnxruntime
 
+        if provider == "cann":
+            _check_cann_build(onnxruntime)
         self.name = f"onnxruntime {path.name}"
         check_onnx_file(path)
         options = onnxruntime.SessionOptions()
@@ -45,10 +58,21 @@ class OrtRunner(Runner):
         source: str | bytes = str(path)
         if extra_outputs:
             source = _with_outputs(path, extra_outputs)
+        providers: list[Any] = ["CPUExecutionProvider"]
+        if provider == "cann":
+            providers = [(_CANN, {"device_id": str(device)})]
+            # Single nodes that fall back are refused by onnxruntime itself (onnxruntime_session_options_config_keys.h).
+            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         try:
-            self._session: Any = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+            self._session: Any = onnxruntime.InferenceSession(source, options, providers=providers)
         except Exception as error:  # onnxruntime's exceptions share no base class of their own
+            if provider == "cann":
+                raise ToolchainError(f"{path}: onnxruntime's {_CANN} cannot run it here: {_reason(error)}") from None
             raise _load_error(path, _reason(error)) from None
+        self.where = f"ONNX Runtime {onnxruntime.__version__} on the CPU"
+        if provider == "cann":
+            _check_no_fallback(path, self._session.get_providers())
+            self.where = f"ONNX Runtime {onnxruntime.__version__} with {_CANN}, device {device}"
         self.inputs = tuple(_spec(value) for value in self._session.get_inputs())
         self.outputs = tuple(_spec(value) for value in self._session.get_outputs())
         if not (self.inputs and self.outputs and all(spec.shape for spec in self.inputs)):
@@ -75,6 +99,23 @@ class OrtRunner(Runner):
     def close(self) -> None:
         """Drop the session."""
         self._session = None
+
+
+def _check_cann_build(onnxruntime: Any) -> None:
+    if _CANN not in onnxruntime.get_available_providers():
+        raise ToolchainError(
+            f"this onnxruntime {onnxruntime.__version__} has no {_CANN}; in an environment of its own install "
+            "onnxruntime-cann, which replaces onnxruntime, or take --runtime ort"
+        )
+
+
+def _check_no_fallback(path: Path, used: Sequence[str]) -> None:
+    """onnxruntime-cann 1.24.4 lists its provider without CANN, and then runs on the CPU without a word."""
+    if not used or used[0] != _CANN:
+        raise ToolchainError(
+            f"{path}: asked for {_CANN}, but onnxruntime fell back to {', '.join(used) or 'nothing'}: CANN or its "
+            "device is missing; source CANN's set_env.sh, see neonext-ascend doctor, or take --runtime ort"
+        )
 
 
 def _load_error(path: Path, reason: str) -> NeoNextError:
