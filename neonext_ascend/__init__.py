@@ -9,10 +9,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from neonext_ascend._version import __version__
+from neonext_ascend.npu_environment import keep_torch_npu_quiet
 
 if TYPE_CHECKING:
     from neonext_ascend import exporters, kernels, models, passes, runtimes, verify
     from neonext_ascend.models.loading import create
+
+# Whatever is imported from here on, this has run before it.
+keep_torch_npu_quiet()
 
 __all__ = ["__version__", "create", "exporters", "kernels", "models", "passes", "runtimes", "verify"]
 

@@ -8,7 +8,8 @@ import click
 
 from neonext_ascend.cli.options import json_option
 from neonext_ascend.cli.terminal import say, working
-from neonext_ascend.diagnosis import ABILITIES, Ability
+from neonext_ascend.diagnosis import ABILITIES, Ability, Diagnosis
+from neonext_ascend.diagnosis import as_json as to_json
 from neonext_ascend.errors import ToolchainError
 
 _MARKS = {"ok": "ok", "missing": "MISSING", "problem": "PROBLEM", "info": ""}
@@ -20,7 +21,6 @@ _WIDTH = 80
 @json_option
 def command(require: tuple[Ability, ...], as_json: bool) -> None:
     """What is installed, what is missing, what follows from it."""
-    from neonext_ascend.diagnosis import as_json as to_json
     from neonext_ascend.diagnosis import diagnose
 
     with working("looking at this machine"):
@@ -28,18 +28,32 @@ def command(require: tuple[Ability, ...], as_json: bool) -> None:
     if as_json:
         say(to_json(diagnosis))
     else:
-        for finding in diagnosis.findings:
-            head = f"{finding.name.ljust(12)} {_MARKS[finding.status].ljust(8)}"
-            _wrapped(head, finding.value)
-            if finding.remedy:
-                _wrapped(" " * len(head), f"do: {finding.remedy}")
-        say("\nSo this machine can")
-        for can in diagnosis.abilities:
-            _wrapped(f"  {'yes' if can.possible else 'no':4}", can.words)
+        _say(diagnosis)
     for ability in require:
         can = diagnosis.can(ability)
         if not can.possible:
             raise ToolchainError(f"{ability} is not possible here: {can.words}")
+
+
+def _say(diagnosis: Diagnosis) -> None:
+    """Lines of at most 80 columns; commands for copying stand on one line each, however long."""
+    for finding in diagnosis.findings:
+        head = f"{finding.name.ljust(12)} {_MARKS[finding.status].ljust(8)}"
+        _wrapped(head, finding.value)
+        if finding.remedy and finding.copy:
+            say(f"{' ' * len(head)} do: {finding.remedy}")
+        elif finding.remedy:
+            _wrapped(" " * len(head), f"do: {finding.remedy}")
+    say("\nThis machine")
+    for can in diagnosis.abilities:
+        _wrapped(" ", can.reason + ("" if can.command is None else "; use Docker:"))
+        if can.command is not None:
+            say(can.command)
+    docker = diagnosis.docker
+    say("")
+    _wrapped("Docker,", docker.words + (":" if docker.run else ""))
+    for line in (*docker.build, *([docker.run] if docker.run else [])):
+        say(line)
 
 
 def _wrapped(head: str, text: str) -> None:
