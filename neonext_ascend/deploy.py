@@ -22,6 +22,7 @@ from neonext_ascend.models.config import NetworkConfig, size_text
 from neonext_ascend.models.loading import LoadedNetwork
 from neonext_ascend.passes.base import Report
 from neonext_ascend.passes.pipeline import prepare
+from neonext_ascend.runtimes.registry import opener
 from neonext_ascend.spec import TOLERANCES, Dtype
 from neonext_ascend.verify.against_network import check_artifact, reference_runner, twin_of
 from neonext_ascend.verify.parity import Verdict, stored_reference
@@ -121,7 +122,9 @@ def _check(
     config, points = loaded.network.config, dict(artifact.points)
     tolerance = TOLERANCES[artifact.dtype]
     preprocessing = preprocessing_for(config.name, config.image_size)
-    report = check_artifact(artifact.files[0].path, loaded.network, points, batch_size, preprocessing, tolerance)
+    report = check_artifact(
+        opener(artifact.files[0].path, "ort"), loaded.network, points, batch_size, preprocessing, tolerance
+    )
     reference = stored_reference(reference_runner(loaded.network, points), artifact.inputs[0].shape, list(points))
     twin_report = None
     if not loaded.weights.trained:
@@ -130,7 +133,7 @@ def _check(
         path = folder / f"twin-{artifact.files[0].path.name}"
         try:
             export_onnx(deployed, path, batch_size=batch_size, opset=opset, dtype=artifact.dtype)
-            twin_report = check_artifact(path, twin, points, batch_size, None, tolerance)
+            twin_report = check_artifact(opener(path, "ort"), twin, points, batch_size, None, tolerance)
         finally:
             path.unlink(missing_ok=True)
     return Verdict(report, twin_report), reference

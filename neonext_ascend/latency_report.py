@@ -19,13 +19,14 @@ LETTERS = string.ascii_uppercase
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One contender's result; ``ratio`` is against the first, ``None`` for the first itself."""
+    """One contender's result; ``ratio`` is against the first, ``None`` for the first; ``threads`` is of the CPU."""
 
     name: str
     path: Path | None
     dtype: str
     batch: int
-    threads: int
+    threads: int | None
+    where: str
     timing: Timing
     ratio: Ratio | None
 
@@ -42,6 +43,7 @@ class Entry:
             "dtype": self.dtype,
             "batch": self.batch,
             "threads": self.threads,
+            "runtime": self.where,
             "warm_up_runs": self.timing.warm_up_runs,
             "runs": len(self.timing.seconds),
             "latency_ms": {name: 1e3 * seconds for name, seconds in self.timing.summary().items()},
@@ -86,7 +88,8 @@ def latency_table(entries: Sequence[Entry]) -> list[str]:
         " ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
         for row in rows
     ]
-    return [*labels(entries), "", "latency of one run in milliseconds", *table]
+    named = [text for label, e in zip(labels(entries), entries, strict=True) for text in (label, f"   {e.where}")]
+    return [*named, "", "latency of one run in milliseconds", *table]
 
 
 def ratio_lines(entries: Sequence[Entry]) -> list[str]:

@@ -13,7 +13,8 @@ from neonext_ascend.data import labels_for
 from neonext_ascend.errors import ArtifactError, NeoNextError
 from neonext_ascend.files import sha256_of
 from neonext_ascend.images import Preprocessing
-from neonext_ascend.manifest import manifest_path, read_manifest
+from neonext_ascend.manifest import manifest_path
+from neonext_ascend.manifest_reading import read_manifest
 from neonext_ascend.pictures import Picture, read_pictures
 from neonext_ascend.runtimes.base import Runner
 
@@ -58,12 +59,14 @@ def recipe_of(artifact: Path, runner: Runner) -> Recipe:
         FileAccessError: the manifest cannot be read.
     """
     size, classes = _picture_size(artifact, runner), runner.outputs[0].shape[-1]
+    takes_pixels = runner.inputs[0].dtype == "uint8"
     beside = manifest_path(artifact)
     if beside.exists():
         manifest = read_manifest(beside)
         batches = manifest.inputs[0].shape[0], runner.inputs[0].shape[0]
         static = isinstance(batches[0], int) or isinstance(batches[1], int)
-        if manifest.preprocessing.image_size != size or (static and batches[0] != batches[1]):
+        agree = (manifest.preprocessing.normalised_on == "device") == takes_pixels
+        if manifest.preprocessing.image_size != size or not agree or (static and batches[0] != batches[1]):
             raise ArtifactError(f"{artifact}: takes {runner.inputs[0]}; its manifest describes another file")
         assumed = None
         if sha256_of(artifact) != manifest.files[0].sha256:
@@ -71,6 +74,8 @@ def recipe_of(artifact: Path, runner: Runner) -> Recipe:
                 "changed since its export (its SHA-256 differs from the manifest's): neonext-ascend verify tells more"
             )
         return Recipe(manifest.preprocessing, manifest.labels, manifest.weights.trained, assumed)
+    if takes_pixels:
+        raise ArtifactError(f"{artifact}: takes pixels; its manifest {beside.name} is missing: copy both files")
     count = classes if isinstance(classes, int) else 0
     words = f"no manifest {beside.name} beside it: assuming ImageNet's resize, crop, mean and std"
     return Recipe(Preprocessing(size), labels_for("", count), assumed=words)
@@ -78,8 +83,9 @@ def recipe_of(artifact: Path, runner: Runner) -> Recipe:
 
 def _picture_size(artifact: Path, runner: Runner) -> tuple[int, int]:
     shape = runner.inputs[0].shape
-    if len(runner.inputs) == 1 and len(shape) == 4 and shape[1] == 3 and len(runner.outputs[0].shape) == 2:
-        height, width = shape[2:]
+    axis = 3 if runner.inputs[0].dtype == "uint8" else 1  # AIPP takes pixels (N, H, W, 3)
+    if len(runner.inputs) == 1 and len(shape) == 4 and shape[axis] == 3 and len(runner.outputs[0].shape) == 2:
+        height, width = (shape[i] for i in (1, 2, 3) if i != axis)
         if isinstance(height, int) and isinstance(width, int):
             return height, width
     raise ArtifactError(
@@ -100,7 +106,7 @@ def classify(runner: Runner, recipe: Recipe, paths: Sequence[Path], top: int) ->
         top: classes for each picture.
     """
     batch = runner.inputs[0].shape[0]
-    size = batch if isinstance(batch, int) else 1
+    size = batch if isinstance(batch, int) else max(runner.gears, default=1)
     waiting: list[tuple[Path, Picture | NeoNextError]] = []
     for entry in read_pictures(paths):
         waiting.append(entry)
@@ -108,6 +114,9 @@ def classify(runner: Runner, recipe: Recipe, paths: Sequence[Path], top: int) ->
             yield from _classify_batch(runner, recipe, waiting, size, top)
             waiting = []
     if waiting:
+        # The rest takes the smallest gear that holds it.
+        rest = sum(isinstance(picture, Picture) for _, picture in waiting)
+        size = min((gear for gear in runner.gears if gear >= rest), default=size)
         yield from _classify_batch(runner, recipe, waiting, size, top)
 
 

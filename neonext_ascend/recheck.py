@@ -1,139 +1,163 @@
-"""Check an artifact again, perhaps on another machine: against its network or stored values."""
+"""Check an artifact again, perhaps on another machine: against its network, another file or stored values.
+
+Without PyTorch the stored values and other files remain: a machine that only runs an OM needs no more.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from torch import nn
-
-from neonext_ascend.errors import ArtifactError, UsageError
-from neonext_ascend.exporters.stream import checksum
+from neonext_ascend.data import sample_pictures
+from neonext_ascend.errors import ArtifactError, ToolchainError
 from neonext_ascend.files import sha256_of
-from neonext_ascend.manifest import Manifest, manifest_of
-from neonext_ascend.models.config import NetworkConfig
-from neonext_ascend.models.loading import LoadedNetwork, load
-from neonext_ascend.models.neonext import NeoNeXt
-from neonext_ascend.runtimes.ort import OrtRunner
+from neonext_ascend.manifest import Manifest
+from neonext_ascend.manifest_reading import manifest_of
+from neonext_ascend.runtimes.registry import Runtime, opener, runtime_for
 from neonext_ascend.spec import TOLERANCES, TensorSpec, Tolerance
-from neonext_ascend.verify.against_network import ReferenceDtype, check_artifact, check_prepared, twin_of
-from neonext_ascend.verify.parity import Verdict, check_stored
+from neonext_ascend.verify.feeds import DYNAMIC_BATCHES, feeds_for
+from neonext_ascend.verify.parity import OpenWithPoints, ParityReport, Verdict, check_parity, check_stored
 
 
 @dataclass(frozen=True)
 class Recheck:
-    """A verdict, what it was reached against, and what the user should know."""
+    """A verdict, what it was reached against, what the user should know, and what computed."""
 
     verdict: Verdict
     against: str
     warnings: tuple[str, ...]
+    where: str
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a check is made.
+
+    Args:
+        reference_dtype: in which the reference network computes.
+        atol, rtol: of each element, in place of the bounds for the artifact's dtype.
+        runtime: that opens the artifact; ``auto`` goes by the file.
+        device: number of the NPU.
+    """
+
+    reference_dtype: Literal["fp32", "fp64"] = "fp32"
+    atol: float | None = None
+    rtol: float | None = None
+    runtime: Runtime = "auto"
+    device: int = 0
+
+    def bounds(self, dtype: str) -> Tolerance:
+        """The bounds for a dtype; where a user gives one of the two for each element, the other is fp32's."""
+        default, element = TOLERANCES[dtype], TOLERANCES["fp32"]
+        if self.atol is None and self.rtol is None:
+            return default
+        return replace(
+            default,
+            atol=element.atol if self.atol is None else self.atol,
+            rtol=element.rtol if self.rtol is None else self.rtol,
+        )
+
+
+DEFAULT = Options()
 
 
 def recheck_artifact(
-    path: Path,
-    *,
-    checkpoint: Path | None = None,
-    reference_dtype: ReferenceDtype = "fp32",
-    atol: float | None = None,
-    rtol: float | None = None,
+    path: Path, *, against: Path | None = None, checkpoint: Path | None = None, options: Options = DEFAULT
 ) -> Recheck:
-    """Check an ONNX file that has its manifest beside it.
+    """Check an ONNX or OM file that has its manifest beside it.
 
     Args:
         path: of the artifact.
+        against: an ONNX file as the reference, in ONNX Runtime on the CPU.
         checkpoint: its weights, for the full check where they were not packaged or drawn from a seed.
-        reference_dtype: in which the reference network computes.
-        atol, rtol: of each element, in place of the bounds for the artifact's dtype.
+        options: how.
 
     Raises:
+        UsageError: the runtime does not open such a file.
         ArtifactError: there is nothing to compare with, or the manifest is damaged.
         FileAccessError: a file cannot be read.
+        ToolchainError: what runs the artifact is missing here.
     """
+    runtime = runtime_for(path, options.runtime)
     manifest = manifest_of(path)
-    _check_tensors(path, manifest)
+    open_artifact = opener(path, runtime, options.device)
+    where = _check_tensors(path, manifest, open_artifact)
     warnings = _file_warnings(path, manifest)
-    bounds = bounds_for(manifest.dtype, atol, rtol)
-    changed = _changed_constants(path, manifest) if warnings else ()
-    loaded = _network(manifest, checkpoint)
-    if loaded is None:
-        if manifest.reference is None:
-            raise ArtifactError(
-                f"{path}: exported with --no-verify, so its manifest stores no values; give --checkpoint "
-                f"{manifest.weights.file} for the full check"
-            )
-        _check_input_shape(manifest.reference, manifest.inputs[0])
-        with OrtRunner(path) as candidate:
-            report = check_stored(
-                candidate, lambda names: OrtRunner(path, extra_outputs=names), manifest.reference, bounds
-            )
-        return Recheck(
-            Verdict(replace(report, changed=changed), None), "the values stored in the manifest", tuple(warnings)
+    # What runs on the NPU computes in half precision, whatever its inputs are.
+    bounds = options.bounds("fp16" if runtime in ("acl", "cann") else manifest.dtype)
+    changed: tuple[str, ...] = ()
+    if warnings and manifest.format == "onnx":
+        from neonext_ascend.exporters.constants import changed_constants
+
+        changed = changed_constants(path, manifest)
+    if against is not None:
+        warnings += _against_warnings(against, manifest)
+        report = _check_against(open_artifact, against, manifest, bounds)
+        what = f"{against} in ONNX Runtime on the CPU"
+    elif _has_network(manifest, checkpoint):
+        from neonext_ascend.recheck_network import check_with_network
+
+        report, more = check_with_network(manifest, checkpoint, open_artifact, bounds, options.reference_dtype)
+        warnings += more
+        what = f"the unfolded network in PyTorch, {options.reference_dtype}"
+    else:
+        report = _check_stored_values(path, manifest, open_artifact, bounds)
+        what = "the values stored in the manifest"
+    return Recheck(Verdict(replace(report, changed=changed), None), what, tuple(warnings), where)
+
+
+def _has_network(manifest: Manifest, checkpoint: Path | None) -> bool:
+    """Whether the unfolded network can be built here."""
+    torch = importlib.util.find_spec("torch") is not None
+    if checkpoint is not None and not torch:
+        raise ToolchainError("--checkpoint needs PyTorch, which is not installed; leave it out, or give --against FILE")
+    return torch and (checkpoint is not None or manifest.weights.source != "checkpoint")
+
+
+def _check_stored_values(
+    path: Path, manifest: Manifest, open_artifact: OpenWithPoints, bounds: Tolerance
+) -> ParityReport:
+    if manifest.reference is None:
+        raise ArtifactError(
+            f"{path}: exported with --no-verify, so its manifest stores no values; give --checkpoint "
+            f"{manifest.weights.file} for the full check"
         )
-    if checkpoint is not None and loaded.weights.sha256 != manifest.weights.sha256:
-        warnings.append(f"{checkpoint}: not the checkpoint that the manifest names ({manifest.weights.file})")
-    _check_points(manifest, loaded.network)
+    shape = [_stored_batch(manifest), 3, *manifest.preprocessing.image_size]
+    if manifest.reference.get("input_shape") != shape:
+        raise ArtifactError(f"the manifest's reference values are not those of an input {shape}; export again")
+    with open_artifact(()) as candidate:
+        return check_stored(candidate, open_artifact, manifest.reference, bounds, manifest.preprocessing)
+
+
+def _stored_batch(manifest: Manifest) -> int:
+    """The batch of the stored values: the artifact's, its smallest gear, or 1 where it is free."""
     batch = manifest.inputs[0].shape[0]
-    report = check_artifact(
-        path,
-        loaded.network,
-        dict(manifest.points),
-        batch if isinstance(batch, int) else None,
-        manifest.preprocessing,
-        bounds,
-        reference_dtype,
-    )
-    return Recheck(
-        Verdict(replace(report, changed=changed), None),
-        f"the unfolded network in PyTorch, {reference_dtype}",
-        tuple(warnings),
-    )
+    if isinstance(batch, int):
+        return batch
+    return min(manifest.compilation.gears, default=1) if manifest.compilation else 1
 
 
-def check_model(
-    loaded: LoadedNetwork, reference_dtype: ReferenceDtype, atol: float | None = None, rtol: float | None = None
-) -> Recheck:
-    """The prepared network against the unfolded one, both in PyTorch; with a twin where untrained."""
-    bounds = bounds_for("fp32", atol, rtol)
-    verdict = Verdict(
-        check_prepared(loaded.network, reference_dtype, bounds),
-        None if loaded.weights.trained else check_prepared(twin_of(loaded.network), reference_dtype, bounds),
-    )
-    return Recheck(verdict, f"the unfolded network in PyTorch, {reference_dtype}", loaded.notes)
+def _check_against(open_artifact: OpenWithPoints, against: Path, manifest: Manifest, bounds: Tolerance) -> ParityReport:
+    """The artifact against an ONNX file; outputs alone, since two files need not have the same inner tensors."""
+    with open_artifact(()) as candidate, opener(against, "ort")(()) as reference:
+        batch = candidate.inputs[0].shape[0]
+        feeds = feeds_for(
+            (batch, 3, *manifest.preprocessing.image_size),
+            manifest.preprocessing,
+            sample_pictures(),
+            batches=candidate.gears or DYNAMIC_BATCHES,
+        )
+        return check_parity(candidate, open_artifact, reference, feeds, [], bounds)
 
 
-def bounds_for(dtype: str, atol: float | None, rtol: float | None) -> Tolerance:
-    """The bounds for a dtype; where a user gives one of the two for each element, the other is fp32's."""
-    default = TOLERANCES[dtype]
-    if atol is None and rtol is None:
-        return default
-    element = TOLERANCES["fp32"]
-    return replace(
-        default,
-        atol=element.atol if atol is None else atol,
-        rtol=element.rtol if rtol is None else rtol,
-    )
-
-
-def _changed_constants(path: Path, manifest: Manifest) -> tuple[str, ...]:
-    """Constants whose bytes are not those that were exported; ones that are gone or new are another program's."""
-    import onnx
-    from onnx import TensorProto, numpy_helper
-
-    def differs(constant: TensorProto, expected: str) -> bool:
-        try:
-            return checksum(numpy_helper.to_array(constant).tobytes()) != expected
-        except Exception:  # one that nothing uses loads, whatever onnx finds wrong with it
-            return True
-
-    try:
-        present = {constant.name: constant for constant in onnx.load(str(path)).graph.initializer}
-    except Exception:  # onnxruntime has loaded it, but onnx is stricter
-        return ()
-    return tuple(
-        name for name, expected in manifest.checksums.items() if name in present and differs(present[name], expected)
-    )
+def _against_warnings(against: Path, manifest: Manifest) -> list[str]:
+    compiled = manifest.compilation
+    if compiled is None or sha256_of(against) == compiled.onnx.sha256:
+        return []
+    return [f"{against.name}: not the ONNX file that was compiled ({compiled.onnx.name}, by its SHA-256)"]
 
 
 def _file_warnings(path: Path, manifest: Manifest) -> list[str]:
@@ -148,46 +172,29 @@ def _file_warnings(path: Path, manifest: Manifest) -> list[str]:
     return warnings
 
 
-def _check_tensors(path: Path, manifest: Manifest) -> None:
-    """Refuse a file with other inputs or outputs than its manifest's before anything of their size is made."""
-    with OrtRunner(path) as runner:
+def _check_tensors(path: Path, manifest: Manifest, open_artifact: OpenWithPoints) -> str:
+    """Refuse a file with other inputs or outputs than its manifest's before anything of their size is made.
+
+    Gives what it runs on.
+    """
+    with open_artifact(()) as runner:
         for found, wanted in ((runner.inputs, manifest.inputs), (runner.outputs, manifest.outputs)):
-            if list(map(_form, found)) != list(map(_form, wanted)):
+            if _forms(found, manifest) != _forms(wanted, manifest):
                 raise ArtifactError(
                     f"{path}: not the file that its manifest describes: it has {', '.join(map(str, found))}, expected "
                     f"{', '.join(map(str, wanted))}; export again"
                 )
+        return runner.where
 
 
-def _form(spec: TensorSpec) -> tuple[object, ...]:
-    """What must agree; a dynamic dimension's name need not."""
-    return spec.name, spec.dtype, [n if isinstance(n, int) else None for n in spec.shape]
-
-
-def _check_input_shape(reference: Mapping[str, Any], spec: TensorSpec) -> None:
-    shape = [n if isinstance(n, int) else 1 for n in spec.shape]
-    if reference.get("input_shape") != shape:
-        raise ArtifactError(f"the manifest's reference values are not those of an input {shape}; export again")
-
-
-def _check_points(manifest: Manifest, network: NeoNeXt) -> None:
-    if network.config.image_size != manifest.preprocessing.image_size:
-        raise ArtifactError("the manifest's network has another image size than its pictures; export again")
-    # A list of parameters is a module to PyTorch, but computes nothing.
-    known = {name for name, module in network.named_modules() if not isinstance(module, nn.ParameterList)}
-    for point, module in manifest.points.items():
-        if module not in known:
-            raise ArtifactError(f"the manifest's point {point!r} is of {module!r}, which the network lacks")
-
-
-def _network(manifest: Manifest, checkpoint: Path | None) -> LoadedNetwork | None:
-    """The network that the artifact was made from, or ``None`` where only its values are at hand."""
-    try:
-        config = NetworkConfig.from_json(manifest.network)
-    except UsageError as error:
-        raise ArtifactError(f"the manifest's network cannot be built: {error}") from None
-    if checkpoint is not None:
-        return load(config, checkpoint=checkpoint)
-    if manifest.weights.source == "checkpoint":
-        return None
-    return load(config, seed=manifest.weights.seed or 0)
+def _forms(specs: Sequence[TensorSpec], manifest: Manifest) -> list[tuple[object, ...]]:
+    """What must agree: a dynamic dimension's name need not, nor does it matter how ATC keeps floating numbers."""
+    floating = manifest.format == "om"
+    return [
+        (
+            s.name,
+            s.dtype.startswith("float") if floating else s.dtype,
+            [n if isinstance(n, int) else None for n in s.shape],
+        )
+        for s in specs
+    ]

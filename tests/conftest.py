@@ -1,6 +1,9 @@
-"""What every test shares: one thread a worker, the same examples in every run, and two networks."""
+"""What every test shares: one thread a worker, the same examples in every run, two networks, and a stand-in card."""
 
 from __future__ import annotations
+
+import sys
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -27,3 +30,15 @@ def small() -> NeoNeXt:
 def tiny() -> NeoNeXt:
     """The tiny network with weights of order 1 at 96; a fresh one for each test."""
     return tiny_network()
+
+
+@pytest.fixture
+def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with the stand-in toolkit, atc, device (310P3) and acl."""
+    from tests.standins import acl
+    from tests.standins.toolkit import make_toolkit
+
+    for name, value in make_toolkit(tmp_path / "cann").items():
+        monkeypatch.setenv(name, value)
+    acl.reset()
+    monkeypatch.setitem(sys.modules, "acl", acl)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,33 +21,10 @@ from neonext_ascend.exporters import export_onnx
 from neonext_ascend.models.config import NetworkConfig
 from neonext_ascend.models.loading import load
 from neonext_ascend.passes import prepare
+from tests.refusal_case import Arguments, Refusal, write
+from tests.refusals_om import INSPECT, OM
 
-Arguments = Callable[[Path], list[object]]
 ARTIFACT = "neonext_nano-96-b1-fp32.onnx"
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """One bad input.
-
-    Args:
-        given: what the user does, in words.
-        arguments: makes the input in a folder and gives the command line.
-        code: exit status.
-        says: what the error line contains.
-        cure: what helps.
-    """
-
-    given: str
-    arguments: Arguments
-    code: int
-    says: str
-    cure: str
-
-
-def write(path: Path, data: bytes | str) -> Path:
-    path.write_bytes(data if isinstance(data, bytes) else data.encode())
-    return path
 
 
 class Runs:
@@ -471,4 +447,11 @@ def save_tiff(folder: Path) -> Path:
     return folder / "f.tif"
 
 
-SECTIONS = {"Checkpoints": CHECKPOINTS, "Options": USAGE, "Artifacts": ARTIFACTS, "Pictures": PICTURES}
+SECTIONS = {
+    "Checkpoints": CHECKPOINTS,
+    "Options": USAGE,
+    "Artifacts": ARTIFACTS,
+    "OM": OM,
+    "Inspection": INSPECT,
+    "Pictures": PICTURES,
+}

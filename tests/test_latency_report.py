@@ -18,7 +18,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def entry(milliseconds: float, name: str = "x.onnx", ratio: Ratio | None = None) -> Entry:
-    return Entry(name, Path("/") / name, "fp32", 1, 1, Timing([[[milliseconds / 1000] * 9]] * 6), ratio)
+    return Entry(name, Path("/") / name, "fp32", 1, 1, "a runtime", Timing([[[milliseconds / 1000] * 9]] * 6), ratio)
 
 
 def test_the_table_keeps_its_width_whatever_it_holds() -> None:

@@ -13,7 +13,8 @@ from click.testing import CliRunner
 
 from neonext_ascend.cli.main import COMMANDS, cli, run
 from neonext_ascend.verify.parity import stored_reference
-from tests.refusals import SECTIONS, Refusal
+from tests.refusal_case import Refusal
+from tests.refusals import SECTIONS
 from tools.write_error_page import PAGE, error_page
 
 CASES = [case for cases in SECTIONS.values() for case in cases]

@@ -16,11 +16,13 @@ from neonext_ascend.data import labels_for
 from neonext_ascend.deploy import Deployment, ParityFailedError, export_verified
 from neonext_ascend.errors import ArtifactError, FileAccessError
 from neonext_ascend.exporters import export_onnx
-from neonext_ascend.manifest import manifest_path, read_manifest
+from neonext_ascend.manifest import manifest_path
+from neonext_ascend.manifest_reading import read_manifest
 from neonext_ascend.models.loading import load
 from neonext_ascend.models.neonext import redraw_at_order_one
 from neonext_ascend.models.variants import VARIANTS
-from neonext_ascend.recheck import check_model, recheck_artifact
+from neonext_ascend.recheck import Options, recheck_artifact
+from neonext_ascend.recheck_model import check_model
 from neonext_ascend.spec import TOLERANCES
 from neonext_ascend.verify.compare import compare_logits
 from neonext_ascend.verify.feeds import feeds_for, noise
@@ -69,7 +71,7 @@ def test_an_export_is_verified_and_its_manifest_says_so(nano: Deployment) -> Non
 def test_recheck_passes_against_the_network_and_against_stored_values(checkpoint: Path, tmp_path: Path) -> None:
     made = export_verified(load("neonext_nano", checkpoint=checkpoint), tmp_path, LABELS)
     stored = recheck_artifact(made.path)
-    full = recheck_artifact(made.path, checkpoint=checkpoint, reference_dtype="fp64")
+    full = recheck_artifact(made.path, checkpoint=checkpoint, options=Options("fp64"))
     assert stored.verdict.passed
     assert full.verdict.passed
     assert stored.against == "the values stored in the manifest"
@@ -169,14 +171,14 @@ def test_half_precision_passes_its_own_bounds_and_not_those_of_fp32(tmp_path: Pa
     made = export_verified(load("neonext_nano"), tmp_path, LABELS, dtype="fp16")
     assert made.verdict is not None
     assert made.verdict.passed
-    assert not recheck_artifact(made.path, atol=1e-4, rtol=1e-3).verdict.passed
+    assert not recheck_artifact(made.path, options=Options(atol=1e-4, rtol=1e-3)).verdict.passed
 
 
 def test_a_model_is_checked_without_an_artifact() -> None:
-    trained = check_model(load("neonext_nano"), "fp64")
+    trained = check_model(load("neonext_nano"), Options("fp64"))
     assert trained.verdict.passed
     assert trained.verdict.twin is None
-    assert not check_model(load("neonext_nano"), "fp64", 0.0, 1e-12).verdict.passed
+    assert not check_model(load("neonext_nano"), Options("fp64", 0.0, 1e-12)).verdict.passed
 
 
 def test_what_cannot_be_checked_says_what_is_missing(checkpoint: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from neonext_ascend.cli.options import PATH, json_option
+from neonext_ascend.cli.options import PATH, json_option, runtime_options
 from neonext_ascend.cli.terminal import put_json, say, working
 from neonext_ascend.environment import machine, versions
 from neonext_ascend.errors import UsageError
@@ -19,6 +19,7 @@ from neonext_ascend.errors import UsageError
 if TYPE_CHECKING:
     from neonext_ascend.contenders import Contender
     from neonext_ascend.latency_report import Entry
+    from neonext_ascend.runtimes.registry import Runtime
 
 # The help needs these before anything is loaded; tests/test_benchmark_command.py compares them with the measurement's.
 SECONDS, SITTINGS, FEWEST_SITTINGS, CONFIDENCE = 10.0, 10, 6, 0.95
@@ -27,11 +28,13 @@ NAME_IN_PLOT = 60  # characters
 
 @click.command(
     "benchmark",
-    epilog="Exit status: 0 measured; 2 wrong usage or an artifact that cannot run; 5 a file cannot be read or written; "
-    "130 interrupted.",
+    epilog="Exit status: 0 measured; 2 wrong usage or an artifact that cannot run; 3 what runs it is missing; 5 a file "
+    "cannot be read or written; 130 interrupted.",
 )
 @click.argument("artifacts", nargs=-1, required=True, metavar="ARTIFACT...")
-@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Of each artifact.")
+@click.option(
+    "--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Of the CPU, for each artifact."
+)
 @click.option("--batch-size", type=click.IntRange(1, 2**16), help="Of models and dynamic ONNX files [default: 1].")
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Of timed runs in all [default: 10].")
 @click.option("--repeats", type=click.IntRange(FEWEST_SITTINGS), help="Timed runs of each, in place of --seconds.")
@@ -42,6 +45,7 @@ NAME_IN_PLOT = 60  # characters
     show_default=True,
     help="How often everything is opened afresh; more give a narrower interval.",
 )
+@runtime_options
 @click.option("--plot", type=PATH, metavar="FILE.svg", help="Draw the latencies.")
 @json_option
 def command(
@@ -51,12 +55,14 @@ def command(
     seconds: float | None,
     repeats: int | None,
     sittings: int,
+    runtime: Runtime,
+    device: int,
     plot: Path | None,
     as_json: bool,
 ) -> None:
     """Latency percentiles and images a second of ARTIFACTs, side by side.
 
-    ARTIFACT is an ONNX file; or a model in PyTorch by its name: neonext_t as it is deployed, folded, and
+    ARTIFACT is an ONNX or OM file; or a model in PyTorch by its name: neonext_t as it is deployed, folded, and
     neonext_t:unfolded as it is trained. The same one may be given twice: their interval shows what the machine's
     noise alone does.
 
@@ -69,7 +75,8 @@ def command(
     sittings = min(sittings, repeats or sittings)
     here, libraries = machine(), versions()
     with contextlib.nullcontext() if plot is None else _drawing(plot) as publish:
-        entries = _measured(artifacts, threads, batch_size, budget, repeats, sittings)
+        contenders = _contenders(artifacts, batch_size, threads, runtime, device)
+        entries = _measured(contenders, budget, repeats, sittings)
         if publish is not None:
             from neonext_ascend.latency_plot import draw_latencies
             from neonext_ascend.latency_report import labels
@@ -112,27 +119,27 @@ def _check_usage(artifacts: tuple[str, ...], seconds: float | None, repeats: int
         raise UsageError(f"{len(artifacts)} artifacts; at most 26, a letter each")
 
 
-def _measured(
-    words: tuple[str, ...],
-    threads: int,
-    batch_size: int | None,
-    seconds: float | None,
-    repeats: int | None,
-    sittings: int,
-) -> list[Entry]:
+def _contenders(
+    words: tuple[str, ...], batch_size: int | None, threads: int, runtime: Runtime, device: int
+) -> list[Contender]:
     with working("loading"):
         from neonext_ascend.contenders import contender_of, named_by
-        from neonext_ascend.latency import Plan, measure
-        from neonext_ascend.latency_report import Entry, ratios_to_first
-    plan = Plan(sittings, seconds or SECONDS, repeats)
-    contenders: list[Contender] = []
+    contenders = []
     for named in [named_by(word) for word in words]:
         with working(f"loading {named.word}"):
-            contenders.append(contender_of(named, batch_size, threads))
+            contenders.append(contender_of(named, batch_size, threads, runtime, device))
+    return contenders
+
+
+def _measured(contenders: list[Contender], seconds: float | None, repeats: int | None, sittings: int) -> list[Entry]:
+    from neonext_ascend.latency import Plan, measure
+    from neonext_ascend.latency_report import Entry, ratios_to_first
+
+    plan = Plan(sittings, seconds or SECONDS, repeats)
     with _bar(plan.sittings) as advance:
         timings = measure([contender.open for contender in contenders], plan, after_sitting=advance)
     return [
-        Entry(c.name, c.path, c.dtype, c.batch, c.threads, timing, ratio)
+        Entry(c.name, c.path, c.dtype, c.batch, c.threads, c.where, timing, ratio)
         for c, timing, ratio in zip(contenders, timings, ratios_to_first(timings), strict=True)
     ]
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
+from neonext_ascend.cli.om_options import ImageSizes, om_options, om_request
 from neonext_ascend.cli.options import PATH, BatchSize, ModelName, json_option, network_options
 from neonext_ascend.cli.terminal import note, put_json, say, warn, working
 from neonext_ascend.errors import UsageError
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 @click.command(
     "export",
     epilog="Exit status: 0 exported and verified; 1 the numbers differ, nothing left; 2 wrong usage or input; "
-    "5 a file cannot be read or written; 130 interrupted.",
+    "3 atc is missing or broken; 5 a file cannot be read or written; 130 interrupted.",
 )
 @click.argument("model", required=False, type=ModelName())
 @network_options
@@ -34,11 +36,17 @@ if TYPE_CHECKING:
     help="Of the ONNX input.",
 )
 @click.option(
-    "--format", "formats", multiple=True, type=click.Choice(["onnx"]), help="Of the artifact [default: onnx]."
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(["onnx", "om"]),
+    help="Of the artifact; om keeps the ONNX file [default: onnx].",
 )
 @click.option("--dtype", type=click.Choice(["fp32", "fp16"]), default="fp32", show_default=True)
 @click.option("--opset", type=int, default=17, show_default=True, help="11 to 18, exactly this one is written.")
 @click.option("--layout", type=click.Choice(["auto", "nchw"]), default="auto", show_default=True)
+@click.option("--image-sizes", type=ImageSizes(), help="Several, in place of --image-size: files for each.")
+@om_options
 @click.option("--labels", type=PATH, metavar="FILE", help="Names of the classes, one a line.")
 @click.option("-o", "--output", type=PATH, default=".", metavar="DIR", help="Folder of the artifacts; created.")
 @click.option("--verify/--no-verify", default=True, show_default=True, help="Check parity before the file appears.")
@@ -56,11 +64,13 @@ def command(
     opset: int,
     layout: str,
     labels: Path | None,
+    image_sizes: tuple[tuple[int, int], ...] | None,
     output: Path,
     verify: bool,
     as_json: bool,
+    **om: Any,
 ) -> None:
-    """Export a network to a verified ONNX file with its manifest.
+    """Export a network to a verified ONNX file with its manifest, and with --format om to an OM for a chip.
 
     MODEL is a name of neonext-ascend list; without one the checkpoint decides. Without a checkpoint the weights are
     NeoInit's, untrained; neonext_nano ships trained.
@@ -69,49 +79,79 @@ def command(
         raise UsageError(f"both MODEL {model} and --config {config}; give one")
     if not 11 <= opset <= 18:
         raise UsageError(f"opset {opset}: expected 11 to 18, ATC's ONNX parser ends there; take 17")
+    if image_size is not None and image_sizes is not None:
+        raise UsageError("both --image-size and --image-sizes; give one")
+    request = om_request("om" in formats, batch_size, _given(), om)
     with working("loading PyTorch"):
         from neonext_ascend.data import labels_for, read_labels
         from neonext_ascend.deploy import ParityFailedError, export_verified
         from neonext_ascend.models.loading import load, read_config
         from neonext_ascend.report import network_lines, passes_lines
     with working("building the network"):
-        loaded = load(
-            model if config is None else read_config(config),
-            checkpoint=checkpoint,
-            image_size=image_size,
-            num_classes=num_classes,
-            seed=seed,
-        )
-    for text in loaded.notes:
+        description = model if config is None else read_config(config)
+        loads = [
+            load(description, checkpoint=checkpoint, image_size=size, num_classes=num_classes, seed=seed)
+            for size in image_sizes or (image_size,)
+        ]
+    for text in dict.fromkeys(text for loaded in loads for text in loaded.notes):
         warn(text) if "shifts" in text else note(text)
-    network = loaded.network.config
+    network = loads[0].network.config
     names = labels_for(network.name, network.num_classes)
     if labels is not None:
         names = read_labels(labels, network.num_classes)
+    cann = None
+    if request is not None:
+        from neonext_ascend.cann import find_cann
+        from neonext_ascend.cli.export_om import check_before_export, make_om, om_json, say_dry_run
+
+        batch_size, cann = request.batch_size, find_cann()
+        if request.dry_run:
+            say_dry_run(request, loads, dtype, output, cann, as_json)
+            return
+        check_before_export(request, loads, cann)
+    artifacts: list[dict[str, Any]] = []
+    verdicts: list[Verdict] = []
+    told = ("neonext-ascend", *(click.get_current_context().obj or ()))
     try:
-        made = export_verified(
-            loaded,
-            output,
-            names,
-            batch_size=batch_size,
-            opset=opset,
-            dtype=dtype,
-            verify=verify,
-            command=("neonext-ascend", *(click.get_current_context().obj or ())),
-            progress=working,
-        )
+        for loaded in loads:
+            made = export_verified(
+                loaded,
+                output,
+                names,
+                batch_size=batch_size,
+                opset=opset,
+                dtype=dtype,
+                verify=verify,
+                command=told,
+                progress=working,
+            )
+            verdicts += [made.verdict] if made.verdict else []
+            for line in (*network_lines(loaded.network.config, loaded.weights), *passes_lines(made.report)):
+                say(line, quiet=as_json)
+            _say_result(made, as_json, last=request is None)
+            if request is not None and cann is not None:
+                om_made = make_om(request, loaded, made, cann, verify=verify, command=told, quiet=as_json)
+                artifacts.append(om_json(om_made))
+            artifacts.append(_artifact_json(made))
     except ParityFailedError as error:
         if as_json:
-            put_json({"artifacts": [], "parity": error.verdict.to_json()})
+            put_json({"artifacts": artifacts, "parity": error.verdict.to_json()})
         for line in _verdict_lines(error.verdict):
             say(line, quiet=True)
         raise
-    for line in (*network_lines(network, loaded.weights), *passes_lines(made.report)):
-        say(line, quiet=as_json)
-    _say_result(made, as_json)
+    if as_json:
+        put_json({"artifacts": artifacts, "parity": verdicts[0].to_json() if verdicts else None})
 
 
-def _say_result(made: Deployment, as_json: bool) -> None:
+def _given() -> frozenset[str]:
+    """The parameters that stand on the command line."""
+    context = click.get_current_context()
+    return frozenset(
+        name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    )
+
+
+def _say_result(made: Deployment, as_json: bool, last: bool) -> None:
     from neonext_ascend.report import LABEL_WIDTH, bytes_text, labelled
 
     files = made.manifest.files
@@ -122,14 +162,12 @@ def _say_result(made: Deployment, as_json: bool) -> None:
     lines += _verdict_lines(made.verdict) if made.verdict else labelled("parity", "not checked (--no-verify)")
     if not made.manifest.weights.trained:
         lines += labelled("note", "untrained weights: the file is right, its answers mean nothing")
-    if not as_json:
+    if last and not as_json:
         lines += labelled("next", "classify a picture:")
         # A command is for copying: never broken.
         lines.append(f"{' ' * LABEL_WIDTH}neonext-ascend predict {shlex.quote(_shown(made.path))} PICTURE")
     for line in lines:
         say(line, as_json)
-    if as_json:
-        put_json({"artifacts": [_artifact_json(made)], "parity": made.verdict and made.verdict.to_json()})
 
 
 def _verdict_lines(verdict: Verdict) -> list[str]:

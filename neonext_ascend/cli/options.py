@@ -85,3 +85,22 @@ def network_options(function: _F) -> _F:
     for option in (seed_option, num_classes_option, image_size_option, checkpoint_option, config_option):
         function = option(function)
     return function
+
+
+# Names as in runtimes/registry.py, which the help does not load; tests/test_registry.py compares them.
+RUNTIMES = ("auto", "ort", "cann", "acl", "npu")
+runtime_option = click.option(
+    "--runtime",
+    type=click.Choice(RUNTIMES),
+    default="auto",
+    show_default=True,
+    help="ort: ONNX Runtime; cann: its CANN provider; acl: pyACL, for an OM; npu: torch_npu, for a MODEL.",
+)
+device_option = click.option(
+    "--device", type=click.IntRange(0, 1023), default=0, show_default=True, help="Number of the NPU."
+)
+
+
+def runtime_options(function: _F) -> _F:
+    """The options that choose what runs an artifact, and where."""
+    return runtime_option(device_option(function))

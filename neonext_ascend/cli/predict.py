@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from neonext_ascend.cli.options import PATH, json_option
+from neonext_ascend.cli.options import PATH, json_option, runtime_options
 from neonext_ascend.cli.terminal import counting, note, printable, say, warn, working
 
 if TYPE_CHECKING:
     from neonext_ascend.predict import Prediction
+    from neonext_ascend.runtimes.registry import Runtime
 
 _LABEL_WIDTH = 32
 # Shows one result as it comes.
@@ -23,15 +24,25 @@ _Show = Callable[["Prediction"], None]
 
 @click.command(
     "predict",
-    epilog="Exit status: 0 all classified; 2 wrong usage or a file that is no picture; 5 a file cannot be read. Where "
-    "only some pictures failed the others are classified all the same, and the status is the highest of theirs.",
+    epilog="Exit status: 0 all classified; 2 wrong usage or a file that is no picture; 3 what runs the artifact is "
+    "missing; 5 a file cannot be read. Where only some pictures failed the others are classified all the same, and the "
+    "status is the highest of theirs.",
 )
 @click.argument("artifact", type=PATH)
 @click.argument("images", type=PATH, nargs=-1, required=True, metavar="IMAGE...")
 @click.option("--top", type=click.IntRange(1), help="Classes for each picture [default: 5, for several pictures 1].")
+@runtime_options
 @click.option("--jsonl", is_flag=True, help="One JSON object a picture, each on its line.")
 @json_option
-def command(artifact: Path, images: tuple[Path, ...], top: int | None, jsonl: bool, as_json: bool) -> int:
+def command(
+    artifact: Path,
+    images: tuple[Path, ...],
+    top: int | None,
+    runtime: Runtime,
+    device: int,
+    jsonl: bool,
+    as_json: bool,
+) -> int:
     """Classify pictures with an artifact, prepared as its manifest says.
 
     IMAGE is a picture, a folder (its pictures and those of its folders), a quoted pattern such as 'cats/*.jpg', or
@@ -39,20 +50,20 @@ def command(artifact: Path, images: tuple[Path, ...], top: int | None, jsonl: bo
     """
     from neonext_ascend.pictures import find_pictures
     from neonext_ascend.predict import classify, recipe_of
-    from neonext_ascend.runtimes.ort import OrtRunner
+    from neonext_ascend.runtimes.registry import open_runner
 
     # What Pillow mutters about odd metadata is no concern of the user's; what matters is raised.
     warnings.filterwarnings("ignore", module="PIL")
     paths = find_pictures(images)
     machine = as_json or jsonl
     with working(f"loading {artifact.name}"):
-        runner = OrtRunner(artifact)
-    recipe = recipe_of(artifact, runner)
-    if recipe.assumed:
-        warn(f"{artifact.name}: {recipe.assumed}")
-    depth = top or (5 if machine or len(paths) == 1 else 1)
+        runner = open_runner(artifact, runtime=runtime, device=device)
     failed: list[Prediction] = []
     with runner:
+        recipe = recipe_of(artifact, runner)
+        if recipe.assumed:
+            warn(f"{artifact.name}: {recipe.assumed}")
+        depth = top or (5 if machine or len(paths) == 1 else 1)
         results = _watch(counting(classify(runner, recipe, paths, depth), len(paths), "classifying"), failed)
         if as_json:
             _put_json(results, recipe.trained)

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from click.core import ParameterSource
 
-from neonext_ascend.cli.options import json_option, network_options
+from neonext_ascend.cli.options import PATH, json_option, network_options, runtime_options
 from neonext_ascend.cli.terminal import put_json, say, warn, working
+from neonext_ascend.environment import versions
 from neonext_ascend.errors import ParityError, UsageError
+from neonext_ascend.spec import Dtype
 
 if TYPE_CHECKING:
     from neonext_ascend.recheck import Recheck
+    from neonext_ascend.runtimes.registry import Runtime
 
 
 @click.command(
     "verify",
-    epilog="Exit status: 0 the numbers agree; 1 they differ; 2 wrong usage or input; 5 a file cannot be read.",
+    epilog="Exit status: 0 the numbers agree; 1 they differ; 2 wrong usage or input; 3 a tool or device is missing; "
+    "5 a file cannot be read.",
 )
 @click.argument("artifact", metavar="ARTIFACT|MODEL", required=False)
 @network_options
@@ -28,6 +32,11 @@ if TYPE_CHECKING:
     default="fp32",
     show_default=True,
     help="Precision in which the reference network computes.",
+)
+@click.option("--against", type=PATH, metavar="FILE.onnx", help="Compare an ARTIFACT with this file instead.")
+@runtime_options
+@click.option(
+    "--dtype", type=click.Choice(["fp32", "fp16"]), default="fp16", show_default=True, help="Of a MODEL on the NPU."
 )
 @click.option("--atol", type=click.FloatRange(0), help="Absolute tolerance of each element.")
 @click.option("--rtol", type=click.FloatRange(0), help="Relative tolerance of each element.")
@@ -40,33 +49,39 @@ def command(
     num_classes: int | None,
     seed: int,
     reference: Literal["fp32", "fp64"],
+    against: Path | None,
+    runtime: Runtime,
+    device: int,
+    dtype: Dtype,
     atol: float | None,
     rtol: float | None,
     as_json: bool,
 ) -> None:
     """Check an artifact or a model against its reference.
 
-    An ARTIFACT is compared with the network it was made from (--checkpoint where it had one), else with the values
-    that its manifest stores; which of them is said. Of a MODEL the folded network is compared with the unfolded one.
+    An ARTIFACT, an ONNX or OM file, is compared with the network it was made from (--checkpoint where it had one),
+    else with the values that its manifest stores, or with the file of --against; which of them is said. Of a MODEL the
+    folded network is compared with the unfolded one.
     """
-    if artifact is not None and _is_file_name(artifact):
-        seed_given = click.get_current_context().get_parameter_source("seed") is ParameterSource.COMMANDLINE
-        if config or image_size or num_classes or seed_given:
-            raise UsageError(
-                "--config, --image-size, --num-classes and --seed choose a model; the artifact's manifest tells them"
-            )
-        with working(f"checking {artifact}"):
-            from neonext_ascend.recheck import recheck_artifact
+    from neonext_ascend.recheck import Options, recheck_artifact
+    from neonext_ascend.runtimes.registry import is_artifact
 
-            result = recheck_artifact(
-                Path(artifact), checkpoint=checkpoint, reference_dtype=reference, atol=atol, rtol=rtol
+    options = Options(reference, atol, rtol, runtime, device)
+    if artifact is not None and is_artifact(artifact):
+        if config or image_size or num_classes or _given("seed", "dtype"):
+            raise UsageError(
+                "--config, --image-size, --num-classes, --seed and --dtype are a model's; the artifact's manifest "
+                "tells them"
             )
+        if against is not None and checkpoint is not None:
+            raise UsageError(f"both --against {against} and --checkpoint {checkpoint}; give one")
+        with working(f"checking {artifact}"):
+            result = recheck_artifact(Path(artifact), against=against, checkpoint=checkpoint, options=options)
     else:
-        if artifact is not None and config is not None:
-            raise UsageError(f"both MODEL {artifact} and --config {config}; give one")
+        _check_model_usage(artifact, config, against, runtime)
         with working(f"checking {artifact or config or checkpoint}"):
             from neonext_ascend.models.loading import load, read_config
-            from neonext_ascend.recheck import check_model
+            from neonext_ascend.recheck_model import check_model
 
             loaded = load(
                 artifact if config is None else read_config(config),
@@ -75,8 +90,24 @@ def command(
                 num_classes=num_classes,
                 seed=seed,
             )
-            result = check_model(loaded, reference, atol, rtol)
+            result = check_model(loaded, options, dtype)
     _say(result, artifact or str(config or checkpoint), as_json)
+
+
+def _given(*names: str) -> bool:
+    context = click.get_current_context()
+    return any(context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in names)
+
+
+def _check_model_usage(model: str | None, config: Path | None, against: Path | None, runtime: Runtime) -> None:
+    if model is not None and config is not None:
+        raise UsageError(f"both MODEL {model} and --config {config}; give one")
+    if against is not None:
+        raise UsageError(f"--against {against} compares an artifact; a model is compared with its unfolded network")
+    if runtime not in ("auto", "npu"):
+        raise UsageError(f"--runtime {runtime} opens files; a model runs in PyTorch, or with --runtime npu on an NPU")
+    if _given("dtype") and runtime != "npu":
+        raise UsageError("--dtype is of a model on the NPU; give --runtime npu with it")
 
 
 def _say(result: Recheck, what: str, as_json: bool) -> None:
@@ -85,16 +116,25 @@ def _say(result: Recheck, what: str, as_json: bool) -> None:
     for text in result.warnings:
         warn(text)
     verdict = result.verdict
-    lines = [*labelled("checked", what), *labelled("against", result.against), *parity_lines(verdict.artifact)]
+    lines = [*labelled("checked", what), *labelled("on", result.where), *labelled("against", result.against)]
+    lines += parity_lines(verdict.artifact)
     if verdict.twin is not None:
         lines += parity_lines(verdict.twin, label="twin")
     for line in lines:
         say(line, quiet=as_json or not verdict.passed)
     if as_json:
-        put_json({"parity": verdict.to_json(), "against": result.against, "warnings": list(result.warnings)})
+        put_json(_json(result, what))
     if not verdict.passed:
         raise ParityError(f"{what}: parity failed")
 
 
-def _is_file_name(text: str) -> bool:
-    return text.endswith(".onnx") or "/" in text or Path(text).is_file()
+def _json(result: Recheck, what: str) -> dict[str, Any]:
+    """The report: what ran where, against what, and every figure."""
+    return {
+        "checked": what,
+        "runtime": result.where,
+        "against": result.against,
+        "parity": result.verdict.to_json(),
+        "warnings": list(result.warnings),
+        "environment": versions(),
+    }

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
+from collections.abc import Callable
 from typing import Literal
+
+from torch import nn
 
 from neonext_ascend.data import sample_pictures
 from neonext_ascend.images import Preprocessing
 from neonext_ascend.models.neonext import NeoNeXt, redraw_at_order_one
 from neonext_ascend.passes.pipeline import prepare
+from neonext_ascend.runtimes.base import Runner
 from neonext_ascend.runtimes.eager import EagerRunner
-from neonext_ascend.runtimes.ort import OrtRunner
 from neonext_ascend.spec import BATCH, INPUT, OUTPUT, TensorSpec, Tolerance
-from neonext_ascend.verify.feeds import feeds_for
-from neonext_ascend.verify.parity import ParityReport, check_parity
+from neonext_ascend.verify.feeds import DYNAMIC_BATCHES, feeds_for
+from neonext_ascend.verify.parity import OpenWithPoints, ParityReport, check_parity
 
 ReferenceDtype = Literal["fp32", "fp64"]
+OpenPrepared = Callable[[nn.Module, tuple[TensorSpec, ...], tuple[TensorSpec, ...]], Runner]
 
 
 def check_artifact(
-    path: Path,
+    open_artifact: OpenWithPoints,
     network: NeoNeXt,
     points: dict[str, str],
     batch_size: int | None,
@@ -28,24 +31,24 @@ def check_artifact(
     tolerance: Tolerance,
     reference_dtype: ReferenceDtype = "fp32",
 ) -> ParityReport:
-    """An ONNX file in ONNX Runtime against the unfolded network in PyTorch.
+    """An artifact in its runtime against the unfolded network in PyTorch.
 
     Args:
-        path: of the ONNX file.
+        open_artifact: opens it, with these inner tensors as further outputs.
         network: the reference.
         points: tensor in the file -> module path.
-        batch_size: the file's; ``None`` checks several.
+        batch_size: the artifact's; ``None`` checks several, all gears of one that has them.
         preprocessing: for the sample pictures; ``None`` leaves them out.
         tolerance: the bounds.
         reference_dtype: in which the reference computes.
     """
-    with OrtRunner(path) as candidate:
+    with open_artifact(()) as candidate:
         shape = (BATCH if batch_size is None else batch_size, 3, *network.config.image_size)
         return check_parity(
             candidate,
-            lambda names: OrtRunner(path, extra_outputs=names),
+            open_artifact,
             reference_runner(network, points, reference_dtype),
-            feeds_for(shape, preprocessing, sample_pictures()),
+            feeds_for(shape, preprocessing, sample_pictures(), batches=candidate.gears or DYNAMIC_BATCHES),
             list(points),
             tolerance,
         )
@@ -68,18 +71,27 @@ def twin_of(network: NeoNeXt) -> NeoNeXt:
     return twin
 
 
-def check_prepared(network: NeoNeXt, dtype: ReferenceDtype, tolerance: Tolerance) -> ParityReport:
-    """The prepared network against the unfolded one, both in PyTorch, on noise; arguments as above."""
+def check_prepared(
+    network: NeoNeXt, dtype: ReferenceDtype, tolerance: Tolerance, open_prepared: OpenPrepared = EagerRunner
+) -> ParityReport:
+    """The prepared network against the unfolded one, both in PyTorch, on noise.
+
+    Args:
+        network: the reference.
+        dtype: in which it computes.
+        tolerance: the bounds.
+        open_prepared: gives the prepared network's runner from (network, inputs, outputs); on the CPU by default.
+    """
     deployed, _ = prepare(network)
     config = network.config
     inputs = (TensorSpec(INPUT, "float32", (BATCH, 3, *config.image_size)),)
     outputs = (TensorSpec(OUTPUT, "float32", (BATCH, config.num_classes)),)
-    candidate = EagerRunner(deployed, inputs, outputs)
-    return check_parity(
-        candidate,
-        lambda _: candidate,
-        reference_runner(network, {}, dtype),
-        feeds_for(inputs[0].shape, None, []),
-        [],
-        tolerance,
-    )
+    with open_prepared(deployed, inputs, outputs) as candidate:
+        return check_parity(
+            candidate,
+            lambda _: candidate,
+            reference_runner(network, {}, dtype),
+            feeds_for(inputs[0].shape, None, []),
+            [],
+            tolerance,
+        )

@@ -14,6 +14,7 @@ from neonext_ascend.environment import physical_memory
 from neonext_ascend.errors import UsageError
 from neonext_ascend.images import Preprocessing
 from neonext_ascend.pictures import read_picture
+from neonext_ascend.spec import TensorSpec
 
 DYNAMIC_BATCHES = (1, 3)
 MAX_PICTURES = 3
@@ -23,10 +24,24 @@ _TIMES_INPUT = 40
 
 @dataclass(frozen=True)
 class Feed:
-    """One input array ``(N, C, H, W)`` float32 and what it is."""
+    """One input and what it is.
+
+    Args:
+        what: in words.
+        array: ``(N, C, H, W)`` float32.
+        pixels: ``(N, H, W, 3)`` uint8, of which ``array`` is the normalised form; ``None`` where nothing takes pixels.
+    """
 
     what: str
     array: NDArray[np.float32]
+    pixels: NDArray[np.uint8] | None = None
+
+    def for_input(self, spec: TensorSpec) -> NDArray[np.generic]:
+        """What an input of this dtype takes."""
+        if spec.dtype != "uint8":
+            return self.array
+        assert self.pixels is not None
+        return self.pixels
 
 
 def noise(shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
@@ -36,29 +51,49 @@ def noise(shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
     return values
 
 
+def pixel_noise(shape: tuple[int, ...], seed: int) -> NDArray[np.uint8]:
+    """Evenly distributed bytes, the same on every machine and for every numpy version."""
+    values: NDArray[np.uint8] = np.random.RandomState(seed).randint(0, 256, shape).astype(np.uint8)
+    return values
+
+
+def noise_feed(shape: tuple[int, ...], preprocessing: Preprocessing | None, seed: int = 0) -> Feed:
+    """Noise ``(N, C, H, W)``; pixels where the artifact takes them."""
+    what = f"noise, batch {shape[0]}"
+    if preprocessing is None or preprocessing.normalised_on == "host":
+        return Feed(what, noise(shape, seed))
+    pixels = pixel_noise((shape[0], *shape[2:], shape[1]), seed)
+    return Feed(f"{what}, pixels", preprocessing.normalise(pixels), pixels)
+
+
 def feeds_for(
-    shape: Sequence[int | str], preprocessing: Preprocessing | None, pictures: Sequence[Path], seed: int = 0
+    shape: Sequence[int | str],
+    preprocessing: Preprocessing | None,
+    pictures: Sequence[Path],
+    seed: int = 0,
+    batches: Sequence[int] = DYNAMIC_BATCHES,
 ) -> Iterator[Feed]:
-    """Noise at the artifact's batch (1 and 3 for a dynamic one), then pictures at the same batch.
+    """Noise at the artifact's batch (several for a dynamic one), then pictures at the same batch.
 
     Args:
-        shape: of the artifact's input.
+        shape: ``(N, C, H, W)`` of the network's input.
         preprocessing: of the pictures; ``None`` leaves them out.
         pictures: files; at most :data:`MAX_PICTURES` are used.
         seed: of the noise.
+        batches: that are tried where N is dynamic.
     """
     inner = tuple(int(n) for n in shape[1:])
     _check_memory(shape[0], inner)
-    batches = [shape[0]] if isinstance(shape[0], int) else list(DYNAMIC_BATCHES)
+    batches = [shape[0]] if isinstance(shape[0], int) else list(batches)
     for batch in batches:
-        yield Feed(f"noise, batch {batch}", noise((batch, *inner), seed))
+        yield noise_feed((batch, *inner), preprocessing, seed)
     if preprocessing is None or not pictures:
         return
-    arrays = [preprocessing(read_picture(path).image) for path in pictures[:MAX_PICTURES]]
+    images = [preprocessing.pixels(read_picture(path).image) for path in pictures[:MAX_PICTURES]]
     batch = batches[-1]
-    for first in range(0, len(arrays), batch):
-        rows = [arrays[(first + i) % len(arrays)] for i in range(batch)]
-        yield Feed(f"pictures, batch {batch}", np.stack(rows))
+    for first in range(0, len(images), batch):
+        pixels = np.stack([images[(first + i) % len(images)] for i in range(batch)])
+        yield Feed(f"pictures, batch {batch}", preprocessing.normalise(pixels), pixels)
 
 
 def _check_memory(batch: int | str, inner: tuple[int, ...]) -> None:

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neonext_ascend.errors import ArtifactError
+from neonext_ascend.images import Preprocessing
 from neonext_ascend.runtimes.base import Runner
 from neonext_ascend.spec import Tolerance
 from neonext_ascend.verify.compare import Comparison, compare_logits, summarize
-from neonext_ascend.verify.feeds import Feed, noise
+from neonext_ascend.verify.feeds import Feed, noise_feed
 from neonext_ascend.verify.points import (
     PointError,
     compare_points,
@@ -139,29 +140,36 @@ def check_parity(
     """
     comparisons, points = [], []
     for number, feed in enumerate(feeds):
-        want = reference.infer({reference.inputs[0].name: feed.array})
+        want = reference.infer({reference.inputs[0].name: feed.for_input(reference.inputs[0])})
         got = _logits(candidate, feed)
         comparisons.append(compare_logits(feed.what, got, want[reference.outputs[0].name], tolerance))
         if number == 0 and point_names:
             with candidate_points(point_names) as opened:
-                inner = opened.infer({opened.inputs[0].name: feed.array})
+                inner = opened.infer({opened.inputs[0].name: feed.for_input(opened.inputs[0])})
             points = compare_points(point_names, inner, want, tolerance)
     return ParityReport(reference.name, candidate.name, tolerance, tuple(comparisons), tuple(points))
 
 
 def stored_reference(
-    reference: Runner, shape: Sequence[int | str], point_names: Sequence[str], seed: int = 0
+    reference: Runner,
+    shape: Sequence[int | str],
+    point_names: Sequence[str],
+    preprocessing: Preprocessing | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """What a manifest keeps so that an artifact can be checked without the checkpoint.
 
-    The values are the reference network's on seeded noise at the artifact's batch (1 where it is dynamic).
+    The values are the reference network's on seeded noise ``(N, C, H, W)`` at the artifact's batch (1 where it is
+    dynamic); on pixels where the device normalises them.
     """
     batch = shape[0] if isinstance(shape[0], int) else 1
     full = (batch, *(int(n) for n in shape[1:]))
-    values = reference.infer({reference.inputs[0].name: noise(full, seed)})
+    feed = noise_feed(full, preprocessing, seed)
+    values = reference.infer({reference.inputs[0].name: feed.array})
     return {
         "seed": seed,
         "input_shape": list(full),
+        "pixels": feed.pixels is not None,
         "computed_by": reference.name,
         "logits": values[reference.outputs[0].name].astype(np.float64).tolist(),
         "points": {name: sample(values[name]) for name in point_names},
@@ -169,9 +177,13 @@ def stored_reference(
 
 
 def check_stored(
-    candidate: Runner, candidate_points: OpenWithPoints, stored: Mapping[str, Any], tolerance: Tolerance
+    candidate: Runner,
+    candidate_points: OpenWithPoints,
+    stored: Mapping[str, Any],
+    tolerance: Tolerance,
+    preprocessing: Preprocessing | None = None,
 ) -> ParityReport:
-    """Compare with :func:`stored_reference` values.
+    """Compare with :func:`stored_reference` values; arguments as of :func:`check_parity` and there.
 
     Raises:
         ArtifactError: the manifest's values cannot be read.
@@ -180,14 +192,14 @@ def check_stored(
         shape = tuple(int(n) for n in stored["input_shape"])
         if len(shape) != 4 or min(shape) < 1 or int(np.prod(shape, dtype=object)) > 2**28:
             raise ValueError(f"input shape {shape}")
-        feed = Feed(f"noise, batch {shape[0]}", noise(shape, int(stored["seed"])))
+        feed = noise_feed(shape, preprocessing if stored.get("pixels") else None, int(stored["seed"]))
         want = np.asarray(stored["logits"], dtype=np.float64)
         names = list(stored["points"])
         comparison = compare_logits(feed.what, _logits(candidate, feed), want, tolerance)
         points: list[PointError] = []
         if names:
             with candidate_points(names) as opened:
-                inner = opened.infer({opened.inputs[0].name: feed.array})
+                inner = opened.infer({opened.inputs[0].name: feed.for_input(opened.inputs[0])})
             points = compare_samples(names, inner, stored["points"], tolerance)
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"the manifest's reference values cannot be read: {error}") from None
@@ -195,7 +207,7 @@ def check_stored(
 
 
 def _logits(runner: Runner, feed: Feed) -> NDArray[np.generic]:
-    return runner.infer({runner.inputs[0].name: feed.array})[runner.outputs[0].name]
+    return runner.infer({runner.inputs[0].name: feed.for_input(runner.inputs[0])})[runner.outputs[0].name]
 
 
 def _finite(figures: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,155 @@
+"""The OM half of ``neonext-ascend export``: dry run, bundle or compilation, and what is said of them."""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from neonext_ascend.bundle import Bundle, write_bundle
+from neonext_ascend.cann import Cann
+from neonext_ascend.cli.om_options import OmRequest
+from neonext_ascend.cli.terminal import following, put_json, say, warn, working
+from neonext_ascend.deploy import Deployment, artifact_name
+from neonext_ascend.deploy_om import OmDeployment, check_nodes, export_om, require_atc
+from neonext_ascend.errors import UsageError
+from neonext_ascend.exporters.atc_command import AtcCommand, atc_command
+from neonext_ascend.exporters.om_manifest import om_name
+from neonext_ascend.exporters.to_onnx import export_onnx
+from neonext_ascend.images import preprocessing_for
+from neonext_ascend.models.loading import LoadedNetwork
+from neonext_ascend.passes.pipeline import prepare
+from neonext_ascend.report import LABEL_WIDTH, bytes_text, labelled, parity_lines
+from neonext_ascend.spec import INPUT, NUMPY_DTYPES, Dtype, TensorSpec
+
+
+def check_before_export(request: OmRequest, loads: Sequence[LoadedNetwork], cann: Cann) -> None:
+    """What must be known before long work: the kept nodes exist, and there is an ATC where one is needed.
+
+    Raises:
+        UsageError: a node is unknown, or one archive is to hold several image sizes.
+        ToolchainError: ATC is missing.
+    """
+    if request.bundle is not None and len(loads) > 1:
+        raise UsageError(f"--bundle {request.bundle}: holds one image size, {len(loads)} were asked for; give one")
+    if request.options.keep_fp32:
+        with tempfile.TemporaryDirectory() as folder, working("looking at the nodes"):
+            path = Path(folder) / "nodes.onnx"
+            export_onnx(prepare(loads[0].network, defer=True)[0], path)
+            check_nodes(path, request.options.keep_fp32)
+    if request.bundle is None:
+        require_atc(cann)
+
+
+def say_dry_run(
+    request: OmRequest, loads: Sequence[LoadedNetwork], dtype: Dtype, folder: Path, cann: Cann, as_json: bool
+) -> None:
+    """Print the command for each image size; nothing is written."""
+    commands = [_command(request, loaded, dtype, folder, cann) for loaded in loads]
+    if as_json:
+        put_json({"commands": [_command_json(command) for command in commands]})
+        return
+    for command in commands:
+        for name, text in command.files.items():
+            say(f"# {name}, in the working folder:")
+            for line in text.splitlines():
+                say(f"#   {line}")
+        for variable, value in command.environ.items():
+            say(f"export {variable}={shlex.quote(value)}")
+        say(shlex.join(command.argv))
+
+
+def _command(request: OmRequest, loaded: LoadedNetwork, dtype: Dtype, folder: Path, cann: Cann) -> AtcCommand:
+    config = loaded.network.config
+    name = artifact_name(config, request.batch_size, dtype)
+    rows: int | str = "batch" if request.batch_size is None else request.batch_size
+    onnx = folder.absolute() / name
+    return atc_command(
+        onnx,
+        onnx.with_name(om_name(name, request.options).removesuffix(".om")),
+        TensorSpec(INPUT, NUMPY_DTYPES[dtype], (rows, 3, *config.image_size)),
+        request.options,
+        work=Path(),
+        preprocessing=preprocessing_for(config.name, config.image_size),
+    )
+
+
+def _command_json(command: AtcCommand) -> dict[str, Any]:
+    return {"argv": list(command.argv), "environment": dict(command.environ), "files": dict(command.files)}
+
+
+def make_om(
+    request: OmRequest,
+    loaded: LoadedNetwork,
+    made: Deployment,
+    cann: Cann,
+    *,
+    verify: bool,
+    command: Sequence[str],
+    quiet: bool,
+) -> OmDeployment | Bundle:
+    """Compile or pack, and say what was made."""
+    if request.bundle is not None:
+        with working(f"packing {request.bundle.name}"):
+            bundle = write_bundle(request.bundle, loaded, made, request.options, command)
+        for line in _bundle_lines(bundle):
+            say(line, quiet)
+        return bundle
+    with following("atc") as on_line:
+        om = export_om(
+            loaded,
+            made,
+            request.options,
+            cann,
+            verify=verify,
+            time_limit_s=request.time_limit_s,
+            command=command,
+            on_line=on_line,
+        )
+    for finding in om.findings:
+        warn(f"{finding.rule}: {finding.message}")
+    for line in _om_lines(om):
+        say(line, quiet)
+    return om
+
+
+def om_json(made: OmDeployment | Bundle) -> dict[str, Any]:
+    """The artifact's entry in ``--json``."""
+    if isinstance(made, Bundle):
+        return {"path": str(made.path.absolute()), "format": "bundle", "sha256": made.sha256, "bytes": made.nbytes}
+    manifest, compiled = made.manifest, made.manifest.compilation
+    assert compiled is not None
+    return {
+        "path": str(made.path.absolute()),
+        "manifest": str(made.manifest_path.absolute()),
+        "format": "om",
+        "dtype": manifest.dtype,
+        "opset": manifest.opset,
+        "layout": manifest.layout,
+        "sha256": manifest.files[0].sha256,
+        "bytes": manifest.files[0].nbytes,
+        "trained": manifest.weights.trained,
+        "compilation": compiled.to_json(),
+        "findings": [finding.to_json() for finding in made.findings],
+        "parity": None if made.verdict is None else made.verdict.to_json(),
+    }
+
+
+def _om_lines(made: OmDeployment) -> list[str]:
+    compiled = made.manifest.compilation
+    assert compiled is not None
+    what = f"{bytes_text(made.manifest.files[0].nbytes)}, {compiled.soc_version}, precision {compiled.precision}"
+    lines = [*labelled("wrote", f"{made.path} ({what})"), *labelled("", made.manifest_path.name)]
+    if made.verdict is not None:
+        return [*lines, *parity_lines(made.verdict.artifact, label="on npu")]
+    lines += labelled("parity", f"of the OM: not checked; this machine offers no {compiled.soc_version}. There:")
+    return [*lines, f"{' ' * LABEL_WIDTH}neonext-ascend verify {shlex.quote(made.path.name)}"]
+
+
+def _bundle_lines(bundle: Bundle) -> list[str]:
+    lines = labelled("packed", f"{bundle.path} ({bytes_text(bundle.nbytes)})")
+    lines += labelled("next", "on the machine with CANN, after sourcing its set_env.sh:")
+    archive = shlex.quote(bundle.path.name)
+    return [*lines, f"{' ' * LABEL_WIDTH}tar xzf {archive} && python3 {shlex.quote(bundle.top)}/run.py"]

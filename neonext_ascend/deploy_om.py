@@ -1,0 +1,191 @@
+"""From a verified ONNX file to an OM with its manifest: pre-check, ATC, and parity where a device is at hand."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from neonext_ascend.cann import Cann
+from neonext_ascend.deploy import Deployment, ParityFailedError, Progress
+from neonext_ascend.errors import ArtifactError, ToolchainError, UsageError
+from neonext_ascend.exporters.atc_options import AtcOptions
+from neonext_ascend.exporters.atc_rules import Finding, inspect_onnx
+from neonext_ascend.exporters.om_manifest import (
+    compiled_manifest,
+    om_manifest,
+    om_name,
+    om_preprocessing,
+    stored_shape,
+)
+from neonext_ascend.exporters.to_om import compile_om
+from neonext_ascend.files import staging
+from neonext_ascend.manifest import Manifest, manifest_path
+from neonext_ascend.models.loading import LoadedNetwork
+from neonext_ascend.runtimes.registry import opener
+from neonext_ascend.spec import TOLERANCES
+from neonext_ascend.verify.against_network import check_artifact, reference_runner
+from neonext_ascend.verify.parity import Verdict, stored_reference
+
+
+@dataclass(frozen=True)
+class OmDeployment:
+    """What was made: files, manifest, warnings of the pre-check, and the verdict (``None``: no device to ask)."""
+
+    path: Path
+    manifest_path: Path
+    manifest: Manifest
+    findings: tuple[Finding, ...]
+    verdict: Verdict | None
+
+
+def planned_manifest(
+    loaded: LoadedNetwork, made: Deployment, options: AtcOptions, command: Sequence[str] = ()
+) -> Manifest:
+    """The OM's manifest before ATC runs, with the unfolded network's values for what the OM will be fed.
+
+    Args:
+        loaded: the network.
+        made: its ONNX file.
+        options: of ATC.
+        command: recorded in the manifest.
+
+    Raises:
+        UsageError: ``keep_fp32`` names a node that the file lacks.
+    """
+    check_nodes(made.path, options.keep_fp32)
+    preprocessing = om_preprocessing(made.manifest, options)
+    shape = stored_shape(made.manifest, options)
+    reference = stored_reference(reference_runner(loaded.network, {}), shape, [], preprocessing)
+    return om_manifest(made.manifest, om_name(made.path.name, options), options, reference, command)
+
+
+def export_om(
+    loaded: LoadedNetwork,
+    made: Deployment,
+    options: AtcOptions,
+    cann: Cann,
+    *,
+    verify: bool = True,
+    time_limit_s: float,
+    command: Sequence[str] = (),
+    progress: Progress = lambda _: nullcontext(),
+    on_line: Callable[[str], None] = lambda _: None,
+) -> OmDeployment:
+    """Compile a verified ONNX file, and check the OM where this machine has a device of that chip.
+
+    Args:
+        loaded: the network.
+        made: its ONNX file; the OM appears in the same folder.
+        options: of ATC.
+        cann: of this machine.
+        verify: whether to check on a device.
+        time_limit_s: seconds that ATC may take.
+        command: recorded in the manifest.
+        progress: wraps each long step.
+        on_line: given each line that ATC prints.
+
+    Raises:
+        UsageError, ArtifactError: the pre-check or ATC refuses the file.
+        ToolchainError: ATC is missing or broken.
+        ParityFailedError: the device's numbers differ; nothing was left.
+    """
+    findings = check_accepted(made.path, options)
+    planned = planned_manifest(loaded, made, options, command)
+    name, folder = planned.files[0].name, made.path.parent
+    with staging(folder) as stage:
+        with progress(f"compiling {name} with ATC"):
+            compiled = compile_om(
+                made.path,
+                stage.folder,
+                name.removesuffix(".om"),
+                made.manifest.inputs[0],
+                options,
+                cann,
+                preprocessing=made.manifest.preprocessing,
+                time_limit_s=time_limit_s,
+                log_folder=folder,
+                on_line=on_line,
+            )
+        om = compiled.path.rename(stage.folder / name)
+        manifest = compiled_manifest(
+            planned, om, cann_version=cann.version, argv=compiled.argv, platform=compiled.platform
+        )
+        manifest.write(manifest_path(om))
+        verdict = None
+        if verify and _has_device(cann, options):
+            with progress(f"checking {name} on the device"):
+                verdict = _check(loaded, om, manifest)
+            if not verdict.passed:
+                raise ParityFailedError(f"{name}: parity failed on the device; no OM was written", verdict)
+            manifest = replace(manifest, parity=verdict.to_json())
+            manifest.write(manifest_path(om))
+        stage.publish(name, manifest_path(om).name)
+    final = folder / name
+    return OmDeployment(final, manifest_path(final), manifest, findings, verdict)
+
+
+def check_accepted(onnx: Path, options: AtcOptions) -> tuple[Finding, ...]:
+    """The pre-check's warnings.
+
+    Raises:
+        ArtifactError: ATC would refuse the file.
+    """
+    inspection = inspect_onnx(onnx, options.soc, options.precision)
+    for finding in inspection.findings:
+        if finding.severity == "error":
+            code = f" ({finding.atc_code})" if finding.atc_code else ""
+            raise ArtifactError(f"{onnx.name}: ATC would refuse it{code}: {finding.message}; {finding.remedy}")
+    return inspection.findings
+
+
+def check_nodes(onnx: Path, names: Sequence[str]) -> None:
+    """Whether the file has nodes of these names.
+
+    Raises:
+        UsageError: it lacks one; near ones are suggested.
+    """
+    if not names:
+        return
+    import difflib
+
+    import onnx as onnx_package
+
+    present = [node.name for node in onnx_package.load(str(onnx), load_external_data=False).graph.node]
+    for name in names:
+        if name not in present:
+            near = difflib.get_close_matches(name, present, n=3, cutoff=0.5) or present[:3]
+            raise UsageError(f"--keep-fp32 {name}: {onnx.name} has no such node; near ones: {', '.join(near)}")
+
+
+def require_atc(cann: Cann) -> None:
+    """Refuse where there is no ATC, with two ways on.
+
+    Raises:
+        ToolchainError: it is missing.
+    """
+    if cann.atc is None:
+        toolkit = "no CANN toolkit was found" if cann.toolkit is None else f"{cann.toolkit} has none"
+        raise ToolchainError(
+            f"atc is missing: {toolkit}; install CANN and source its set_env.sh, or take --dry-run for the exact "
+            "command, or --bundle FILE.tar.gz to compile and check on a machine that has it"
+        )
+
+
+def _has_device(cann: Cann, options: AtcOptions) -> bool:
+    return cann.soc_version == options.soc.name and importlib.util.find_spec("acl") is not None
+
+
+def _check(loaded: LoadedNetwork, om: Path, manifest: Manifest) -> Verdict:
+    batch = manifest.inputs[0].shape[0]
+    report = check_artifact(
+        opener(om),
+        loaded.network,
+        {},
+        batch if isinstance(batch, int) else None,
+        manifest.preprocessing,
+        TOLERANCES["fp16"],
+    )
+    return Verdict(report, None)

@@ -1,0 +1,97 @@
+"""The bundle: packed without CANN, carried out in another process on a machine made of stand-ins."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from neonext_ascend.cli.main import run
+from neonext_ascend.on_device import EXPECTED
+from tests.standins.toolkit import make_toolkit
+
+ROOT = Path(__file__).parent.parent
+SOC = "Ascend310P3"
+
+
+def pack(folder: Path, name: str = "bundle.tar.gz", *more: str) -> Path:
+    path = folder / name
+    given = ["export", "neonext_nano", "--format", "om", "--soc-version", SOC, "-o", str(folder / "onnx")]
+    assert run([*given, "--bundle", str(path), *more]) == 0
+    return path
+
+
+def unpack(bundle: Path, folder: Path) -> Path:
+    with tarfile.open(bundle) as archive:
+        archive.extractall(folder, filter="data")
+    (top,) = folder.iterdir()
+    return top
+
+
+def carry_out(top: Path, environment: dict[str, str], acl: bool = True) -> subprocess.CompletedProcess[str]:
+    """``python run.py`` as on the other machine: the bundle's own code, never this checkout's."""
+    paths = [str(ROOT / "tests" / "standins" / "site")] if acl else []
+    return subprocess.run(
+        [sys.executable, "-W", "error", "run.py"],
+        cwd=top,
+        env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(paths), "STANDINS_ROOT": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("more", [[], ["--batch-gears", "1,2"], ["--aipp"]], ids=["static", "gears", "aipp"])
+def test_a_bundle_compiles_runs_and_compares(more: list[str], tmp_path: Path) -> None:
+    top = unpack(pack(tmp_path, "bundle.tar.gz", *more), tmp_path / "there")
+    environment = make_toolkit(tmp_path / "cann")
+    done = carry_out(top, environment)
+    report = json.loads((top / "report.json").read_text())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert report["outcome"] == "passed"
+    assert report["parity"]["cosine"] >= 0.9999
+    assert report["cann"]["devices"] == [SOC]
+    assert report["compiled"]["sha256"]
+    assert "outcome   passed" in (top / "report.txt").read_text()
+    assert sorted(p.suffix for p in (top / "out").iterdir()) == [".json", ".om"]
+
+
+def test_a_bundle_says_no_where_the_numbers_differ(tmp_path: Path) -> None:
+    top = unpack(pack(tmp_path), tmp_path / "there")
+    with np.load(top / EXPECTED) as stored:
+        wrong = {name: stored[name] * 1.05 for name in stored.files}
+    np.savez(top / EXPECTED, **wrong)
+    done = carry_out(top, make_toolkit(tmp_path / "cann"))
+    assert done.returncode == 1
+    assert "FAILED" in done.stdout
+
+
+def test_a_bundle_says_what_is_missing(tmp_path: Path) -> None:
+    top = unpack(pack(tmp_path), tmp_path / "there")
+    done = carry_out(top, {})
+    assert done.returncode == 3
+    assert "atc is missing" in (top / "report.txt").read_text()
+    done = carry_out(top, make_toolkit(tmp_path / "other", chip="910B3"))
+    assert done.returncode == 3
+    report = json.loads((top / "report.json").read_text())
+    assert "compiled, but not run" in report["outcome"]
+    assert report["compiled"]["bytes"] > 0
+
+
+def test_the_same_bundle_twice_has_the_same_members(tmp_path: Path) -> None:
+    first, second = (unpack(pack(tmp_path, f"{n}.tar.gz"), tmp_path / n) for n in ("a", "b"))
+    differing = [
+        str(path.relative_to(first))
+        for path in sorted(first.rglob("*"))
+        if path.is_file() and path.read_bytes() != (second / path.relative_to(first)).read_bytes()
+    ]
+    # Manifests record the command, which names the archive.
+    assert [Path(name).suffix for name in differing] == [".json", ".json"]
+    assert not list(first.rglob("*.safetensors"))
