@@ -18,9 +18,11 @@ import pytest
 import torch
 
 from neonext_ascend.cli.main import run
+from neonext_ascend.container import docker_run_command
 from neonext_ascend.models.count import count_network
 from neonext_ascend.models.neonext import build, redraw_at_order_one
 from neonext_ascend.models.variants import VARIANTS
+from tools.write_ascend_page import ascend_page
 
 ROOT = Path(__file__).parent.parent
 RUNNABLE = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -32,6 +34,8 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MEASURED = re.compile(r"\d(?:\.\d+)?e[-+]\d+|(?<=cosine )\d\.\d+|\d+\.\d+(?= %)")
 # What these print is the machine's own; only their exit status is checked.
 MACHINES_OWN = {"benchmark", "doctor"}
+# Pages for somebody with a card: followed on a machine of stand-ins.
+ON_A_CARD = {"ascend.md"}
 # A benchmark is run for as short as it goes: what it measures is not looked at.
 SHORT = ("--seconds", "1", "--sittings", "6")
 SHELL_SYNTAX = {"|", "||", "&&", ";", ">", "<", "&"}
@@ -159,7 +163,11 @@ class Reader:
 
 
 @pytest.mark.parametrize("page", RUNNABLE, ids=shown_path)
-def test_a_page_does_what_it_shows(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_does_what_it_shows(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    if page.name in ON_A_CARD:
+        request.getfixturevalue("card")
     for folder in ("neonext_ascend", "examples"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     monkeypatch.chdir(tmp_path)
@@ -216,6 +224,12 @@ def test_the_table_of_models_is_right() -> None:
         if variant.top1 is not None:
             want.append(f"{variant.top1:.2f} %")
         assert cells.split(" | ")[: len(want)] == want, name
+
+
+def test_the_generated_parts_of_the_ascend_page_are_current() -> None:
+    page = (ROOT / "docs" / "ascend.md").read_text(encoding="utf-8")
+    assert ascend_page(page) == page, "run: python -m tools.write_ascend_page"
+    assert docker_run_command([0]) in page
 
 
 def test_the_command_reference_is_current() -> None:
