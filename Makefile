@@ -9,7 +9,7 @@ CODE := neonext_ascend tests benchmarks tools examples
 # Pytest workers: as many as cores, at most four.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
-.PHONY: install export test lint types floors unit bench clean
+.PHONY: install export test lint types floors unit container environments bench clean
 
 install: $(BIN)/.installed
 $(BIN)/.installed: pyproject.toml
@@ -42,6 +42,14 @@ floors:
 
 unit:
 	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered tests
+
+# The image, built and run on a base of Debian packages: root on Debian, else one line says why not.
+container: $(BIN)/.developing
+	$(BIN)/python -m tests.container
+
+# The real torch_npu and onnxruntime-cann without CANN, each in a virtual environment of its own.
+environments: $(BIN)/.developing
+	$(BIN)/python -m tests.environments.check
 
 bench: $(BIN)/.developing
 	$(BIN)/python -m benchmarks.export_cost
