@@ -52,12 +52,12 @@ class _Commands(click.Group):
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit status: 0 good; 1 the numbers differ; 2 wrong usage or input; 3 a tool or device is missing; "
-    "5 the system refuses to read or write; 70 a bug of ours; 130 interrupted.",
+    epilog="Exit status: 0 good; 1 an honest no: the numbers differ, or ATC would refuse; 2 wrong usage or input; "
+    "3 a tool or device is missing; 5 the system refuses to read or write; 70 a bug of ours; 130 interrupted.",
 )
 @click.version_option(__version__, prog_name="neonext-ascend")
 def cli() -> None:
-    """NeoNeXt checkpoints to verified ONNX files for Ascend NPUs."""
+    """NeoNeXt checkpoints to verified ONNX and OM files for Ascend NPUs."""
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -51,6 +51,8 @@ CODES: Mapping[str, Meaning] = {
     "E10056": Meaning("precision_mode and precision_mode_v2 exclude each other", "say it by --precision alone"),
     "E10410": Meaning("a file is absent", "see that the file named in the log exists and can be read"),
     "E10501": Meaning("an operator is not registered in this toolkit", _OPERATOR),
+    "E13009": Meaning("two operators of the model share a name", "give each node a name of its own"),
+    "E13010": Meaning("an operator's type is not registered in this toolkit", _OPERATOR),
     "E16002": Meaning(
         "there is no ONNX parser for an operator at this opset (8 to 18 are known)",
         "export with --opset 17, and run neonext-ascend inspect on the file",
