@@ -25,6 +25,8 @@ BASE_IMAGES = {
 }
 _DEFAULT_FAMILY = "310P"
 # The shell fills these in; whoever runs the line owns what is written.
+# The device nodes belong to a group of the host's (vllm-project/vllm-ascend issue 9490).
+_GROUP = '--group-add "$(stat -c %g /dev/davinci_manager)"'
 _OWNER, _HERE = '--user "$(id -u):$(id -g)"', '"$PWD"'
 
 
@@ -47,12 +49,12 @@ def docker_run_command(
         workdir: the folder; the current one by default.
     """
     folder = _HERE if workdir is None else shlex.quote(str(workdir))
-    parts = ["docker run --rm --read-only", _OWNER, f"-v {folder}:/work"]
+    parts = ["docker run --rm --init --read-only", _OWNER, f"-v {folder}:/work"]
     if devices and runtime == "ascend":
         parts.append(f"-e ASCEND_VISIBLE_DEVICES={','.join(map(str, devices))}")
     elif devices:
         nodes = (*(f"/dev/davinci{number}" for number in devices), *DEVICE_NODES)
-        parts += [f"--device {node}" for node in nodes]
+        parts += [_GROUP, *(f"--device {node}" for node in nodes)]
         parts += [f"-v {path}:{path}:ro" for path in HOST_PATHS]
     parts += [image or IMAGES["ascend" if devices else "cpu"], shlex.join(arguments)]
     return " ".join(part for part in parts if part)

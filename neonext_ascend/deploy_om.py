@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from neonext_ascend.cann import Cann
-from neonext_ascend.deploy import Deployment, ParityFailedError, Progress
+from neonext_ascend.deploy import Deployment, ParityFailedError
 from neonext_ascend.errors import ArtifactError, ToolchainError, UsageError
 from neonext_ascend.exporters.atc_options import AtcOptions
 from neonext_ascend.exporters.atc_rules import Finding, inspect_onnx
@@ -71,7 +70,6 @@ def export_om(
     verify: bool = True,
     time_limit_s: float,
     command: Sequence[str] = (),
-    progress: Progress = lambda _: nullcontext(),
     on_line: Callable[[str], None] = lambda _: None,
 ) -> OmDeployment:
     """Compile a verified ONNX file, and check the OM where this machine has a device of that chip.
@@ -84,8 +82,7 @@ def export_om(
         verify: whether to check on a device.
         time_limit_s: seconds that ATC may take.
         command: recorded in the manifest.
-        progress: wraps each long step.
-        on_line: given each line that ATC prints.
+        on_line: given each line that ATC prints, and what is done after it.
 
     Raises:
         UsageError, ArtifactError: the pre-check or ATC refuses the file.
@@ -96,19 +93,18 @@ def export_om(
     planned = planned_manifest(loaded, made, options, command)
     name, folder = planned.files[0].name, made.path.parent
     with staging(folder) as stage:
-        with progress(f"compiling {name} with ATC"):
-            compiled = compile_om(
-                made.path,
-                stage.folder,
-                name.removesuffix(".om"),
-                made.manifest.inputs[0],
-                options,
-                cann,
-                preprocessing=made.manifest.preprocessing,
-                time_limit_s=time_limit_s,
-                log_folder=folder,
-                on_line=on_line,
-            )
+        compiled = compile_om(
+            made.path,
+            stage.folder,
+            name.removesuffix(".om"),
+            made.manifest.inputs[0],
+            options,
+            cann,
+            preprocessing=made.manifest.preprocessing,
+            time_limit_s=time_limit_s,
+            log_folder=folder,
+            on_line=on_line,
+        )
         om = compiled.path.rename(stage.folder / name)
         manifest = compiled_manifest(
             planned, om, cann_version=cann.version, argv=compiled.argv, platform=compiled.platform
@@ -116,8 +112,8 @@ def export_om(
         manifest.write(manifest_path(om))
         verdict = None
         if verify and _has_device(cann, options):
-            with progress(f"checking {name} on the device"):
-                verdict = _check(loaded, om, manifest)
+            on_line("checking it on the device")
+            verdict = _check(loaded, om, manifest)
             if not verdict.passed:
                 raise ParityFailedError(f"{name}: parity failed on the device; no OM was written", verdict)
             manifest = replace(manifest, parity=verdict.to_json())

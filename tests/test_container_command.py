@@ -33,7 +33,7 @@ def test_devices_and_the_driver_come_from_the_host_and_only_work_is_writable(
     folder = tmp_path / "my models"
     folder.mkdir()
     words = words_of(docker_run_command(numbers, arguments=("predict", "a b.om", "$HOME")), folder)
-    assert words[:3] == ["run", "--rm", "--read-only"]
+    assert words[:4] == ["run", "--rm", "--init", "--read-only"]
     assert values(words, "--device") == [*(f"/dev/davinci{n}" for n in numbers), *DEVICE_NODES]
     work, *mounts = values(words, "-v")
     assert work == f"{folder}:/work"
@@ -45,7 +45,8 @@ def test_devices_and_the_driver_come_from_the_host_and_only_work_is_writable(
 
 def test_the_line_for_one_310p_card_is_as_documented() -> None:
     assert docker_run_command([0]) == (
-        'docker run --rm --read-only --user "$(id -u):$(id -g)" -v "$PWD":/work '
+        'docker run --rm --init --read-only --user "$(id -u):$(id -g)" -v "$PWD":/work '
+        '--group-add "$(stat -c %g /dev/davinci_manager)" '
         "--device /dev/davinci0 --device /dev/davinci_manager --device /dev/devmm_svm --device /dev/hisi_hdc "
         "-v /usr/local/dcmi:/usr/local/dcmi:ro -v /usr/local/bin/npu-smi:/usr/local/bin/npu-smi:ro "
         "-v /usr/local/Ascend/driver/lib64:/usr/local/Ascend/driver/lib64:ro "

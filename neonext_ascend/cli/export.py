@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from neonext_ascend.cli.om_options import ImageSizes, om_options, om_request
 from neonext_ascend.cli.options import PATH, BatchSize, ModelName, json_option, network_options
-from neonext_ascend.cli.terminal import note, put_json, say, warn, working
+from neonext_ascend.cli.terminal import note, put_json, say, shown_path, warn, working
 from neonext_ascend.errors import UsageError
 from neonext_ascend.spec import Dtype
 
@@ -155,7 +155,7 @@ def _say_result(made: Deployment, as_json: bool, last: bool) -> None:
     from neonext_ascend.report import LABEL_WIDTH, bytes_text, labelled
 
     files = made.manifest.files
-    lines = labelled("wrote", f"{_shown(made.path)} ({bytes_text(files[0].nbytes)}, opset {made.manifest.opset})")
+    lines = labelled("wrote", f"{shown_path(made.path)} ({bytes_text(files[0].nbytes)}, opset {made.manifest.opset})")
     for extra in files[1:]:
         lines += labelled("", f"{extra.name} ({bytes_text(extra.nbytes)}, external data: keep it beside)")
     lines += labelled("", made.manifest_path.name)
@@ -165,7 +165,7 @@ def _say_result(made: Deployment, as_json: bool, last: bool) -> None:
     if last and not as_json:
         lines += labelled("next", "classify a picture:")
         # A command is for copying: never broken.
-        lines.append(f"{' ' * LABEL_WIDTH}neonext-ascend predict {shlex.quote(_shown(made.path))} PICTURE")
+        lines.append(f"{' ' * LABEL_WIDTH}neonext-ascend predict {shlex.quote(shown_path(made.path))} PICTURE")
     for line in lines:
         say(line, as_json)
 
@@ -194,11 +194,3 @@ def _artifact_json(made: Deployment) -> dict[str, Any]:
         "external_data": [file.name for file in manifest.files[1:]],
         "trained": manifest.weights.trained,
     }
-
-
-def _shown(path: Path) -> str:
-    """Relative to the current folder where that is shorter."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)

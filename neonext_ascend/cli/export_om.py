@@ -11,11 +11,12 @@ from typing import Any
 from neonext_ascend.bundle import Bundle, write_bundle
 from neonext_ascend.cann import Cann
 from neonext_ascend.cli.om_options import OmRequest
-from neonext_ascend.cli.terminal import following, put_json, say, warn, working
+from neonext_ascend.cli.terminal import following, put_json, say, shown_path, warn, working
 from neonext_ascend.deploy import Deployment, artifact_name
 from neonext_ascend.deploy_om import OmDeployment, check_nodes, export_om, require_atc
 from neonext_ascend.errors import UsageError
 from neonext_ascend.exporters.atc_command import AtcCommand, atc_command
+from neonext_ascend.exporters.atc_rules import alike
 from neonext_ascend.exporters.om_manifest import om_name
 from neonext_ascend.exporters.to_onnx import export_onnx
 from neonext_ascend.images import preprocessing_for
@@ -97,7 +98,7 @@ def make_om(
         for line in _bundle_lines(bundle):
             say(line, quiet)
         return bundle
-    with following("atc") as on_line:
+    with following(f"making an OM of {made.path.name}") as on_line:
         om = export_om(
             loaded,
             made,
@@ -108,8 +109,9 @@ def make_om(
             command=command,
             on_line=on_line,
         )
-    for finding in om.findings:
-        warn(f"{finding.rule}: {finding.message}")
+    for first, *more in alike(om.findings):
+        places = f" ({1 + len(more)} nodes)" if more else ""
+        warn(f"{first.rule}: {first.message}{places}")
     for line in _om_lines(om):
         say(line, quiet)
     return om
@@ -140,12 +142,13 @@ def om_json(made: OmDeployment | Bundle) -> dict[str, Any]:
 def _om_lines(made: OmDeployment) -> list[str]:
     compiled = made.manifest.compilation
     assert compiled is not None
+    path = shown_path(made.path)
     what = f"{bytes_text(made.manifest.files[0].nbytes)}, {compiled.soc_version}, precision {compiled.precision}"
-    lines = [*labelled("wrote", f"{made.path} ({what})"), *labelled("", made.manifest_path.name)]
+    lines = [*labelled("wrote", f"{path} ({what})"), *labelled("", made.manifest_path.name)]
     if made.verdict is not None:
         return [*lines, *parity_lines(made.verdict.artifact, label="on npu")]
     lines += labelled("parity", f"of the OM: not checked; this machine offers no {compiled.soc_version}. There:")
-    return [*lines, f"{' ' * LABEL_WIDTH}neonext-ascend verify {shlex.quote(made.path.name)}"]
+    return [*lines, f"{' ' * LABEL_WIDTH}neonext-ascend verify {shlex.quote(path)}"]
 
 
 def _bundle_lines(bundle: Bundle) -> list[str]:

@@ -61,10 +61,9 @@ def command(file: Path, soc_version: str, precision: Precision, as_json: bool) -
 
 def inspection_lines(inspection: Inspection, file: Path, soc: str, precision: str) -> list[str]:
     """The verdict, then each finding: what is wrong, where, what to do; equal ones together."""
-    alike: dict[tuple[str, str], list[Finding]] = {}
-    for finding in inspection.findings:
-        alike.setdefault((finding.rule, finding.message), []).append(finding)
-    groups = sorted(alike.values(), key=lambda group: group[0].severity)
+    from neonext_ascend.exporters.atc_rules import alike
+
+    groups = alike(inspection.findings)
     lines = _wrapped("file", f"{file}") + _wrapped("for", f"{soc}, --precision {precision}")
     lines += _wrapped("verdict", _verdict(inspection, groups))
     for group in groups:

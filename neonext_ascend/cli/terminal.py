@@ -6,6 +6,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -54,6 +55,14 @@ def counting(items: Iterable[_T], total: int, what: str) -> Iterator[_T]:
         for item in items:
             yield item
             progress.advance(task)
+
+
+def shown_path(path: Path) -> str:
+    """Relative to the current folder where that is shorter."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
 
 
 @contextlib.contextmanager

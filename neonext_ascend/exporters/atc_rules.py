@@ -7,7 +7,7 @@ of August 2026.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -206,3 +206,11 @@ RULES: tuple[Rule, ...] = (
          "see onnx.checker.check_model for what is wrong", "onnx.shape_inference"),
 )
 # fmt: on
+
+
+def alike(findings: Iterable[Finding]) -> list[list[Finding]]:
+    """Findings of one rule that say the same stand together, errors first."""
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.rule, finding.message), []).append(finding)
+    return sorted(groups.values(), key=lambda group: group[0].severity)
