@@ -7,6 +7,10 @@ what a card does.
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -196,3 +200,39 @@ def test_without_atc_there_are_two_ways_on(tmp_path: Path, capfd: pytest.Capture
     assert plan["environment"]["ASCEND_SLOG_PRINT_TO_STDOUT"] == "1"
     assert any("aipp_op" in text for text in plan["files"].values())
     assert not (tmp_path / "out").exists()
+
+
+def test_a_wish_to_end_ends_atc_as_well(card: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As docker stop does it: SIGTERM to the command alone, while atc hangs.
+    pids = tmp_path / "pids"
+    monkeypatch.setenv("STANDIN_ATC_PIDS", str(pids))
+    monkeypatch.setenv("STANDIN_ATC_FAULT", "hang")
+    command = [
+        "export",
+        "neonext_nano",
+        "--no-verify",
+        "--format",
+        "om",
+        "--soc-version",
+        SOC,
+        "-o",
+        str(tmp_path / "o"),
+    ]
+    process = subprocess.Popen([sys.executable, "-m", "neonext_ascend", *command], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while (not pids.exists() or len(pids.read_text().split()) < 2) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "error: interrupted" in err
+    assert not [pid for pid in pids.read_text().split() if _runs(int(pid))]
+    assert sorted(path.suffix for path in (tmp_path / "o").iterdir()) == [".json", ".onnx"]
+
+
+def _runs(pid: int) -> bool:
+    """Whether it is more than an entry that nobody has collected yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

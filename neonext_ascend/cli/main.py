@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -96,5 +97,6 @@ def _fail(message: str, code: int) -> int:
 
 
 def main() -> None:
-    """Console script."""
+    """Console script; asked to end (``docker stop``), it ends as by Ctrl-C, with what it has started."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run())
