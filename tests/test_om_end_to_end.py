@@ -19,6 +19,7 @@ import pytest
 
 from neonext_ascend.cli.main import run
 from neonext_ascend.data import sample_pictures
+from neonext_ascend.exporters.atc_options import PRECISIONS
 from neonext_ascend.runtimes.registry import open_runner
 from neonext_ascend.spec import TOLERANCES
 from neonext_ascend.verify.compare import compare_logits
@@ -55,24 +56,38 @@ def check_everything(capfd: pytest.CaptureFixture[str], om: Path, onnx: Path, ge
         assert report["parity"]["cosine"] >= 0.9999
         if gears:
             assert [f["images"] for f in report["parity"]["feeds"]][: len(gears)] == list(gears)
-    for batch in gears or (None,):
-        timed = ask(capfd, "benchmark", om, "--repeats", 6, *(["--batch-size", batch] if batch else []))
-        assert timed["artifacts"][0]["runtime"].startswith("pyACL")
-        assert timed["artifacts"][0]["threads"] is None
+    timed = ask(capfd, "benchmark", om, "--repeats", 6, *(["--batch-size", gears[-1]] if gears else []))
+    assert timed["artifacts"][0]["runtime"].startswith("pyACL")
+    assert timed["artifacts"][0]["threads"] is None
     assert acl.leaks() == []
 
 
-@pytest.mark.parametrize("precision", ["fp16", "origin", "mixed_float16", "cube_fp16in_fp32out"])
-def test_nano_in_each_precision(precision: str, card: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+FORMS: dict[str, tuple[list[str], tuple[int, ...]]] = {
+    "static": ([], ()),
+    "gears": (["--batch-gears", "1,4"], (1, 4)),
+    "aipp": (["--aipp"], ()),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_nano_in_each_precision_and_form(
+    precision: str, form: str, card: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     # "origin" keeps fp32, which the 310P's cube does not have: its ONNX file must be fp16.
     dtype = "fp16" if precision == "origin" else "fp32"
-    om, onnx, answer = export(capfd, tmp_path, "neonext_nano", "--precision", precision, "--dtype", dtype)
-    assert om.name == f"neonext_nano-96-b1-{precision}-{SOC}.om"
+    more, gears = FORMS[form]
+    om, onnx, answer = export(capfd, tmp_path, "neonext_nano", "--precision", precision, "--dtype", dtype, *more)
+    assert om.name.startswith("neonext_nano-96-b1")
+    assert om.name.endswith(f"-{SOC}.om")
     compiled = answer["artifacts"][0]["compilation"]
     assert compiled["precision"] == precision
+    assert (compiled["aipp"], tuple(compiled["gears"])) == (form == "aipp", gears)
     assert f"--precision_mode_v2={precision}" in compiled["flags"]
     assert compiled["onnx"]["sha256"] == answer["artifacts"][1]["sha256"]
-    check_everything(capfd, om, onnx)
+    check_everything(capfd, om, onnx, gears)
+    found = ask(capfd, "predict", om, *sample_pictures()[:3])
+    assert [p["top"][0]["label"] for p in found["predictions"]] == ["0", "1", "2"]
 
 
 def test_nano_with_gears_predicts_batches_of_them(
