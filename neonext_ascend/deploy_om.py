@@ -13,13 +13,12 @@ from neonext_ascend.errors import ArtifactError, ToolchainError, UsageError
 from neonext_ascend.exporters.atc_options import AtcOptions
 from neonext_ascend.exporters.atc_rules import Finding, inspect_onnx
 from neonext_ascend.exporters.om_manifest import (
-    compiled_manifest,
     om_manifest,
     om_name,
     om_preprocessing,
     stored_shape,
 )
-from neonext_ascend.exporters.to_om import compile_om
+from neonext_ascend.exporters.planned_om import compile_planned
 from neonext_ascend.files import staging
 from neonext_ascend.manifest import Manifest, manifest_path
 from neonext_ascend.models.loading import LoadedNetwork
@@ -93,23 +92,18 @@ def export_om(
     planned = planned_manifest(loaded, made, options, command)
     name, folder = planned.files[0].name, made.path.parent
     with staging(folder) as stage:
-        compiled = compile_om(
+        _, manifest = compile_planned(
             made.path,
+            made.manifest,
+            planned,
             stage.folder,
-            name.removesuffix(".om"),
-            made.manifest.inputs[0],
             options,
             cann,
-            preprocessing=made.manifest.preprocessing,
             time_limit_s=time_limit_s,
             log_folder=folder,
             on_line=on_line,
         )
-        om = compiled.path.rename(stage.folder / name)
-        manifest = compiled_manifest(
-            planned, om, cann_version=cann.version, argv=compiled.argv, platform=compiled.platform
-        )
-        manifest.write(manifest_path(om))
+        om = stage.folder / name
         verdict = None
         if verify and _has_device(cann, options):
             on_line("checking it on the device")

@@ -17,8 +17,7 @@ from neonext_ascend.chips import find_soc
 from neonext_ascend.environment import machine, versions
 from neonext_ascend.errors import ArtifactError, NeoNextError, ToolchainError
 from neonext_ascend.exporters.atc_options import AtcOptions
-from neonext_ascend.exporters.om_manifest import compiled_manifest
-from neonext_ascend.exporters.to_om import compile_om
+from neonext_ascend.exporters.planned_om import compile_planned
 from neonext_ascend.files import staging
 from neonext_ascend.manifest import Manifest, manifest_path
 from neonext_ascend.manifest_reading import read_manifest
@@ -114,23 +113,10 @@ def _compile(
     onnx = folder / planned.compilation.onnx.name
     source = read_manifest(manifest_path(onnx))
     with staging(folder / "out") as stage:
-        compiled = compile_om(
-            onnx,
-            stage.folder,
-            name.removesuffix(".om"),
-            source.inputs[0],
-            options,
-            cann,
-            preprocessing=source.preprocessing,
-            time_limit_s=TIME_LIMIT_S,
-            log_folder=folder,
+        compiled, manifest = compile_planned(
+            onnx, source, planned, stage.folder, options, cann, time_limit_s=TIME_LIMIT_S, log_folder=folder
         )
-        om = compiled.path.rename(stage.folder / name)
-        manifest = compiled_manifest(
-            planned, om, cann_version=cann.version, argv=compiled.argv, platform=compiled.platform
-        )
-        manifest.write(manifest_path(om))
-        stage.publish(name, manifest_path(om).name)
+        stage.publish(name, manifest_path(Path(name)).name)
     report["compiled"] = {
         "seconds": round(compiled.seconds, 1),
         "bytes": manifest.files[0].nbytes,
