@@ -33,10 +33,15 @@ from neonext_ascend.verify.feeds import Feed, feeds_for
 
 _RUN = '''"""Compile the ONNX file beside this script, run it on the NPU, compare; writes report.json and report.txt."""
 
+import importlib.util
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+if sys.version_info < (3, 11) or importlib.util.find_spec("numpy") is None:
+    sys.stderr.write("error: run.py needs Python 3.11 or newer with numpy; this is Python %s: take another python3\\n"
+                     % sys.version.split()[0])
+    sys.exit(3)
 sys.path.insert(0, str(HERE / "lib"))
 
 from neonext_ascend.on_device import main
@@ -54,10 +59,11 @@ What you get
   out/{name}       the OM, with its manifest
   report.txt       what ran where, and how far it is from PyTorch's answers
   report.json      the same for programs; please attach both to your report
-  Exit status: 0 the numbers agree; 1 they differ; 2 ATC refuses the file; 3 a tool or the device is missing.
+  Exit status: 0 the numbers agree; 1 they differ; 2 ATC refuses the file; 3 a tool or the device is missing; 5 a file
+  cannot be read or written; 70 a bug of ours.
 
-What ATC is called with
-  {command}
+What ATC is called with, for a try by hand in this folder
+  mkdir -p out && {command}
 """
 
 
@@ -116,14 +122,14 @@ def _members(
         Path("out") / name.removesuffix(".om"),
         onnx.inputs[0],
         options,
-        work=Path(),
+        work=Path("atc"),
         preprocessing=onnx.preprocessing,
     )
     yield "run.py", _RUN.encode()
     yield "README.txt", _README.format(name=name, command=shlex.join(atc.argv)).encode()
     yield manifest_path(made.path).name, _json(onnx.to_json())
     yield manifest_path(Path(name)).name, _json(planned.to_json())
-    yield OPTIONS, _json(options_json(options))
+    yield OPTIONS, _json({"om": name, **options_json(options)})
     for file, text in sorted(atc.files.items()):
         yield f"atc/{file}", text.encode()
     feeds = list(_feeds(onnx, planned, options))

@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neonext_ascend.errors import ArtifactError, UsageError
+from neonext_ascend.manifest import manifest_path
+from neonext_ascend.manifest_reading import read_manifest
 from neonext_ascend.models.variants import VARIANTS, find_variant
 from neonext_ascend.runtimes.base import Runner
-from neonext_ascend.runtimes.registry import Runtime, is_artifact, open_runner, runtime_for
+from neonext_ascend.runtimes.registry import OM_SUFFIX, Runtime, is_artifact, open_runner, runtime_for
 from neonext_ascend.spec import BATCH, INPUT, NUMPY_DTYPES, OUTPUT, TensorSpec
 
 UNFOLDED = ":unfolded"
@@ -41,7 +43,8 @@ class Contender:
     Attributes:
         name: as the user wrote it.
         path: absolute, of a file; ``None`` for a model.
-        dtype, batch: of the input.
+        dtype: in which it computes: an OM's precision, the input's of another file.
+        batch: of the input.
         threads: in which it computes; ``None`` on an NPU.
         where: what computes, in words.
         open: opens it afresh, with a place in memory of its own, and gives a function that runs it once on noise.
@@ -113,8 +116,17 @@ def _file(named: Named, path: Path, batch_size: int | None, threads: int, runtim
             yield partial(again.infer_impl, feed)
 
     on_cpu = runtime_for(path, runtime) == "ort"
-    dtype = _DTYPES.get(spec.dtype, spec.dtype)
+    dtype = _precision(path) or _DTYPES.get(spec.dtype, spec.dtype)
     return Contender(named.word, path.absolute(), dtype, batch, threads if on_cpu else None, where, opened)
+
+
+def _precision(path: Path) -> str | None:
+    """In which an OM computes, as its manifest tells."""
+    beside = manifest_path(path)
+    if path.suffix != OM_SUFFIX or not beside.exists():
+        return None
+    compilation = read_manifest(beside).compilation
+    return None if compilation is None else compilation.precision
 
 
 def _network(named: Named, batch: int, threads: int, npu: int | None) -> Contender:

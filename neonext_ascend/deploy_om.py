@@ -30,13 +30,14 @@ from neonext_ascend.verify.parity import Verdict, stored_reference
 
 @dataclass(frozen=True)
 class OmDeployment:
-    """What was made: files, manifest, warnings of the pre-check, and the verdict (``None``: no device to ask)."""
+    """What was made: files, manifest, warnings of the pre-check, and the verdict, or why there is none."""
 
     path: Path
     manifest_path: Path
     manifest: Manifest
     findings: tuple[Finding, ...]
     verdict: Verdict | None
+    unchecked: str = ""
 
 
 def planned_manifest(
@@ -104,8 +105,8 @@ def export_om(
             on_line=on_line,
         )
         om = stage.folder / name
-        verdict = None
-        if verify and _has_device(cann, options):
+        verdict, unchecked = None, _why_not_checked(verify, cann, options)
+        if not unchecked:
             on_line("checking it on the device")
             verdict = _check(loaded, om, manifest)
             if not verdict.passed:
@@ -114,7 +115,7 @@ def export_om(
             manifest.write(manifest_path(om))
         stage.publish(name, manifest_path(om).name)
     final = folder / name
-    return OmDeployment(final, manifest_path(final), manifest, findings, verdict)
+    return OmDeployment(final, manifest_path(final), manifest, findings, verdict, unchecked)
 
 
 def check_accepted(onnx: Path, options: AtcOptions) -> tuple[Finding, ...]:
@@ -164,8 +165,13 @@ def require_atc(cann: Cann) -> None:
         )
 
 
-def _has_device(cann: Cann, options: AtcOptions) -> bool:
-    return cann.soc_version == options.soc.name and importlib.util.find_spec("acl") is not None
+def _why_not_checked(verify: bool, cann: Cann, options: AtcOptions) -> str:
+    """What keeps the OM from being checked here; empty where nothing does."""
+    if not verify:
+        return "--no-verify"
+    if cann.soc_version != options.soc.name:
+        return "this machine has none" if cann.soc_version is None else f"this machine has a {cann.soc_version}"
+    return "" if importlib.util.find_spec("acl") is not None else "pyACL, the module acl, is missing here"
 
 
 def _check(loaded: LoadedNetwork, om: Path, manifest: Manifest) -> Verdict:

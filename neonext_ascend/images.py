@@ -77,7 +77,9 @@ class Preprocessing:
                 raise ValueError(f"image size {height}x{width}")
             if crop is not None and not _MIN_CROP <= crop <= 1:
                 raise ValueError(f"crop fraction {crop}")
-            where: Literal["host", "device"] = "device" if data.get("normalised_on", "host") == "device" else "host"
+            where = data.get("normalised_on", "host")
+            if where not in ("host", "device"):
+                raise ValueError(f"normalised on {where!r}")
             return cls((height, width), crop, mean, std, where)
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"the manifest's preprocessing cannot be read: {error}") from None

@@ -13,6 +13,9 @@ from neonext_ascend.images import Preprocessing
 from neonext_ascend.manifest import VERSION, ArtifactFile, Compilation, Manifest, Weights, manifest_path
 from neonext_ascend.spec import TensorSpec
 
+# What inputs and outputs of an artifact may be, by numpy's names.
+DTYPES = ("float32", "float16", "float64", "uint8")
+
 
 def manifest_of(artifact: Path) -> Manifest:
     """The manifest beside an artifact.
@@ -73,10 +76,12 @@ def _parse(data: Mapping[str, Any]) -> Manifest:
     height_first = 1 if preprocessing.normalised_on == "device" else 2
     if inputs[0].shape[height_first : height_first + 2] != preprocessing.image_size:
         raise ValueError(f"pictures of {preprocessing.image_size} pixels for the input {inputs[0]}")
+    if (artifact["format"] == "om") != (compilation is not None):
+        raise ValueError(f"format {artifact['format']!r} {'with' if compilation else 'without'} a compilation")
     reference = data["reference"]
     return Manifest(
         files=files,
-        format=str(artifact["format"]),
+        format=_one_of(artifact["format"], "onnx", "om"),
         dtype=_one_of(artifact["dtype"], "fp32", "fp16"),
         opset=int(artifact["opset"]),
         layout=str(artifact["layout"]),
@@ -101,6 +106,7 @@ def _parse(data: Mapping[str, Any]) -> Manifest:
 def _specs(data: Sequence[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
     specs = tuple(TensorSpec.from_json(spec) for spec in data)
     for spec in specs:
+        _one_of(spec.dtype, *DTYPES)
         if not all(isinstance(n, str) or (type(n) is int and n >= 1) for n in spec.shape):
             raise ValueError(f"{spec.name} has shape {list(spec.shape)}")
     if not specs:

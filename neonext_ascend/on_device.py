@@ -6,6 +6,7 @@ import datetime
 import json
 import sys
 import time
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 from neonext_ascend.cann import Cann, find_cann
 from neonext_ascend.chips import find_soc
 from neonext_ascend.environment import machine, versions
-from neonext_ascend.errors import ArtifactError, NeoNextError, ToolchainError
+from neonext_ascend.errors import FileAccessError, NeoNextError, ToolchainError
 from neonext_ascend.exporters.atc_options import AtcOptions
 from neonext_ascend.exporters.planned_om import compile_planned
 from neonext_ascend.files import staging
@@ -41,6 +42,7 @@ def options_json(options: AtcOptions) -> dict[str, Any]:
         "aipp": options.aipp,
         "keep_fp32": list(options.keep_fp32),
         "extra": list(options.extra),
+        "files": dict(options.files),
     }
 
 
@@ -53,6 +55,7 @@ def options_of(data: Mapping[str, Any]) -> AtcOptions:
         bool(data["aipp"]),
         tuple(data["keep_fp32"]),
         tuple(data["extra"]),
+        tuple(sorted(data["files"].items())),
     )
 
 
@@ -77,6 +80,12 @@ def main(folder: Path) -> int:
     except NeoNextError as error:
         report["error"], code = str(error), error.exit_code
         outcome = f"not finished: {error}"
+    except OSError as error:
+        report["error"], code = f"{error.filename}: {error.strerror}", FileAccessError.exit_code
+        outcome = f"not finished: {report['error']}; unpack the bundle again"
+    except Exception as error:
+        report["error"], code = traceback.format_exc(), NeoNextError.exit_code
+        outcome = f"a bug of neonext-ascend: {error!r}; please report it with report.json"
     report["exit_status"], report["outcome"] = code, outcome
     (folder / f"{REPORT}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     text = "".join(f"{line}\n" for line in _lines(report))
@@ -86,23 +95,15 @@ def main(folder: Path) -> int:
 
 
 def _carry_out(folder: Path, cann: Cann, report: dict[str, Any]) -> dict[str, Any]:
-    options = options_of(json.loads((folder / OPTIONS).read_text(encoding="utf-8")))
-    planned = read_manifest(_planned_path(folder))
+    packed = json.loads((folder / OPTIONS).read_text(encoding="utf-8"))
+    options = options_of(packed)
+    planned = read_manifest(manifest_path(folder / packed["om"]))
     if cann.atc is None:
         raise ToolchainError("atc is missing: source CANN's set_env.sh, and see that the toolkit is installed")
     om, manifest = _compile(folder, planned, options, cann, report)
     if cann.soc_version not in (None, options.soc.name):
         raise ToolchainError(f"compiled, but not run: the OM is for {options.soc.name}, this is a {cann.soc_version}")
     return _run(folder, om, manifest)
-
-
-def _planned_path(folder: Path) -> Path:
-    """The one manifest of an OM."""
-    for path in sorted(folder.glob("*.json")):
-        data = json.loads(path.read_text(encoding="utf-8"))
-        if data.get("artifact", {}).get("format") == "om":
-            return path
-    raise ArtifactError(f"{folder}: holds no manifest of an OM; unpack the bundle again")
 
 
 def _compile(
@@ -142,7 +143,7 @@ def _run(folder: Path, om: Path, manifest: Manifest) -> dict[str, Any]:
             latencies[member] = _median_ms(lambda feed=feed: runner.infer(feed))
         where, name = runner.where, runner.name
     parity = ParityReport("packed answers of the unfolded network, PyTorch fp32", name, bounds, tuple(comparisons), ())
-    return {"runtime": where, "artifact": om.name, "parity": parity.to_json(), "latency_ms": latencies}
+    return {"runtime": where, "om": om.name, "parity": parity.to_json(), "latency_ms": latencies}
 
 
 def _median_ms(run: Any) -> float:

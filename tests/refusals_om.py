@@ -84,6 +84,27 @@ OM = [
         "has no such node; near ones: stem.conv",
         "Take the ONNX file's node names.",
     ),
+    Refusal(
+        "nodes in fp32 of an fp16 file",
+        om(*SOC, "--dtype", "fp16", "--keep-fp32", "stem.conv"),
+        2,
+        "give --dtype fp32 with it",
+        "`--dtype fp32`.",
+    ),
+    Refusal(
+        "an fp32 file kept on a 310P",
+        om(*SOC, "--precision", "origin"),
+        2,
+        "the cube unit of Ascend310P3 lacks",
+        "`--dtype fp16`, or another `--precision`.",
+    ),
+    Refusal(
+        "a flag's file that is absent",
+        om(*SOC, "--atc-arg", "--op_precision_mode=absent.ini"),
+        5,
+        "cannot read absent.ini",
+        "Check the path.",
+    ),
     Refusal("an archive of another kind", om(*SOC, "--bundle", "x.zip"), 2, "ends in .tar.gz", "`FILE.tar.gz`."),
     Refusal("a dry run and a bundle", om(*SOC, "--dry-run", "--bundle", "x.tar.gz"), 2, "give one", "Leave one out."),
     Refusal(

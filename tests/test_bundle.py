@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from neonext_ascend.cli.main import run
-from neonext_ascend.on_device import EXPECTED
+from neonext_ascend.on_device import EXPECTED, INPUTS, OPTIONS
 from tests.standins.toolkit import make_toolkit
 
 ROOT = Path(__file__).parent.parent
@@ -83,6 +83,53 @@ def test_a_bundle_says_what_is_missing(tmp_path: Path) -> None:
     report = json.loads((top / "report.json").read_text())
     assert "compiled, but not run" in report["outcome"]
     assert report["compiled"]["bytes"] > 0
+
+
+def test_a_bundle_that_is_damaged_or_carried_out_twice_still_writes_its_report(tmp_path: Path) -> None:
+    config = tmp_path / "zebra.toml"  # a name behind report.json in the alphabet
+    config.write_text(
+        'name = "zebra"\ndefinition = "release"\ndepths = [1, 1, 1, 1]\nwidths = [8, 8, 12, 16]\n'
+        "cells = [[4, 7], [4, 7], [7], [5, 3]]\nshifts = [true, true, true, false]\nnum_classes = 4\nimage_size = 96\n"
+    )
+    given = ["--config", str(config), "--format", "om", "--soc-version", SOC, "-o", str(tmp_path / "onnx")]
+    assert run(["export", *given, "--bundle", str(tmp_path / "z.tar.gz")]) == 0
+    top, environment = unpack(tmp_path / "z.tar.gz", tmp_path / "there"), make_toolkit(tmp_path / "cann")
+    assert [carry_out(top, environment).returncode for _ in range(2)] == [0, 0]
+    (top / INPUTS).unlink()
+    done = carry_out(top, environment)
+    assert done.returncode == 5
+    assert "No such file" in json.loads((top / "report.json").read_text())["outcome"]
+    (top / OPTIONS).write_text("[]")
+    done = carry_out(top, environment)
+    assert done.returncode == 70
+    assert "a bug of neonext-ascend" in (top / "report.txt").read_text()
+
+
+def test_a_python_without_numpy_is_told_so_in_one_line(tmp_path: Path) -> None:
+    top = unpack(pack(tmp_path), tmp_path / "there")
+    done = subprocess.run(
+        [sys.executable, "-S", "run.py"], cwd=top, env={}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 3
+    assert done.stderr.count("\n") == 1
+    assert "Python 3.11 or newer with numpy" in done.stderr
+    compile((top / "run.py").read_text(), "run.py", "exec", dont_inherit=True)
+    assert 'f"' not in (top / "run.py").read_text()  # an older Python must get as far as the message
+
+
+def test_the_command_in_the_readme_works_and_files_of_flags_travel(tmp_path: Path) -> None:
+    precision = tmp_path / "my op.ini"
+    precision.write_text("[ByOpType]\nErf = enable_float_32_execution\n")
+    top = unpack(
+        pack(tmp_path, "b.tar.gz", "--aipp", "--atc-arg", f"--op_precision_mode={precision}"), tmp_path / "there"
+    )
+    assert (top / "atc" / "op_precision_mode.ini").read_text() == precision.read_text()
+    environment = make_toolkit(tmp_path / "cann")
+    command = (top / "README.txt").read_text().splitlines()[-1]
+    done = subprocess.run(command, shell=True, cwd=top, env={**os.environ, **environment}, timeout=120, check=False)
+    assert done.returncode == 0
+    assert list(top.glob("out/*.om"))
+    assert carry_out(top, environment).returncode == 0
 
 
 def test_the_same_bundle_twice_has_the_same_members(tmp_path: Path) -> None:

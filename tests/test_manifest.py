@@ -142,6 +142,10 @@ def with_value(value: object, *keys: str) -> Callable[[dict[str, Any]], None]:
         (with_value(None, "labels"), "damaged"),
         (with_value([1], "points"), "damaged"),
         (with_value("onnx", "artifact"), "damaged"),
+        (with_value("om", "artifact", "format"), "'om' without a compilation"),
+        (with_value("engine", "artifact", "format"), "'engine' is not one of onnx, om"),
+        (with_value("somewhere", "preprocessing", "normalised_on"), "normalised on 'somewhere'"),
+        (with_value([{"name": "x", "dtype": "nonsense", "shape": [1, 3, 96, 96]}], "inputs"), "'nonsense'"),
     ],
 )
 def test_a_damaged_manifest_is_refused_in_words(

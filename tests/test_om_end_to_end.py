@@ -59,6 +59,7 @@ def check_everything(capfd: pytest.CaptureFixture[str], om: Path, onnx: Path, ge
     timed = ask(capfd, "benchmark", om, "--repeats", 6, *(["--batch-size", gears[-1]] if gears else []))
     assert timed["artifacts"][0]["runtime"].startswith("pyACL")
     assert timed["artifacts"][0]["threads"] is None
+    assert timed["artifacts"][0]["dtype"] in PRECISIONS  # in which it computes, not what it is fed
     assert acl.leaks() == []
 
 
@@ -126,6 +127,32 @@ def test_an_om_answers_as_its_onnx_file_within_half_precision_and_not_exactly(
     assert result.max_abs > 0
 
 
+def test_aipp_keeps_the_channels_apart(card: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    # ImageNet's mean and std differ by channel, neonext_nano's do not.
+    om, onnx, _ = export(capfd, tmp_path, "neonext_t", "--image-size", 96, "--aipp")
+    assert ask(capfd, "verify", om, "--against", onnx)["parity"]["passed"]
+
+
+def test_a_file_that_a_flag_names_reaches_atc_wherever_it_runs(
+    card: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("op.ini").write_text("[ByOpType]\n")
+    _, _, answer = export(capfd, tmp_path / "o", "neonext_nano", "--atc-arg", " --op_precision_mode=op.ini")
+    assert "--op_precision_mode=op_precision_mode.ini" in answer["artifacts"][0]["compilation"]["flags"]
+
+
+def test_what_is_said_of_an_om_that_was_not_checked(
+    card: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    wanted = ["export", "neonext_nano", "--format", "om", "--soc-version", SOC, "-o", str(tmp_path)]
+    assert run([*wanted, "--no-verify"]) == 0
+    assert "of the OM: not checked (--no-verify)" in capfd.readouterr().out
+    monkeypatch.delitem(sys.modules, "acl")
+    assert run(wanted) == 0
+    assert "not checked (pyACL, the module acl, is missing here)" in " ".join(capfd.readouterr().out.split())
+
+
 def test_several_image_sizes_give_an_om_each(card: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     answer = ask(
         capfd, "export", "neonext_nano", "--format", "om", "--soc-version", SOC, "--image-sizes", "96,128x96",
@@ -166,6 +193,7 @@ def test_nodes_kept_in_fp32_are_kept_and_recorded(
     _, onnx, _ = export(capfd, tmp_path / "a", "neonext_nano")
     nodes = [node.name for node in onnx_package.load(str(onnx)).graph.node]
     om, _, answer = export(capfd, tmp_path / "b", "neonext_nano", "--keep-fp32", ",".join(nodes))
+    assert om.name == f"neonext_nano-96-b1-fp16-keep{len(nodes)}-{SOC}.om"
     assert answer["artifacts"][0]["compilation"]["keep_fp32"] == nodes
     feed = noise((1, 3, 96, 96), 7)
     with open_runner(om) as device, open_runner(onnx) as cpu:
@@ -210,6 +238,7 @@ def test_without_atc_there_are_two_ways_on(tmp_path: Path, capfd: pytest.Capture
     assert "--bundle" in err
     assert not (tmp_path / "out").exists()
     plan = ask(capfd, *wanted, "--dry-run", "--aipp")["commands"][0]
+    assert f"--insert_op_conf={tmp_path / 'out' / 'aipp.cfg'}" in plan["argv"]
     assert f"--soc_version={SOC}" in plan["argv"]
     assert "--precision_mode_v2=fp16" in plan["argv"]
     assert plan["environment"]["ASCEND_SLOG_PRINT_TO_STDOUT"] == "1"

@@ -81,7 +81,7 @@ def command(
         raise UsageError(f"opset {opset}: expected 11 to 18, ATC's ONNX parser ends there; take 17")
     if image_size is not None and image_sizes is not None:
         raise UsageError("both --image-size and --image-sizes; give one")
-    request = om_request("om" in formats, batch_size, _given(), om)
+    request = om_request("om" in formats, batch_size, dtype, _given(), om)
     with working("loading PyTorch"):
         from neonext_ascend.data import labels_for, read_labels
         from neonext_ascend.deploy import ParityFailedError, export_verified
@@ -105,10 +105,10 @@ def command(
         from neonext_ascend.cli.export_om import check_before_export, make_om, om_json, say_dry_run
 
         batch_size, cann = request.batch_size, find_cann()
+        check_before_export(request, loads, opset, dtype, cann)
         if request.dry_run:
             say_dry_run(request, loads, dtype, output, cann, as_json)
             return
-        check_before_export(request, loads, cann)
     artifacts: list[dict[str, Any]] = []
     verdicts: list[Verdict] = []
     told = ("neonext-ascend", *(click.get_current_context().obj or ()))
@@ -129,10 +129,10 @@ def command(
             for line in (*network_lines(loaded.network.config, loaded.weights), *passes_lines(made.report)):
                 say(line, quiet=as_json)
             _say_result(made, as_json, last=request is None)
+            artifacts.append(_artifact_json(made))
             if request is not None and cann is not None:
                 om_made = make_om(request, loaded, made, cann, verify=verify, command=told, quiet=as_json)
-                artifacts.append(om_json(om_made))
-            artifacts.append(_artifact_json(made))
+                artifacts.insert(-1, om_json(om_made))
     except ParityFailedError as error:
         if as_json:
             put_json({"artifacts": artifacts, "parity": error.verdict.to_json()})
@@ -193,4 +193,5 @@ def _artifact_json(made: Deployment) -> dict[str, Any]:
         "bytes": manifest.files[0].nbytes,
         "external_data": [file.name for file in manifest.files[1:]],
         "trained": manifest.weights.trained,
+        "parity": made.verdict and made.verdict.to_json(),
     }

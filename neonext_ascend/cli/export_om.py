@@ -26,7 +26,9 @@ from neonext_ascend.report import LABEL_WIDTH, bytes_text, labelled, parity_line
 from neonext_ascend.spec import INPUT, NUMPY_DTYPES, Dtype, TensorSpec
 
 
-def check_before_export(request: OmRequest, loads: Sequence[LoadedNetwork], cann: Cann) -> None:
+def check_before_export(
+    request: OmRequest, loads: Sequence[LoadedNetwork], opset: int, dtype: Dtype, cann: Cann
+) -> None:
     """What must be known before long work: the kept nodes exist, and there is an ATC where one is needed.
 
     Raises:
@@ -36,11 +38,13 @@ def check_before_export(request: OmRequest, loads: Sequence[LoadedNetwork], cann
     if request.bundle is not None and len(loads) > 1:
         raise UsageError(f"--bundle {request.bundle}: holds one image size, {len(loads)} were asked for; give one")
     if request.options.keep_fp32:
+        # The nodes depend on the network and the opset, not on the image size.
         with tempfile.TemporaryDirectory() as folder, working("looking at the nodes"):
-            path = Path(folder) / "nodes.onnx"
-            export_onnx(prepare(loads[0].network, defer=True)[0], path)
+            path = Path(folder) / artifact_name(loads[0].network.config, request.batch_size, dtype)
+            network = prepare(loads[0].network, defer=True)[0]
+            export_onnx(network, path, batch_size=request.batch_size, opset=opset, dtype=dtype)
             check_nodes(path, request.options.keep_fp32)
-    if request.bundle is None:
+    if request.bundle is None and not request.dry_run:
         require_atc(cann)
 
 
@@ -52,9 +56,10 @@ def say_dry_run(
     if as_json:
         put_json({"commands": [_command_json(command) for command in commands]})
         return
+    say("# the same export without --format om makes the ONNX file")
     for command in commands:
         for name, text in command.files.items():
-            say(f"# {name}, in the working folder:")
+            say(f"# {folder.absolute() / name}:")
             for line in text.splitlines():
                 say(f"#   {line}")
         for variable, value in command.environ.items():
@@ -72,7 +77,9 @@ def _command(request: OmRequest, loaded: LoadedNetwork, dtype: Dtype, folder: Pa
         onnx.with_name(om_name(name, request.options).removesuffix(".om")),
         TensorSpec(INPUT, NUMPY_DTYPES[dtype], (rows, 3, *config.image_size)),
         request.options,
-        work=Path(),
+        work=folder.absolute(),
+        atc="atc" if cann.atc is None else str(cann.atc),
+        toolkit=cann.toolkit if cann.driver is None else None,
         preprocessing=preprocessing_for(config.name, config.image_size),
     )
 
@@ -147,7 +154,7 @@ def _om_lines(made: OmDeployment) -> list[str]:
     lines = [*labelled("wrote", f"{path} ({what})"), *labelled("", made.manifest_path.name)]
     if made.verdict is not None:
         return [*lines, *parity_lines(made.verdict.artifact, label="on npu")]
-    lines += labelled("parity", f"of the OM: not checked; this machine offers no {compiled.soc_version}. There:")
+    lines += labelled("parity", f"of the OM: not checked ({made.unchecked}); on a {compiled.soc_version}:")
     return [*lines, f"{' ' * LABEL_WIDTH}neonext-ascend verify {shlex.quote(path)}"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from neonext_ascend.cli.options import PATH, ImageSize
-from neonext_ascend.errors import UsageError
+from neonext_ascend.errors import FileAccessError, UsageError
+from neonext_ascend.spec import Dtype
 
 if TYPE_CHECKING:
     from neonext_ascend.exporters.atc_options import AtcOptions
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-# As in exporters/atc_options.py, which the help does not load; tests/test_export_om.py compares them.
+# As in exporters/atc_options.py, which the help does not load; tests/test_registry.py compares them.
 PRECISIONS = ("fp16", "origin", "mixed_float16", "cube_fp16in_fp32out")
 ARCHIVE = ".tar.gz"
 
@@ -103,17 +105,21 @@ def om_options(function: _F) -> _F:
     return function
 
 
-def om_request(wanted: bool, batch_size: int | None, given: frozenset[str], om: dict[str, Any]) -> OmRequest | None:
+def om_request(
+    wanted: bool, batch_size: int | None, dtype: Dtype, given: frozenset[str], om: dict[str, Any]
+) -> OmRequest | None:
     """The request, or ``None`` where no OM is wanted.
 
     Args:
         wanted: whether ``--format om`` was given.
         batch_size: of the ONNX file; ``None`` for a dynamic one.
+        dtype: of the ONNX file.
         given: parameters that stand on the command line.
         om: values of :data:`NAMES`.
 
     Raises:
         UsageError: options that do not fit together, an unknown chip included.
+        FileAccessError: a file that a flag names cannot be read.
     """
     if not wanted:
         first = next((name for name in NAMES if name in given), None)
@@ -127,16 +133,51 @@ def om_request(wanted: bool, batch_size: int | None, given: frozenset[str], om: 
         raise UsageError("--format om needs --soc-version: Ascend and the name from npu-smi info, as Ascend310P3")
     nodes = tuple(node for node in (om["keep_fp32"] or "").split(",") if node)
     gears = om["batch_gears"] or ()
-    options = AtcOptions(find_soc(om["soc_version"]), om["precision"], gears, om["aipp"], nodes, om["atc_arg"])
+    extra, files = _with_files(om["atc_arg"])
+    options = AtcOptions(find_soc(om["soc_version"]), om["precision"], gears, om["aipp"], nodes, extra, files)
     if gears and "batch_size" in given and batch_size is not None:
         raise UsageError(f"both --batch-size {batch_size} and --batch-gears; ATC takes one of them (E10009); give one")
     if not gears and batch_size is None:
         raise UsageError("--batch-size dynamic: an OM has one batch size or gears; give --batch-gears 1,2,4,8 instead")
     rows = None if gears else batch_size
     check_options(options, rows)
+    _check_dtype(options, dtype)
+    if not math.isfinite(om["time_limit"]):
+        raise UsageError(f"--time-limit {om['time_limit']}: expected a number of seconds")
     bundle = om["bundle"]
     if bundle is not None and not bundle.name.endswith(ARCHIVE):
         raise UsageError(f"--bundle {bundle}: expected a name that ends in {ARCHIVE}")
     if bundle is not None and om["dry_run"]:
         raise UsageError("both --dry-run and --bundle; give one")
     return OmRequest(options, rows, om["dry_run"], bundle, om["time_limit"])
+
+
+def _check_dtype(options: AtcOptions, dtype: Dtype) -> None:
+    """Refuse what the ONNX file's dtype makes impossible or void."""
+    if options.keep_fp32 and dtype == "fp16":
+        raise UsageError("--keep-fp32 keeps nodes in the ONNX file's dtype; give --dtype fp32 with it")
+    if options.precision == "origin" and dtype not in options.soc.cube_dtypes:
+        raise UsageError(
+            f"--precision origin keeps the file's {dtype}, which the cube unit of {options.soc.name} lacks; give "
+            "--dtype fp16, or --precision fp16"
+        )
+
+
+def _with_files(words: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """The flags with the bare names of the files that they read, and those files: ATC runs in another folder."""
+    from neonext_ascend.exporters.atc_options import FILE_FLAGS
+
+    flags, files = [], {}
+    for word in words:
+        name, equals, value = word.strip().partition("=")
+        flag = name.lstrip("-").replace("-", "_")
+        if flag in FILE_FLAGS and equals and value:
+            path = Path(value)
+            try:
+                files[f"{flag}{path.suffix}"] = path.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "it is not text"
+                raise FileAccessError(f"--atc-arg {word}: cannot read {path}: {reason}") from None
+            word = f"--{flag}={flag}{path.suffix}"
+        flags.append(word)
+    return tuple(flags), tuple(sorted(files.items()))

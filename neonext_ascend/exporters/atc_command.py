@@ -11,7 +11,14 @@ from typing import Literal
 
 from neonext_ascend.errors import ToolchainError, UsageError
 from neonext_ascend.exporters.aipp import aipp_config
-from neonext_ascend.exporters.atc_options import AIPP_FILE, KEEP_FILE, AtcOptions, asked_flags, check_options
+from neonext_ascend.exporters.atc_options import (
+    AIPP_FILE,
+    KEEP_FILE,
+    AtcOptions,
+    asked_flags,
+    check_options,
+    parse_extra,
+)
 from neonext_ascend.images import Preprocessing
 from neonext_ascend.spec import TensorSpec
 
@@ -79,13 +86,14 @@ def atc_command(
     flags = asked_flags(options, (batch if isinstance(batch, int) else -1, channels, height, width), input_spec.name)
     if precision_flag == "precision_mode":
         flags = _with_older_precision(flags)
-    files: dict[str, str] = {}
+    files: dict[str, str] = dict(options.files)
     if options.keep_fp32:
         files[KEEP_FILE] = "".join(f"{node}\n" for node in options.keep_fp32)
     if options.aipp:
         if preprocessing is None:
             raise UsageError("--aipp needs the preprocessing of the pictures, which the ONNX file's manifest holds")
         files[AIPP_FILE] = aipp_config(preprocessing)
+    flags |= parse_extra(options.extra)
     named = {name: str(work / value) if value in files else value for name, value in flags.items()}
     argv = (
         atc,
@@ -94,7 +102,6 @@ def atc_command(
         f"--output={output}",
         f"--soc_version={options.soc.name}",
         *(f"--{name}={value}" for name, value in named.items()),
-        *(f"--{word.lstrip('-')}" for word in options.extra),
     )
     return AtcCommand(argv, _environ(toolkit), files)
 

@@ -27,6 +27,7 @@ class AtcOptions:
         aipp: whether the device normalises: the input becomes uint8 ``(N, H, W, 3)``.
         keep_fp32: names of nodes that keep the ONNX file's dtype (``--keep_dtype``).
         extra: further flags of ATC, each ``--name=value``.
+        files: name and text of the files that flags in ``extra`` name; they travel with the command.
     """
 
     soc: Soc
@@ -35,8 +36,11 @@ class AtcOptions:
     aipp: bool = False
     keep_fp32: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
 
 
+# Flags whose value is a file that ATC reads.
+FILE_FLAGS = ("op_precision_mode", "fusion_switch_file")
 _CONSTANTS = "A and B of NeoCell are constants of H and W; make an OM for each size by --image-sizes 224,256"
 _SHAPE = "an OM of NeoNeXt has one H and W, of which A and B are constants; its batch is --batch-size or --batch-gears"
 _OURS = "this program sets it"

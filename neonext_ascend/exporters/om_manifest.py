@@ -15,12 +15,20 @@ from neonext_ascend.spec import BATCH, TensorSpec
 
 
 def om_name(onnx_name: str, options: AtcOptions) -> str:
-    """``neonext_t-224-b1-fp16-Ascend310P3.om`` for ``neonext_t-224-b1-fp32.onnx``; gears ``b1-2-4``, AIPP marked."""
-    model, size, batch, _ = onnx_name.removesuffix(".onnx").rsplit("-", 3)
+    """``neonext_t-224-b1-fp16-Ascend310P3.om`` for ``neonext_t-224-b1-fp32.onnx``.
+
+    Gears make ``b1-2-4``; AIPP, an fp16 ONNX file (``in16``) and nodes kept in fp32 (``keep2``) are marked as well, so
+    that two different OMs have two names.
+    """
+    model, size, batch, dtype = onnx_name.removesuffix(".onnx").rsplit("-", 3)
     if options.gears:
         batch = "b" + "-".join(map(str, options.gears))
-    parts = [model, size, batch, options.precision, *(["aipp"] if options.aipp else []), options.soc.name]
-    return "-".join(parts) + ".om"
+    marks = [
+        *(["aipp"] if options.aipp else []),
+        *(["in16"] if dtype == "fp16" else []),
+        *([f"keep{len(options.keep_fp32)}"] if options.keep_fp32 else []),
+    ]
+    return "-".join([model, size, batch, options.precision, *marks, options.soc.name]) + ".om"
 
 
 def om_preprocessing(manifest: Manifest, options: AtcOptions) -> Preprocessing:

@@ -99,6 +99,7 @@ def compile_om(
             made = _made(scratch, name)
             if ended.status == 0 and made is not None:
                 path, platform = made
+                (log_folder / f"{name}.atc.log").unlink(missing_ok=True)  # an earlier failure's
                 return CompiledOm(_publish(path, folder), platform, command.argv, ended.seconds, tail_of(log))
             # An older toolkit lacks the flag; the same precision by its older name is the same compilation.
             if flag == flags[0] and ended.status != 0 and lacks_precision_mode_v2(log):

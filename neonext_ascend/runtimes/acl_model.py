@@ -90,17 +90,12 @@ def describe(calls: AclCalls, desc: int, manifest: Manifest | None, what: str) -
                 f"{what}: it has {len(positions)} {kind}, its manifest names {len(specs)}; "
                 "expected the manifest that was written with it: copy both files again"
             )
+    # What ATC made of an output's dtype, the model knows best.
+    dtypes = [_dtype(calls, desc, "output", i, what) for i in given]
+    outputs = [replace(spec, dtype=dtype) for spec, dtype in zip(outputs, dtypes, strict=True)]
     return Description(
         tuple(_input(calls, desc, i, spec, gears, what) for i, spec in zip(taken, inputs, strict=True)),
-        tuple(
-            # What ATC made of the output's dtype, the model knows best.
-            Port(
-                i,
-                calls("acl.mdl.get_output_size_by_index", desc, i),
-                replace(spec, dtype=_dtype(calls, desc, "output", i, what)),
-            )
-            for i, spec in zip(given, outputs, strict=True)
-        ),
+        tuple(_output(calls, desc, i, spec, gears, what) for i, spec in zip(given, outputs, strict=True)),
         gears,
         gear_port,
     )
@@ -143,14 +138,31 @@ def _input(calls: AclCalls, desc: int, index: int, spec: TensorSpec, gears: Sequ
         raise ArtifactError(f"{what}: its manifest has batch gears and the static input {spec}; export it again")
     if not gears and not all(isinstance(n, int) for n in spec.shape):
         raise ArtifactError(f"{what}: {spec} has a dynamic shape and no batch gears; export it with --batch-gears")
-    shape = [n if isinstance(n, int) else max(gears) for n in spec.shape]
-    expected = math.prod(shape) * np.dtype(spec.dtype).itemsize
+    expected = _bytes(spec, gears)
     if nbytes != expected:
         raise ArtifactError(
             f"{what}: input {spec.name} takes {nbytes} bytes, {spec} has {expected}; "
             "expected the manifest that was written with it: copy both files again"
         )
     return Port(index, nbytes, spec)
+
+
+def _output(calls: AclCalls, desc: int, index: int, spec: TensorSpec, gears: Sequence[int], what: str) -> Port:
+    """An output whose buffer holds the shape that its specification says, at the largest gear."""
+    nbytes = calls("acl.mdl.get_output_size_by_index", desc, index)
+    needed = _bytes(spec, gears)
+    # The device may pad an output's buffer; it never has too little room.
+    inner = dims_of(calls("acl.mdl.get_output_dims", desc, index), what)[1:]
+    if nbytes < needed or inner != spec.shape[1:]:
+        raise ArtifactError(
+            f"{what}: output {spec.name} has {nbytes} bytes and the inner shape {list(inner)}, expected {spec}; "
+            "expected the manifest that was written with it: copy both files again"
+        )
+    return Port(index, nbytes, spec)
+
+
+def _bytes(spec: TensorSpec, gears: Sequence[int]) -> int:
+    return math.prod(n if isinstance(n, int) else max(gears) for n in spec.shape) * np.dtype(spec.dtype).itemsize
 
 
 def _own_spec(calls: AclCalls, desc: int, kind: str, index: int, what: str) -> TensorSpec:

@@ -83,8 +83,8 @@ def feeds_for(
         batches: that are tried where N is dynamic.
     """
     inner = tuple(int(n) for n in shape[1:])
-    _check_memory(shape[0], inner)
     batches = [shape[0]] if isinstance(shape[0], int) else list(batches)
+    _check_memory(max(batches), inner)
     for batch in batches:
         yield noise_feed((batch, *inner), preprocessing, seed)
     if preprocessing is None or not pictures:
