@@ -52,20 +52,20 @@ LABEL org.opencontainers.image.title="neonext-ascend" \
       org.opencontainers.image.revision="${REVISION}"
 USER 0:0
 RUN groupadd --gid 10001 neonext \
-    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /work --shell /usr/sbin/nologin neonext \
-    && install -d -o 10001 -g 10001 /work \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin neonext \
+    && install -d -o 10001 -g 10001 /data \
     && ln -s /opt/neonext-ascend/bin/neonext-ascend /usr/local/bin/neonext-ascend
 COPY --from=ascend-builder /opt/neonext-ascend /opt/neonext-ascend
 COPY --chmod=0755 docker/entrypoint.sh /usr/local/bin/neonext-ascend-entrypoint
-# Whatever is written goes to /work, the one place that need be writable.
-ENV HOME=/work \
+# Whatever is written goes to /data, the one place that need be writable.
+ENV HOME=/data \
     USER=neonext \
-    TMPDIR=/work/.tmp \
-    XDG_CACHE_HOME=/work/.cache \
+    TMPDIR=/data/.tmp \
+    XDG_CACHE_HOME=/data/.cache \
     PYTHONDONTWRITEBYTECODE=1 \
     ORT_DISABLE_TELEMETRY=1 \
     TORCH_DEVICE_BACKEND_AUTOLOAD=0
-WORKDIR /work
+WORKDIR /data
 USER 10001:10001
 HEALTHCHECK --interval=5m --timeout=2m --start-period=10s --retries=2 \
     CMD ["neonext-ascend-entrypoint", "doctor", "--require", "onnx"]
@@ -82,19 +82,19 @@ LABEL org.opencontainers.image.title="neonext-ascend" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 RUN groupadd --gid 10001 neonext \
-    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /work --shell /usr/sbin/nologin neonext \
-    && install -d -o 10001 -g 10001 /work \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin neonext \
+    && install -d -o 10001 -g 10001 /data \
     && ln -s /opt/neonext-ascend/bin/neonext-ascend /usr/local/bin/neonext-ascend
 COPY --from=cpu-builder /opt/neonext-ascend /opt/neonext-ascend
 COPY --chmod=0755 docker/entrypoint.sh /usr/local/bin/neonext-ascend-entrypoint
-ENV HOME=/work \
+ENV HOME=/data \
     USER=neonext \
-    TMPDIR=/work/.tmp \
-    XDG_CACHE_HOME=/work/.cache \
+    TMPDIR=/data/.tmp \
+    XDG_CACHE_HOME=/data/.cache \
     PYTHONDONTWRITEBYTECODE=1 \
     ORT_DISABLE_TELEMETRY=1 \
     TORCH_DEVICE_BACKEND_AUTOLOAD=0
-WORKDIR /work
+WORKDIR /data
 USER 10001:10001
 HEALTHCHECK --interval=5m --timeout=2m --start-period=10s --retries=2 \
     CMD ["neonext-ascend-entrypoint", "doctor", "--require", "onnx"]

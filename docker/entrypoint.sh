@@ -24,7 +24,7 @@ done
 
 # Python and atc want a place for temporary files; on a read-only root it can only be in the mounted folder.
 if [[ -n ${TMPDIR:-} ]] && ! { mkdir -p "$TMPDIR" && [[ -w $TMPDIR ]]; } 2>/dev/null; then
-  echo "neonext-ascend: ${HOME:-/work} is not writable by user $(id -u): what writes files will fail; mount a folder" \
+  echo "neonext-ascend: ${HOME:-/data} is not writable by user $(id -u): what writes files will fail; mount a folder" \
     "there that this user may write, or run as its owner with --user \"\$(id -u):\$(id -g)\"" >&2
   unset TMPDIR
 fi

@@ -37,7 +37,7 @@ def docker_run_command(
     runtime: Literal["plain", "ascend"] = "plain",
     workdir: Path | None = None,
 ) -> str:
-    """One line for a shell: read-only but for the folder mounted at ``/work``, where the command runs.
+    """One line for a shell: read-only but for the folder mounted at ``/data``, where the command runs.
 
     ``LD_LIBRARY_PATH`` is never passed: it would override the image's.
 
@@ -49,7 +49,7 @@ def docker_run_command(
         workdir: the folder; the current one by default.
     """
     folder = _HERE if workdir is None else shlex.quote(str(workdir))
-    parts = ["docker run --rm --init --read-only", _OWNER, f"-v {folder}:/work"]
+    parts = ["docker run --rm --init --read-only", _OWNER, f"-v {folder}:/data"]
     if devices and runtime == "ascend":
         parts.append(f"-e ASCEND_VISIBLE_DEVICES={','.join(map(str, devices))}")
     elif devices:

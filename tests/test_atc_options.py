@@ -91,7 +91,7 @@ def atc(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def command(options: AtcOptions, batch: int | None = 1, **further: Any) -> AtcCommand:
     spec = TensorSpec("image", "float32", ("batch" if batch is None else batch, 3, 4, 6))
-    given = {"work": Path("/work/folder"), "preprocessing": PICTURES, **further}
+    given = {"work": Path("/scratch/folder"), "preprocessing": PICTURES, **further}
     return atc_command(Path("/m/n.onnx"), Path("/o/n"), spec, options, **given)
 
 
@@ -214,8 +214,8 @@ def test_the_command_names_all_that_matters(monkeypatch: pytest.MonkeyPatch) -> 
         "--input_format=NCHW",
         "--dynamic_batch_size=1,8",
         "--precision_mode_v2=fp16",
-        "--keep_dtype=/work/folder/keep_dtype.cfg",
-        "--insert_op_conf=/work/folder/aipp.cfg",
+        "--keep_dtype=/scratch/folder/keep_dtype.cfg",
+        "--insert_op_conf=/scratch/folder/aipp.cfg",
         "--log=info",
     }
     assert full.files["keep_dtype.cfg"] == "a.b\nc\n"

@@ -82,7 +82,7 @@ def test_an_image_has_a_fixed_user_that_is_not_root_and_a_health_check(target: s
     assert of(target, "ENTRYPOINT") == ['["neonext-ascend-entrypoint"]']
     assert f"VERSION={__version__}" in of(target, "ARG")
     (settings,) = of(target, "ENV")
-    assert {"HOME=/work", "ORT_DISABLE_TELEMETRY=1", "TORCH_DEVICE_BACKEND_AUTOLOAD=0"} <= set(settings.split())
+    assert {"HOME=/data", "ORT_DISABLE_TELEMETRY=1", "TORCH_DEVICE_BACKEND_AUTOLOAD=0"} <= set(settings.split())
 
 
 def test_plain_docker_build_makes_the_image_for_any_machine() -> None:
@@ -127,7 +127,7 @@ def test_compose_runs_both_targets_confined() -> None:
         assert service["read_only"]
         assert service["cap_drop"] == ["ALL"]
         writable = [volume for volume in service["volumes"] if not volume.endswith(":ro")]
-        assert [volume.rpartition(":")[2] for volume in writable] == ["/work"]
+        assert [volume.rpartition(":")[2] for volume in writable] == ["/data"]
     # As the lines of neonext_ascend.container have them.
     assert services["ascend"]["devices"] == ["/dev/davinci${NEONEXT_NPU:-0}", *DEVICE_NODES]
     assert services["ascend"]["volumes"][1:] == [f"{path}:{path}:ro" for path in HOST_PATHS]
@@ -144,7 +144,7 @@ def test_the_job_asks_for_one_device_and_runs_what_export_writes() -> None:
     for container in (compiling, verifying):
         assert container["image"] == IMAGES["ascend"]
         assert container["securityContext"]["readOnlyRootFilesystem"]
-        assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/work"]
+        assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/data"]
     name, _, _, _, soc, _, folder = compiling["args"][1:]
     onnx = f"{name}-96-b1-fp32.onnx"
     om = om_name(onnx, AtcOptions(soc=find_soc(soc)))

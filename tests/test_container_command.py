@@ -36,7 +36,7 @@ def test_devices_and_the_driver_come_from_the_host_and_only_work_is_writable(
     assert words[:4] == ["run", "--rm", "--init", "--read-only"]
     assert values(words, "--device") == [*(f"/dev/davinci{n}" for n in numbers), *DEVICE_NODES]
     work, *mounts = values(words, "-v")
-    assert work == f"{folder}:/work"
+    assert work == f"{folder}:/data"
     assert mounts == [f"{path}:{path}:ro" for path in HOST_PATHS]
     assert values(words, "--user") == [f"{os.getuid()}:{os.getgid()}"]
     assert values(words, "-e") == []
@@ -45,7 +45,7 @@ def test_devices_and_the_driver_come_from_the_host_and_only_work_is_writable(
 
 def test_the_line_for_one_310p_card_is_as_documented() -> None:
     assert docker_run_command([0]) == (
-        'docker run --rm --init --read-only --user "$(id -u):$(id -g)" -v "$PWD":/work '
+        'docker run --rm --init --read-only --user "$(id -u):$(id -g)" -v "$PWD":/data '
         '--group-add "$(stat -c %g /dev/davinci_manager)" '
         "--device /dev/davinci0 --device /dev/davinci_manager --device /dev/devmm_svm --device /dev/hisi_hdc "
         "-v /usr/local/dcmi:/usr/local/dcmi:ro -v /usr/local/bin/npu-smi:/usr/local/bin/npu-smi:ro "
@@ -58,13 +58,13 @@ def test_the_line_for_one_310p_card_is_as_documented() -> None:
 def test_ascend_docker_runtime_is_told_the_devices_alone(tmp_path: Path) -> None:
     words = words_of(docker_run_command([0, 1], runtime="ascend", workdir=tmp_path / "it's"), tmp_path)
     assert values(words, "-e") == ["ASCEND_VISIBLE_DEVICES=0,1"]
-    assert values(words, "-v") == [f"{tmp_path}/it's:/work"]
+    assert values(words, "-v") == [f"{tmp_path}/it's:/data"]
     assert values(words, "--device") == []
 
 
 def test_without_a_device_nothing_of_the_host_is_mounted(tmp_path: Path) -> None:
     words = words_of(docker_run_command([]), tmp_path)
-    assert values(words, "-v") == [f"{tmp_path}:/work"]
+    assert values(words, "-v") == [f"{tmp_path}:/data"]
     assert words[-2:] == ["neonext-ascend:cpu", "doctor"]
 
 

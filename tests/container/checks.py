@@ -77,8 +77,8 @@ def check_confinement(image: Container, work: Path) -> None:
         tried = image.command("touch", f"{folder}/x", work=work)
         expect(tried.status != 0, f"{folder} is writable")
     places = image.command("find", "/", "-xdev", "-type", "d", "-writable", work=work).out.split()
-    expect(places == ["/work"], f"writable: {places}")
-    image.command("touch", "/work/x", work=work).needed()
+    expect(places == ["/data"], f"writable: {places}")
+    image.command("touch", "/data/x", work=work).needed()
     (work / "x").unlink()
 
 
@@ -107,7 +107,7 @@ def check_health(image: Container, work: Path) -> None:
     broken = work / "broken"
     broken.mkdir()
     (broken / "onnxruntime.py").write_text("raise ImportError('broken on purpose')\n", encoding="utf-8")
-    status = image.command(*command, work=work, PYTHONPATH="/work/broken").status
+    status = image.command(*command, work=work, PYTHONPATH="/data/broken").status
     expect(status == 3, f"health of a broken image: exit status {status}")
     shutil.rmtree(broken)
 

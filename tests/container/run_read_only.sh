@@ -9,7 +9,7 @@ shift 4
 
 mount --bind "$root" "$root"
 if [ "$work" != - ]; then
-  mount --bind "$work" "$root/work"
+  mount --bind "$work" "$root/data"
 fi
 mount -t proc proc "$root/proc"
 mount -t sysfs -o ro sysfs "$root/sys"
