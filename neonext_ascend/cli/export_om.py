@@ -56,7 +56,7 @@ def say_dry_run(
     if as_json:
         put_json({"commands": [_command_json(command) for command in commands]})
         return
-    say("# the same export without --format om makes the ONNX file")
+    say("# the ONNX file: this command with --bundle FILE.tar.gz in place of --dry-run leaves it there")
     for command in commands:
         for name, text in command.files.items():
             say(f"# {folder.absolute() / name}:")
