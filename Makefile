@@ -9,7 +9,7 @@ CODE := neonext_ascend tests benchmarks tools examples
 # Pytest workers: as many as cores, at most four.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
-.PHONY: install export test lint types floors unit container environments bench clean
+.PHONY: install export test lint types floors unit container environments kernels bench clean
 
 install: $(BIN)/.installed
 $(BIN)/.installed: pyproject.toml
@@ -51,10 +51,13 @@ container: $(BIN)/.developing
 environments: $(BIN)/.developing
 	$(BIN)/python -m tests.environments.check
 
+# The fused kernel in the vendor's interpreter and through its compiler, in a virtual environment of its own.
+kernels: $(BIN)/.developing
+	$(BIN)/python -m tests.vendor_compiler.check
+
+# Every figure of docs/benchmarks.md, measured again, and the page.
 bench: $(BIN)/.developing
-	$(BIN)/python -m benchmarks.export_cost
-	$(BIN)/python -m benchmarks.inference
-	$(BIN)/python -m benchmarks.same_twice
+	$(BIN)/python -m benchmarks.run
 
 clean:
 	rm -rf $(VENV) $(OUT) build dist *.egg-info .coverage*

@@ -1,8 +1,8 @@
-"""ConvNeXt-T (arXiv 2201.03545), the network that NeoNeXt-T is compared with, and its ONNX files.
+"""ConvNeXt T, S and B (arXiv 2201.03545), the networks that NeoNeXt is compared with.
 
-Stem: 4x4 convolution of stride 4, LayerNorm. Four stages of 3, 3, 9, 3 blocks and 96, 192, 384, 768 channels; between
-them LayerNorm and a 2x2 convolution of stride 2. Block: ``x + gamma * W2 gelu(W1 norm(dw7x7(x)))``. Head: mean,
-LayerNorm, classifier. What ONNX Runtime makes of a file depends on how the same network is written down.
+Stem: 4x4 convolution of stride 4, LayerNorm. Four stages; between them LayerNorm and a 2x2 convolution of stride 2.
+Block: ``x + gamma * W2 gelu(W1 norm(dw7x7(x)))``. Head: mean, LayerNorm, classifier. What ONNX Runtime makes of a file
+depends on how the same network is written down.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.torch_exporter import export_with_torch
 from neonext_ascend.models.layers import GlobalAveragePool, LayerScale, Permute, Residual
-from neonext_ascend.models.neonext import redraw_at_order_one
 
-DEPTHS, WIDTHS, CLASSES, IMAGE_SIZE = (3, 3, 9, 3), (96, 192, 384, 768), 1000, 224
-PARAMETERS = 28_589_128
-EPS = 1e-6
+CLASSES, EPS = 1000, 1e-6
+# letter: blocks and channels of the four stages
+SIZES: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "t": ((3, 3, 9, 3), (96, 192, 384, 768)),
+    "s": ((3, 3, 27, 3), (96, 192, 384, 768)),
+    "b": ((3, 3, 27, 3), (128, 256, 512, 1024)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,26 +46,17 @@ FORMS: Mapping[str, Form] = {
 }
 
 
-def convnext_t(form: Form, seed: int = 0) -> nn.Module:
-    """``(N, 3, 224, 224)`` to ``(N, 1000)`` with random weights of order 1, the same for every form."""
-    layers: list[nn.Module] = [nn.Conv2d(3, WIDTHS[0], 4, stride=4), *_channels_first_norm(WIDTHS[0])]
-    for stage, (depth, width) in enumerate(zip(DEPTHS, WIDTHS, strict=True)):
+def convnext(letter: str, form: Form = FORMS["as exported"]) -> nn.Module:
+    """``(N, 3, H, W)`` to ``(N, 1000)``."""
+    depths, widths = SIZES[letter]
+    layers: list[nn.Module] = [nn.Conv2d(3, widths[0], 4, stride=4), *_channels_first_norm(widths[0])]
+    for stage, (depth, width) in enumerate(zip(depths, widths, strict=True)):
         if stage:
-            before = WIDTHS[stage - 1]
+            before = widths[stage - 1]
             layers += [*_channels_first_norm(before), nn.Conv2d(before, width, 2, stride=2)]
         layers += [Residual(_block(width, form)) for _ in range(depth)]
-    head = [GlobalAveragePool(), nn.LayerNorm(WIDTHS[-1], eps=EPS), nn.Linear(WIDTHS[-1], CLASSES)]
-    network = nn.Sequential(*layers, *head).eval()
-    count = sum(parameter.numel() for parameter in network.parameters())
-    if count != PARAMETERS:
-        raise AssertionError(f"this ConvNeXt-T has {count} parameters; expected {PARAMETERS}")
-    redraw_at_order_one(network, seed)
-    return network
-
-
-def export_convnext_t(path: Path, form: Form, batch_size: int) -> None:
-    """Write the ONNX file."""
-    export_with_torch(convnext_t(form), torch.zeros(batch_size, 3, IMAGE_SIZE, IMAGE_SIZE), path)
+    head = [GlobalAveragePool(), nn.LayerNorm(widths[-1], eps=EPS), nn.Linear(widths[-1], CLASSES)]
+    return nn.Sequential(*layers, *head)
 
 
 def _channels_first_norm(channels: int) -> list[nn.Module]:

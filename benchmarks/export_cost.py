@@ -1,6 +1,6 @@
 """Memory and time of an export, against PyTorch's own exporter on the same network.
 
-    python -m benchmarks.export_cost [--models neonext_t neonext_b] [--repeats N] [--threads N] [--json FILE]
+    python -m benchmarks.export_cost [--models neonext_t neonext_b] [--repeats N] [--threads N] [--quick] [--json FILE]
 
 Each export runs in a process of its own, ours and torch's in turns (:mod:`benchmarks.export_once` says what counts).
 Times are medians, memory is the largest seen. This process imports nothing large: Linux lets a child's peak start at
@@ -16,17 +16,17 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from benchmarks.export_once import EXPORTERS, Cost
 from benchmarks.machine import describe_machine, machine_text
-from benchmarks.outcome import Bound, conclude, positive
+from benchmarks.outcome import Bound, conclude, parser_for, positive
 from benchmarks.timing import Spread, ratios
 from neonext_ascend.errors import UsageError
 from neonext_ascend.models.variants import find_variant
 
 OURS, TORCH = EXPORTERS
+REPEATS = 3
 MOST_MEMORY = 2.5  # peak above the imports over the weights' bytes, the network included
 LEAST_SPEED_UP = 5.0  # torch's time over ours, without building the network
 BYTES_IN_A_MB = 1e6
@@ -34,25 +34,24 @@ BYTES_IN_A_MB = 1e6
 
 def main() -> int:
     """Measure, print, and give the exit code."""
-    parser = argparse.ArgumentParser(prog="benchmarks.export_cost", description=__doc__.splitlines()[0])
+    parser = parser_for("export_cost", __doc__)
     parser.add_argument("--models", type=_model, nargs="+", default=["neonext_t", "neonext_b"])
-    parser.add_argument("--repeats", type=positive, default=3, help="exports of each kind")
+    parser.add_argument("--repeats", type=positive, help=f"exports of each kind; {REPEATS}, and 1 with --quick")
     parser.add_argument("--threads", type=positive, help="of PyTorch, for both; by default its own choice")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write one JSON document")
     options = parser.parse_args()
+    repeats = options.repeats or (1 if options.quick else REPEATS)
     machine = describe_machine()
     threads = "PyTorch's choice of threads" if options.threads is None else f"{options.threads} thread(s)"
-    print(machine_text(machine), f"\n{options.repeats} exports of each kind, {threads}", sep="")
+    print(machine_text(machine), f"\n{repeats} exports of each kind, {threads}", sep="")
     models, bounds = {}, []
     for model in options.models:
-        costs = _measure(model, options.repeats, options.threads)
+        costs = _measure(model, repeats, options.threads)
         models[model] = figures = _figures(costs)
         _print_table(model, figures)
         memory, speed_up = figures[OURS]["memory"], figures["speed_up"]["export"]["median"]
         bounds.append(Bound(f"{model}, peak memory over weights", memory, "at most", MOST_MEMORY))
         bounds.append(Bound(f"{model}, torch's time over ours", speed_up, "at least", LEAST_SPEED_UP))
-    settings = {"repeats": options.repeats, "threads": options.threads}
-    figures = {"settings": settings, "models": models}
+    figures = {"quick": options.quick, "repeats": repeats, "threads": options.threads, "models": models}
     return conclude("export_cost", machine, figures, bounds, options.json)
 
 

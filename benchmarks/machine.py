@@ -31,6 +31,11 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
+def has_avx512(machine: dict[str, Any]) -> bool:
+    """Whether its vector units are 512 bits wide as seen by a program."""
+    return "avx512f" in machine["vector_units"]
+
+
 def machine_text(machine: dict[str, Any]) -> str:
     """The machine in two lines."""
     units = " ".join(machine["vector_units"]) or "no known vector unit"

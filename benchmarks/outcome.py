@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 MISSED = 1
+_START = time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +49,33 @@ def conclude(
     if json_file is not None:
         document = {
             "benchmark": benchmark,
+            "arguments": _without_json(sys.argv[1:]),
+            "seconds": round(time.monotonic() - _START, 1),
             "machine": machine,
-            "figures": figures,
-            "bounds": [{**asdict(bound), "holds": bound.holds} for bound in bounds],
+            "figures": rounded(figures),
+            "bounds": [{**rounded(asdict(bound)), "holds": bound.holds} for bound in bounds],
             "holds": holds,
         }
-        json_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return 0 if holds else MISSED
+
+
+def rounded(value: Any) -> Any:
+    """Every float in it with six digits: more would only be noise in a committed file."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def parser_for(name: str, description: str) -> argparse.ArgumentParser:
+    """A parser with the options that every benchmark has."""
+    parser = argparse.ArgumentParser(prog=f"benchmarks.{name}", description=description.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="few repeats: a trial, its figures mean nothing")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write one JSON document")
+    return parser
 
 
 def positive(text: str) -> int:
@@ -64,3 +87,13 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of at least 1")
     return int(text)
+
+
+def _without_json(arguments: Sequence[str]) -> list[str]:
+    """The command's arguments but for where it wrote."""
+    kept, skip = [], False
+    for argument in arguments:
+        if not skip and argument != "--json" and not argument.startswith("--json="):
+            kept.append(argument)
+        skip = argument == "--json"
+    return kept

@@ -1,6 +1,6 @@
 """How often the interval of ``neonext-ascend benchmark`` holds 1 where the same artifact is given twice.
 
-    python -m benchmarks.same_twice [ARTIFACT] [--runs 20] [--seconds S] [--threads 1] [--json FILE]
+    python -m benchmarks.same_twice [ARTIFACT] [--runs 20] [--seconds S] [--threads 1] [--quick] [--json FILE]
 
 Without ARTIFACT neonext_nano is exported. A 95 % interval should hold 1 in 19 of 20 runs; the bound leaves one for
 chance.
@@ -8,7 +8,6 @@ chance.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -17,28 +16,28 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe_machine, machine_text
-from benchmarks.outcome import Bound, conclude, positive
+from benchmarks.outcome import Bound, conclude, parser_for, positive
 
-RUNS, SMALLEST_SHARE = 20, 0.9
+RUNS, QUICK_RUNS, SECONDS, SMALLEST_SHARE = 20, 2, 4.0, 0.9
 COMMAND = (sys.executable, "-m", "neonext_ascend")
 
 
 def main() -> int:
     """Measure, print, and give the exit code."""
-    parser = argparse.ArgumentParser(prog="benchmarks.same_twice", description=__doc__.splitlines()[0])
+    parser = parser_for("same_twice", __doc__)
     parser.add_argument("artifact", nargs="?", help="an ONNX file, or a model's name")
-    parser.add_argument("--runs", type=positive, default=RUNS, help="of the command")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of timed runs in each")
+    parser.add_argument("--runs", type=positive, help=f"of the command; {RUNS}, and {QUICK_RUNS} with --quick")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of timed runs in each")
     parser.add_argument("--threads", type=positive, default=1)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write one JSON document")
     options = parser.parse_args()
+    runs = options.runs or (QUICK_RUNS if options.quick else RUNS)
     machine = describe_machine()
     print(machine_text(machine))
     with tempfile.TemporaryDirectory() as folder:
         artifact = options.artifact or _export(Path(folder))
         arguments = (artifact, artifact, "--seconds", str(options.seconds), "--threads", str(options.threads))
         ratios = []
-        for number in range(options.runs):
+        for number in range(runs):
             ratio = _run(*arguments)
             ratios.append(ratio)
             verdict = "holds 1" if _holds_one(ratio) else "MISSES 1"
@@ -46,7 +45,8 @@ def main() -> int:
     held = sum(map(_holds_one, ratios))
     print(f"{held} of {len(ratios)} intervals hold 1")
     bound = Bound("share of intervals that hold 1", held / len(ratios), "at least", SMALLEST_SHARE)
-    return conclude("same_twice", machine, {"held": held, "ratios": ratios}, [bound], options.json)
+    figures = {"quick": options.quick, "seconds": options.seconds, "held": held, "ratios": ratios}
+    return conclude("same_twice", machine, figures, [bound], options.json)
 
 
 def _export(folder: Path) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-WARM_UP = 3
+WARM_UP, LONGEST_WARM_UP = 3, 0.5  # calls, and seconds beyond which one is enough
 # A shorter call is repeated within one sample, in seconds: the clock and the loop must not count.
 SHORTEST_SAMPLE = 0.005
 
@@ -32,12 +32,19 @@ class Spread:
         return f"{self.median:.3f} ({self.lower:.3f}-{self.upper:.3f})"
 
 
-def interleaved(runs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of one call, ``repeats`` samples of each run, taken in turns after a warm-up."""
+def interleaved(runs: Mapping[str, Callable[[], object]], repeats: int, pause: float = 0.0) -> dict[str, list[float]]:
+    """Seconds of one call, ``repeats`` samples of each run, taken in turns after a warm-up.
+
+    Args:
+        runs: what to call, by name.
+        repeats: samples of each.
+        pause: seconds in front of each sample.
+    """
     calls = {name: _calls_in_a_sample(run) for name, run in runs.items()}
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(repeats):
         for name, run in runs.items():
+            time.sleep(pause)
             seconds[name].append(_sample(run, calls[name]))
     return seconds
 
@@ -48,7 +55,9 @@ def ratios(above: Sequence[float], below: Sequence[float]) -> Spread:
 
 
 def _calls_in_a_sample(run: Callable[[], object]) -> int:
-    seconds = [_sample(run, 1) for _ in range(WARM_UP)]
+    seconds: list[float] = []
+    while len(seconds) < WARM_UP and sum(seconds) < LONGEST_WARM_UP:
+        seconds.append(_sample(run, 1))
     return max(1, math.ceil(SHORTEST_SAMPLE / min(seconds)))
 
 

@@ -1,7 +1,8 @@
 """The SoC table: what ATC's ``--soc_version`` may name, and what each chip has and computes.
 
 Names, cores, clocks and buffers are those of the platform files in hicann/runtime. The peaks are derived from them,
-``cores x clock x operations a cycle``; the vendor publishes none of them in this form.
+``cores x clock x operations a cycle``; the vendor publishes none of them in this form. Memory bandwidth is not in those
+files: the two that are here are figures from the press, and no other is made up.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Soc:
         cube_mhz: clock of the cube unit.
         l1_kib, l0c_kib, ub_kib: buffers of one core; L0A and L0B have 64 KiB each in all of them.
         l2_mib: cache of the chip.
+        bandwidth_gbs: of its memory, about, in GB/s, as the press has it (310P: of one die); ``None`` where unknown.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Soc:
     l0c_kib: int | None = None
     ub_kib: int | None = None
     l2_mib: int | None = None
+    bandwidth_gbs: float | None = None
 
     @property
     def cube_dtypes(self) -> frozenset[CubeDtype]:
@@ -71,7 +74,7 @@ _910B = {"l1_kib": 512, "l0c_kib": 128, "ub_kib": 192}
 SOCS: Mapping[str, Soc] = {
     soc.name: soc
     for soc in (
-        Soc("Ascend310P3", "310P", 8, 7, 1060, **_310P),
+        Soc("Ascend310P3", "310P", 8, 7, 1060, **_310P, bandwidth_gbs=204),
         Soc("Ascend310P1", "310P"),
         Soc("Ascend310P5", "310P"),
         Soc("Ascend310P7", "310P"),
@@ -79,7 +82,7 @@ SOCS: Mapping[str, Soc] = {
         Soc("Ascend310B2", "310B"),
         Soc("Ascend310B3", "310B"),
         Soc("Ascend310B4", "310B", 1, 1, 500, **_310B, ub_kib=248, l2_mib=4),
-        Soc("Ascend910B3", "910B", 20, 40, 1800, **_910B, l2_mib=192),
+        Soc("Ascend910B3", "910B", 20, 40, 1800, **_910B, l2_mib=192, bandwidth_gbs=1600),
         Soc("Ascend910B1", "910B", 24, 48, 1850, **_910B, l2_mib=192),
         Soc("Ascend910B2", "910B", 24, 48, 1800, **_910B, l2_mib=192),
         Soc("Ascend910B2C", "910B"),

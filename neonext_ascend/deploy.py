@@ -21,13 +21,14 @@ from neonext_ascend.manifest import ArtifactFile, Manifest, Weights, manifest_pa
 from neonext_ascend.models.config import NetworkConfig, size_text
 from neonext_ascend.models.loading import LoadedNetwork
 from neonext_ascend.passes.base import Report
+from neonext_ascend.passes.form import GraphForm
 from neonext_ascend.passes.pipeline import prepare
 from neonext_ascend.runtimes.registry import opener
 from neonext_ascend.spec import TOLERANCES, Dtype
 from neonext_ascend.verify.against_network import check_artifact, reference_runner, twin_of
 from neonext_ascend.verify.parity import Verdict, stored_reference
 
-LAYOUT = "nchw"
+DEFAULT_FORM = GraphForm()
 # Shows that long work goes on; given the work's name.
 Progress = Callable[[str], AbstractContextManager[None]]
 
@@ -65,6 +66,7 @@ def export_verified(
     batch_size: int | None = 1,
     opset: int = DEFAULT_OPSET,
     dtype: Dtype = "fp32",
+    form: GraphForm = DEFAULT_FORM,
     verify: bool = True,
     command: Sequence[str] = (),
     progress: Progress = lambda _: nullcontext(),
@@ -78,6 +80,7 @@ def export_verified(
         batch_size: ``None`` for a dynamic batch.
         opset: 11 to 18.
         dtype: of weights, input and output.
+        form: layout and lowering.
         verify: whether to check.
         command: recorded in the manifest.
         progress: wraps each long step.
@@ -90,7 +93,7 @@ def export_verified(
     name = artifact_name(config, batch_size, dtype)
     with staging(folder) as stage:
         with progress(f"preparing and exporting {config.name}"):
-            deployed, report = prepare(network, defer=True)
+            deployed, report = prepare(network, defer=True, layout=form.layout, lowering=form.lowering)
             artifact = export_onnx(
                 deployed,
                 stage.folder / name,
@@ -102,10 +105,10 @@ def export_verified(
         verdict, reference = None, None
         if verify:
             with progress(f"checking {name} against PyTorch"):
-                verdict, reference = _check(loaded, artifact, stage.folder, opset, batch_size)
+                verdict, reference = _check(loaded, artifact, stage.folder, opset, batch_size, form)
             if not verdict.passed:
                 raise ParityFailedError(f"{name}: parity failed; nothing was written", verdict)
-        manifest = _manifest(loaded, artifact, report, verdict, reference, labels, command)
+        manifest = _manifest(loaded, artifact, form, report, verdict, reference, labels, command)
         manifest.write(manifest_path(stage.folder / name))
         # The manifest last: an artifact without one is incomplete, a manifest without its artifact is wrong.
         names = [file.path.name for file in reversed(artifact.files)]
@@ -117,23 +120,37 @@ def export_verified(
 
 
 def _check(
-    loaded: LoadedNetwork, artifact: OnnxArtifact, folder: Path, opset: int, batch_size: int | None
+    loaded: LoadedNetwork,
+    artifact: OnnxArtifact,
+    folder: Path,
+    opset: int,
+    batch_size: int | None,
+    form: GraphForm,
 ) -> tuple[Verdict, dict[str, Any]]:
     config, points = loaded.network.config, dict(artifact.points)
     tolerance = TOLERANCES[artifact.dtype]
     preprocessing = preprocessing_for(config.name, config.image_size)
     report = check_artifact(
-        opener(artifact.files[0].path, "ort"), loaded.network, points, batch_size, preprocessing, tolerance
+        opener(artifact.files[0].path, "ort"),
+        loaded.network,
+        points,
+        batch_size,
+        preprocessing,
+        tolerance,
+        layout=form.layout,
     )
-    reference = stored_reference(reference_runner(loaded.network, points), artifact.inputs[0].shape, list(points))
+    runner = reference_runner(loaded.network, points, layout=form.layout)
+    reference = stored_reference(runner, artifact.inputs[0].shape, list(points))
     twin_report = None
     if not loaded.weights.trained:
         twin = twin_of(loaded.network)
-        deployed: fx.GraphModule = prepare(twin, defer=True)[0]
+        deployed: fx.GraphModule = prepare(twin, defer=True, layout=form.layout, lowering=form.lowering)[0]
         path = folder / f"twin-{artifact.files[0].path.name}"
         try:
             export_onnx(deployed, path, batch_size=batch_size, opset=opset, dtype=artifact.dtype)
-            twin_report = check_artifact(opener(path, "ort"), twin, points, batch_size, None, tolerance)
+            twin_report = check_artifact(
+                opener(path, "ort"), twin, points, batch_size, None, tolerance, layout=form.layout
+            )
         finally:
             path.unlink(missing_ok=True)
     return Verdict(report, twin_report), reference
@@ -157,6 +174,7 @@ def _metadata(config: NetworkConfig, weights: Weights) -> dict[str, str]:
 def _manifest(
     loaded: LoadedNetwork,
     artifact: OnnxArtifact,
+    form: GraphForm,
     report: Report,
     verdict: Verdict | None,
     reference: dict[str, Any] | None,
@@ -169,7 +187,8 @@ def _manifest(
         format="onnx",
         dtype=artifact.dtype,
         opset=artifact.opset,
-        layout=LAYOUT,
+        layout=form.layout,
+        layout_reason=form.reason,
         inputs=artifact.inputs,
         outputs=artifact.outputs,
         network=config.to_json(),

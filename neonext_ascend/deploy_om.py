@@ -133,10 +133,10 @@ def check_accepted(onnx: Path, options: AtcOptions) -> tuple[Finding, ...]:
 
 
 def check_nodes(onnx: Path, names: Sequence[str]) -> None:
-    """Whether the file has nodes of these names.
+    """Whether the file has nodes of these names that compute something.
 
     Raises:
-        UsageError: it lacks one; near ones are suggested.
+        UsageError: it lacks one, or it only reshapes; near ones are suggested.
     """
     if not names:
         return
@@ -144,11 +144,18 @@ def check_nodes(onnx: Path, names: Sequence[str]) -> None:
 
     import onnx as onnx_package
 
-    present = [node.name for node in onnx_package.load(str(onnx), load_external_data=False).graph.node]
+    kinds = {node.name: node.op_type for node in onnx_package.load(str(onnx), load_external_data=False).graph.node}
+    present = list(kinds)
     for name in names:
         if name not in present:
             near = difflib.get_close_matches(name, present, n=3, cutoff=0.5) or present[:3]
             raise UsageError(f"--keep-fp32 {name}: {onnx.name} has no such node; near ones: {', '.join(near)}")
+        if kinds[name] in ("Reshape", "Transpose"):
+            inner = [other for other in present if other.startswith(f"{name}.")]
+            raise UsageError(
+                f"--keep-fp32 {name}: a {kinds[name]} in {onnx.name}, which computes nothing; name the nodes before it"
+                + (f": {', '.join(inner)}" if inner else "")
+            )
 
 
 def require_atc(cann: Cann) -> None:

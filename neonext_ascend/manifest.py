@@ -10,7 +10,7 @@ from typing import Any
 
 from neonext_ascend.errors import FileAccessError
 from neonext_ascend.images import Preprocessing
-from neonext_ascend.spec import TensorSpec
+from neonext_ascend.spec import Layout, TensorSpec
 
 VERSION = 1
 
@@ -76,7 +76,7 @@ class Manifest:
 
     Args:
         files: the artifact, then its external data if any.
-        format, dtype, opset, layout: of the artifact.
+        format, dtype, opset, layout: of the artifact; layout is that of the maps inside.
         inputs, outputs: name, dtype, shape.
         network: the network's configuration (``NetworkConfig.to_json``).
         weights: their origin.
@@ -89,13 +89,14 @@ class Manifest:
         reference: seeded inputs' expected values, ``None`` where they were not computed.
         tool, environment, command: what made it, where and how.
         compilation: how ATC made it; ``None`` for an ONNX file.
+        layout_reason: why this layout was chosen; empty where it was asked for.
     """
 
     files: tuple[ArtifactFile, ...]
     format: str
     dtype: str
     opset: int
-    layout: str
+    layout: Layout
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     network: Mapping[str, Any]
@@ -111,6 +112,7 @@ class Manifest:
     environment: Mapping[str, str]
     command: tuple[str, ...] = field(default=())
     compilation: Compilation | None = None
+    layout_reason: str = ""
 
     def write(self, path: Path) -> None:
         """Write the JSON file.
@@ -133,6 +135,7 @@ class Manifest:
                 "dtype": self.dtype,
                 "opset": self.opset,
                 "layout": self.layout,
+                "layout_reason": self.layout_reason,
                 "files": [{"name": f.name, "sha256": f.sha256, "bytes": f.nbytes} for f in self.files],
             },
             "inputs": [spec.to_json() for spec in self.inputs],

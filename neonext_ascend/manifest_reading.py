@@ -11,7 +11,7 @@ from typing import Any
 from neonext_ascend.errors import ArtifactError, FileAccessError
 from neonext_ascend.images import Preprocessing
 from neonext_ascend.manifest import VERSION, ArtifactFile, Compilation, Manifest, Weights, manifest_path
-from neonext_ascend.spec import TensorSpec
+from neonext_ascend.spec import LAYOUTS, Layout, TensorSpec
 
 # What inputs and outputs of an artifact may be, by numpy's names.
 DTYPES = ("float32", "float16", "float64", "uint8")
@@ -84,7 +84,7 @@ def _parse(data: Mapping[str, Any]) -> Manifest:
         format=_one_of(artifact["format"], "onnx", "om"),
         dtype=_one_of(artifact["dtype"], "fp32", "fp16"),
         opset=int(artifact["opset"]),
-        layout=str(artifact["layout"]),
+        layout=_layout(artifact["layout"]),
         inputs=inputs,
         outputs=_specs(data["outputs"]),
         network=dict(data["network"]),
@@ -100,7 +100,15 @@ def _parse(data: Mapping[str, Any]) -> Manifest:
         environment={str(k): str(v) for k, v in data["environment"].items()},
         command=tuple(str(part) for part in data["command"]),
         compilation=compilation,
+        layout_reason=str(artifact.get("layout_reason", "")),
     )
+
+
+def _layout(value: object) -> Layout:
+    found = next((layout for layout in LAYOUTS if layout == value), None)
+    if found is None:
+        raise ValueError(f"{value!r} is not one of {', '.join(LAYOUTS)}")
+    return found
 
 
 def _specs(data: Sequence[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:

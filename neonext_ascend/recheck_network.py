@@ -42,6 +42,7 @@ def check_with_network(
         manifest.preprocessing,
         bounds,
         reference_dtype,
+        manifest.layout,
     )
     return report, warnings
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Mapping
 
-from neonext_ascend.manifest import Weights
+from neonext_ascend.manifest import Manifest, Weights
 from neonext_ascend.models.config import NetworkConfig, size_text
 from neonext_ascend.passes.base import Report
 from neonext_ascend.verify.compare import summarize
@@ -18,6 +19,12 @@ FOLDED = {
     "fold_layernorm": "LayerNorm affine",
     "fold_space_to_depth": "stem",
     "fold_downsampling": "down-sampling",
+}
+LOWERED = {
+    "blockdiag": "block-diagonal",
+    "packed": "packed",
+    "patchwise": "patchwise",
+    "kron": "as Kronecker products",
 }
 
 
@@ -39,13 +46,20 @@ def network_lines(config: NetworkConfig, weights: Weights) -> list[str]:
     ]
 
 
-def passes_lines(report: Report) -> list[str]:
-    """What preparation did, and each refusal."""
+def form_lines(manifest: Manifest, report: Report) -> list[str]:
+    """What preparation did, in which layout and why, and what it refused, equal reasons together."""
     changed: Mapping[str, int] = report.changed
     folded = [f"{changed[name]} {what}" for name, what in FOLDED.items() if changed.get(name)]
-    lowered = f"{changed.get('lower_neocell', 0)} NeoCells to block-diagonal matmuls"
-    refused = [line for refusal in report.refused for line in labelled("refused", str(refusal))]
-    return [*labelled("folded", ", ".join(folded) or "nothing"), *labelled("lowered", lowered), *refused]
+    lowered = [f"{n} {LOWERED[name]}" for name, n in Counter(report.lowerings.values()).items()]
+    lines = [*labelled("folded", ", ".join(folded) or "nothing")]
+    lines += labelled("lowered", f"{len(report.lowerings)} NeoCells: {', '.join(lowered)}" if lowered else "no NeoCell")
+    lines += labelled("layout", manifest.layout + (f": {manifest.layout_reason}" if manifest.layout_reason else ""))
+    places: dict[str, list[str]] = {}
+    for refusal in report.refused:
+        places.setdefault(refusal.reason, []).append(refusal.where)
+    for reason, (first, *more) in places.items():
+        lines += labelled("refused", f"{first}{f' and {len(more)} more' if more else ''}: {reason}")
+    return lines
 
 
 def parity_lines(report: ParityReport, label: str = "parity") -> list[str]:

@@ -7,6 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Dtype = Literal["fp32", "fp16"]
+# Order of the axes inside a graph: (N, C, H, W), or [C, H, N, W] where every product is a plain matmul.
+Layout = Literal["nchw", "chnw"]
+LAYOUTS: tuple[Layout, ...] = ("nchw", "chnw")
+# How a NeoCell is written as products (kernels/lowerings.py).
+LoweringName = Literal["blockdiag", "packed", "patchwise", "kron"]
+LOWERINGS: tuple[LoweringName, ...] = ("blockdiag", "packed", "patchwise", "kron")
 # Names in every exported file: input (N, 3, H, W), output (N, classes), and the dimension of a dynamic batch.
 INPUT, OUTPUT, BATCH = "image", "logits", "batch"
 NUMPY_DTYPES: Mapping[str, str] = {"fp32": "float32", "fp16": "float16"}

@@ -93,6 +93,29 @@ def test_nodes_kept_in_fp32_are_kept_and_recorded(
     np.testing.assert_allclose(got.astype(float), want.astype(float), rtol=1e-5, atol=1e-5)
 
 
+def test_a_node_that_only_reshapes_is_not_kept_in_fp32(
+    card: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    wanted = ["export", "neonext_nano", "--format", "om", "--soc-version", SOC, "-o", str(tmp_path / "out")]
+    assert run([*wanted, "--layout", "chnw", "--keep-fp32", "stem.conv"]) == 2
+    err = capfd.readouterr().err
+    assert "a Reshape in neonext_nano-96-b1-fp32.onnx, which computes nothing" in err
+    assert "stem.conv.weight_product, stem.conv.sum" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_tells_the_layout_of_the_onnx_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    wanted = ["export", "neonext_t", "--format", "om", "--soc-version", SOC, "--dry-run", "-o", str(tmp_path)]
+    plan = ask(capfd, *wanted, "--batch-gears", "1,8")["commands"][0]
+    assert plan["layout"] == "chnw"
+    assert "estimate" in plan["layout_reason"]
+    # kron has no form in chnw.
+    plan = ask(capfd, *wanted, "--batch-gears", "1,8", "--lowering", "kron")["commands"][0]
+    assert plan["layout"] == "nchw"
+    assert run([*wanted, "--batch-size", "8"]) == 0
+    assert "# layout chnw: " in capfd.readouterr().out
+
+
 def test_an_om_for_another_chip_or_a_newer_toolkit_is_refused_before_the_driver_is_touched(
     card: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,7 +17,7 @@ from neonext_ascend.models.neocell import NeoCell
 from neonext_ascend.models.neonext import build, redraw_at_order_one
 from neonext_ascend.models.variants import VARIANTS
 from neonext_ascend.passes.frozen import Frozen, FrozenConv2d, FrozenLinear
-from neonext_ascend.passes.frozen_neocell import BlockDiagonal
+from neonext_ascend.passes.frozen_program import FrozenProgram
 
 # Folding reorders float32 sums of some thousand terms; 2e-6 of the largest value is twice what was measured.
 FOLDED = 2e-6
@@ -78,7 +78,7 @@ def test_prepare_folds_everything_and_keeps_the_function(name: str) -> None:
     }
     assert report.refused == []
     kinds = layer_types(deployed)
-    assert kinds.count("BlockDiagonal") == blocks
+    assert kinds.count("FrozenProgram") == blocks
     assert not {"BatchNorm2d", "LayerScale", "PixelUnshuffle", "Linear", "Conv2d"} & set(kinds)
     x = torch.randn(2, 3, 96, 96)
     with torch.no_grad():
@@ -103,7 +103,7 @@ def test_passes_work_on_a_users_own_module() -> None:
     deployed, report = passes.prepare(net, input_shape=(1, 12, 14, 17))
     assert report.changed["fold_batchnorm"] == 1
     assert report.changed["move_shift"] == 1
-    assert layer_types(deployed) == ["BlockDiagonal", "FrozenConv2d", "GELU", "FrozenConv2d"]
+    assert layer_types(deployed) == ["FrozenProgram", "FrozenConv2d", "GELU", "FrozenConv2d"]
     x = torch.randn(3, 12, 14, 17)
     with torch.no_grad():
         assert relative(deployed(x), net(x)) <= FOLDED
@@ -301,9 +301,9 @@ def test_frozen_shapes_are_those_of_the_computation() -> None:
     deployed, _ = passes.prepare(net)
     checked = 0
     for module in deployed.modules():
-        if isinstance(module, (FrozenConv2d, FrozenLinear, BlockDiagonal)):
+        if isinstance(module, (FrozenConv2d, FrozenLinear, FrozenProgram)):
             weight = module.constants.get("weight")
-            if isinstance(module, BlockDiagonal):
+            if isinstance(module, FrozenProgram):
                 channels, height = module.constants["left"].shape[0], module.constants["left"].shape[2]
                 shape: tuple[int, ...] = (1, channels, height, module.constants["right"].shape[1])
             elif isinstance(module, FrozenLinear):

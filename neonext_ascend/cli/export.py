@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from neonext_ascend.cli.form_options import LayoutChoice, LoweringChoice, check_form, form_for, form_options
 from neonext_ascend.cli.om_options import ImageSizes, om_options, om_request
 from neonext_ascend.cli.options import PATH, BatchSize, ModelName, json_option, network_options
 from neonext_ascend.cli.terminal import note, put_json, say, shown_path, warn, working
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 )
 @click.option("--dtype", type=click.Choice(["fp32", "fp16"]), default="fp32", show_default=True)
 @click.option("--opset", type=int, default=17, show_default=True, help="11 to 18, exactly this one is written.")
-@click.option("--layout", type=click.Choice(["auto", "nchw"]), default="auto", show_default=True)
+@form_options
 @click.option("--image-sizes", type=ImageSizes(), help="Several, in place of --image-size: files for each.")
 @om_options
 @click.option("--labels", type=PATH, metavar="FILE", help="Names of the classes, one a line.")
@@ -62,7 +63,8 @@ def command(
     formats: tuple[str, ...],
     dtype: Dtype,
     opset: int,
-    layout: str,
+    layout: LayoutChoice,
+    lowering: LoweringChoice,
     labels: Path | None,
     image_sizes: tuple[tuple[int, int], ...] | None,
     output: Path,
@@ -81,12 +83,13 @@ def command(
         raise UsageError(f"opset {opset}: expected 11 to 18, ATC's ONNX parser ends there; take 17")
     if image_size is not None and image_sizes is not None:
         raise UsageError("both --image-size and --image-sizes; give one")
+    check_form(layout, lowering)
     request = om_request("om" in formats, batch_size, dtype, _given(), om)
     with working("loading PyTorch"):
         from neonext_ascend.data import labels_for, read_labels
         from neonext_ascend.deploy import ParityFailedError, export_verified
         from neonext_ascend.models.loading import load, read_config
-        from neonext_ascend.report import network_lines, passes_lines
+        from neonext_ascend.report import form_lines, network_lines
     with working("building the network"):
         description = model if config is None else read_config(config)
         loads = [
@@ -99,21 +102,24 @@ def command(
     names = labels_for(network.name, network.num_classes)
     if labels is not None:
         names = read_labels(labels, network.num_classes)
-    cann = None
+    cann, soc, largest = None, None, batch_size
+    if request is not None:
+        soc, largest = request.options.soc, max(request.options.gears, default=batch_size)
+    forms = [form_for(loaded.network.config, layout, lowering, soc, largest) for loaded in loads]
     if request is not None:
         from neonext_ascend.cann import find_cann
         from neonext_ascend.cli.export_om import check_before_export, make_om, om_json, say_dry_run
 
         batch_size, cann = request.batch_size, find_cann()
-        check_before_export(request, loads, opset, dtype, cann)
+        check_before_export(request, loads, forms, opset, dtype, cann)
         if request.dry_run:
-            say_dry_run(request, loads, dtype, output, cann, as_json)
+            say_dry_run(request, loads, forms, dtype, output, cann, as_json)
             return
     artifacts: list[dict[str, Any]] = []
     verdicts: list[Verdict] = []
     told = ("neonext-ascend", *(click.get_current_context().obj or ()))
     try:
-        for loaded in loads:
+        for loaded, form in zip(loads, forms, strict=True):
             made = export_verified(
                 loaded,
                 output,
@@ -121,12 +127,16 @@ def command(
                 batch_size=batch_size,
                 opset=opset,
                 dtype=dtype,
+                form=form,
                 verify=verify,
                 command=told,
                 progress=working,
             )
             verdicts += [made.verdict] if made.verdict else []
-            for line in (*network_lines(loaded.network.config, loaded.weights), *passes_lines(made.report)):
+            for line in (
+                *network_lines(loaded.network.config, loaded.weights),
+                *form_lines(made.manifest, made.report),
+            ):
                 say(line, quiet=as_json)
             _say_result(made, as_json, last=request is None)
             artifacts.append(_artifact_json(made))

@@ -21,13 +21,19 @@ from neonext_ascend.exporters.om_manifest import om_name
 from neonext_ascend.exporters.to_onnx import export_onnx
 from neonext_ascend.images import preprocessing_for
 from neonext_ascend.models.loading import LoadedNetwork
+from neonext_ascend.passes.form import GraphForm
 from neonext_ascend.passes.pipeline import prepare
 from neonext_ascend.report import LABEL_WIDTH, bytes_text, labelled, parity_lines
 from neonext_ascend.spec import INPUT, NUMPY_DTYPES, Dtype, TensorSpec
 
 
 def check_before_export(
-    request: OmRequest, loads: Sequence[LoadedNetwork], opset: int, dtype: Dtype, cann: Cann
+    request: OmRequest,
+    loads: Sequence[LoadedNetwork],
+    forms: Sequence[GraphForm],
+    opset: int,
+    dtype: Dtype,
+    cann: Cann,
 ) -> None:
     """What must be known before long work: the kept nodes exist, and there is an ATC where one is needed.
 
@@ -38,26 +44,34 @@ def check_before_export(
     if request.bundle is not None and len(loads) > 1:
         raise UsageError(f"--bundle {request.bundle}: holds one image size, {len(loads)} were asked for; give one")
     if request.options.keep_fp32:
-        # The nodes depend on the network and the opset, not on the image size.
         with tempfile.TemporaryDirectory() as folder, working("looking at the nodes"):
-            path = Path(folder) / artifact_name(loads[0].network.config, request.batch_size, dtype)
-            network = prepare(loads[0].network, defer=True)[0]
-            export_onnx(network, path, batch_size=request.batch_size, opset=opset, dtype=dtype)
-            check_nodes(path, request.options.keep_fp32)
+            for loaded, form in zip(loads, forms, strict=True):
+                path = Path(folder) / artifact_name(loaded.network.config, request.batch_size, dtype)
+                network = prepare(loaded.network, defer=True, layout=form.layout, lowering=form.lowering)[0]
+                export_onnx(network, path, batch_size=request.batch_size, opset=opset, dtype=dtype)
+                check_nodes(path, request.options.keep_fp32)
     if request.bundle is None and not request.dry_run:
         require_atc(cann)
 
 
 def say_dry_run(
-    request: OmRequest, loads: Sequence[LoadedNetwork], dtype: Dtype, folder: Path, cann: Cann, as_json: bool
+    request: OmRequest,
+    loads: Sequence[LoadedNetwork],
+    forms: Sequence[GraphForm],
+    dtype: Dtype,
+    folder: Path,
+    cann: Cann,
+    as_json: bool,
 ) -> None:
-    """Print the command for each image size; nothing is written."""
+    """Print the command for each image size, and the layout of its ONNX file; nothing is written."""
     commands = [_command(request, loaded, dtype, folder, cann) for loaded in loads]
     if as_json:
-        put_json({"commands": [_command_json(command) for command in commands]})
+        pairs = zip(commands, forms, strict=True)
+        put_json({"commands": [_command_json(command, form) for command, form in pairs]})
         return
     say("# the ONNX file: this command with --bundle FILE.tar.gz in place of --dry-run leaves it there")
-    for command in commands:
+    for command, form in zip(commands, forms, strict=True):
+        say(f"# layout {form.layout}{f': {form.reason}' if form.reason else ''}")
         for name, text in command.files.items():
             say(f"# {folder.absolute() / name}:")
             for line in text.splitlines():
@@ -84,8 +98,14 @@ def _command(request: OmRequest, loaded: LoadedNetwork, dtype: Dtype, folder: Pa
     )
 
 
-def _command_json(command: AtcCommand) -> dict[str, Any]:
-    return {"argv": list(command.argv), "environment": dict(command.environ), "files": dict(command.files)}
+def _command_json(command: AtcCommand, form: GraphForm) -> dict[str, Any]:
+    return {
+        "argv": list(command.argv),
+        "environment": dict(command.environ),
+        "files": dict(command.files),
+        "layout": form.layout,
+        "layout_reason": form.reason,
+    }
 
 
 def make_om(

@@ -18,7 +18,7 @@ from neonext_ascend.errors import NeoNextError
 # command -> (module in this package, one line of help), in the order of a user's work.
 COMMANDS = {
     "list": ("list_models", "The models: parameters, MACs by convention, image size, published accuracy."),
-    "inspect": ("inspect", "What a compiler will refuse or quietly change in an ONNX file."),
+    "inspect": ("inspect", "What a compiler will refuse in an ONNX file; what a model costs on a chip."),
     "export": ("export", "Export a network to a verified ONNX file with its manifest."),
     "verify": ("verify", "Check an artifact or a model against its reference."),
     "predict": ("predict", "Classify pictures with an artifact."),

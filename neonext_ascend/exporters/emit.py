@@ -17,12 +17,14 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from neonext_ascend.errors import PassRefusedError
+from neonext_ascend.exporters.emit_program import emit_program
+from neonext_ascend.exporters.names import readable
 from neonext_ascend.exporters.onnx_graph import OnnxGraph
 from neonext_ascend.passes.channels_first import permutation
 from neonext_ascend.passes.deferred import Deferred
 from neonext_ascend.passes.fold_batchnorm import affine
 from neonext_ascend.passes.frozen import Frozen, FrozenConv2d, FrozenLayerNorm, FrozenLinear
-from neonext_ascend.passes.frozen_neocell import BlockDiagonal
+from neonext_ascend.passes.frozen_program import FrozenProgram
 from neonext_ascend.passes.graph import SHAPE
 
 # (graph, fx node, module or None, input value names, output value name) -> nothing; appends nodes.
@@ -87,16 +89,6 @@ def _linear(graph: OnnxGraph, node: fx.Node, linear: FrozenLinear, inputs: list[
     graph.node("MatMul", [*inputs, graph.constant(f"{base}.weight", transposed)], product)
     if bias:
         graph.node("Add", [product, graph.constant(f"{base}.bias", bias)], out)
-
-
-def _block_diagonal(graph: OnnxGraph, node: fx.Node, cell: BlockDiagonal, inputs: list[str], out: str) -> None:
-    base, bias = _base(node), cell.optional("bias")
-    left = graph.reserve(f"{base}.left_product")
-    right = graph.reserve(f"{base}.right_product") if bias else out
-    graph.node("MatMul", [graph.constant(f"{base}.left", cell.constants["left"]), *inputs], left)
-    graph.node("MatMul", [left, graph.constant(f"{base}.right", cell.constants["right"])], right)
-    if bias:
-        graph.node("Add", [right, graph.constant(f"{base}.bias", bias)], out)
 
 
 def _layer_norm(graph: OnnxGraph, node: fx.Node, norm: FrozenLayerNorm, inputs: list[str], out: str) -> None:
@@ -182,6 +174,21 @@ def _flatten(graph: OnnxGraph, node: fx.Node, module: nn.Flatten | None, inputs:
     graph.node("Flatten", inputs, out, axis=1)
 
 
+def _on_storage(emit: Emitter) -> Emitter:
+    """An elementwise operation on whatever shape its input was made in: no Reshape only for it."""
+
+    def wrapped(graph: OnnxGraph, node: fx.Node, module: nn.Module | None, inputs: list[str], out: str) -> None:
+        shape = graph.shape_of_view(inputs[0])
+        if shape is None:
+            emit(graph, node, module, inputs, out)
+            return
+        result = graph.reserve(f"{out}.value")
+        emit(graph, node, module, [graph.storage(inputs[0])], result)
+        graph.reshape(result, shape, out)
+
+    return wrapped
+
+
 def _plain(op: str) -> Emitter:
     def emit(graph: OnnxGraph, node: fx.Node, _module: nn.Module | None, inputs: list[str], out: str) -> None:
         if len(inputs) != len(node.args) and node.op != "call_module":
@@ -199,27 +206,25 @@ def _constants(graph: OnnxGraph, layer: Frozen, out: str, node: fx.Node) -> list
 
 
 def _base(node: fx.Node) -> str:
-    from neonext_ascend.exporters.names import readable
-
     return readable(str(node.target))
 
 
 _MODULES: dict[type[nn.Module], Emitter] = {
     FrozenConv2d: _conv,
     FrozenLinear: _linear,
-    BlockDiagonal: _block_diagonal,
+    FrozenProgram: emit_program,
     FrozenLayerNorm: _layer_norm,
-    nn.GELU: _gelu,
+    nn.GELU: _on_storage(_gelu),
     nn.BatchNorm2d: _batch_norm,
-    nn.ReLU: _plain("Relu"),
-    nn.Sigmoid: _plain("Sigmoid"),
-    nn.Tanh: _plain("Tanh"),
+    nn.ReLU: _on_storage(_plain("Relu")),
+    nn.Sigmoid: _on_storage(_plain("Sigmoid")),
+    nn.Tanh: _on_storage(_plain("Tanh")),
     nn.Flatten: _flatten,
 }
 _FUNCTIONS: dict[Any, Emitter] = {
-    F.gelu: _gelu,
-    F.relu: _plain("Relu"),
-    torch.relu: _plain("Relu"),
+    F.gelu: _on_storage(_gelu),
+    F.relu: _on_storage(_plain("Relu")),
+    torch.relu: _on_storage(_plain("Relu")),
     operator.add: _plain("Add"),
     torch.add: _plain("Add"),
     operator.mul: _plain("Mul"),

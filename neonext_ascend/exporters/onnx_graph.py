@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,15 @@ from neonext_ascend.passes.deferred import Deferred
 from neonext_ascend.spec import NUMPY_DTYPES, Dtype
 
 
+@dataclass(slots=True)
+class _View:
+    """Another shape of the value ``storage``; a node only where something reads it."""
+
+    storage: str
+    shape: tuple[int, ...]
+    written: bool = False
+
+
 class OnnxGraph:
     """Collects nodes and initializers for one opset and one floating dtype."""
 
@@ -25,6 +35,8 @@ class OnnxGraph:
         self.initializers: dict[str, Initializer] = {}
         self._names: set[str] = set()
         self._scalars: dict[tuple[str, float], str] = {}
+        self._views: dict[str, _View] = {}
+        self._shapes: dict[tuple[int, ...], str] = {}
 
     def reserve(self, name: str) -> str:
         """A value name that is not taken yet, ``name`` itself where possible."""
@@ -37,8 +49,33 @@ class OnnxGraph:
 
     def node(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
         """Append a node of one output; it bears its output's name, which is returned."""
+        inputs = [self.written(name) for name in inputs]
         self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
         return output
+
+    def reshape(self, x: str, shape: tuple[int, ...], output: str) -> str:
+        """Another shape of ``x``, at most one length -1; a Reshape of a Reshape is one, and of one unread none."""
+        self._views[output] = _View(self.storage(x), shape)
+        return output
+
+    def storage(self, name: str) -> str:
+        """The value that holds the elements of ``name`` in the same order: itself, or what it is a reshape of."""
+        return self._views[name].storage if name in self._views else name
+
+    def shape_of_view(self, name: str) -> tuple[int, ...] | None:
+        """What ``name`` was reshaped to; ``None`` where it was not."""
+        return self._views[name].shape if name in self._views else None
+
+    def written(self, name: str) -> str:
+        """``name``, with its Reshape appended where it is one that nothing has read yet."""
+        view = self._views.get(name)
+        if view is not None and not view.written:
+            view.written = True
+            if view.shape not in self._shapes:
+                text = "x".join("batch" if n == -1 else str(n) for n in view.shape)
+                self._shapes[view.shape] = self.integers(f"shape.{text}", list(view.shape))
+            self.node("Reshape", [view.storage, self._shapes[view.shape]], name)
+        return name
 
     def constant(self, name: str, value: Deferred) -> str:
         """An initializer of the graph's dtype, computed when it is written."""

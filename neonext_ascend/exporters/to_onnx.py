@@ -125,7 +125,8 @@ def _emit(
             emitter_for(node, module)(graph, node, module, inputs, name)
             values[node] = name
             if node.meta.get(ORIGIN) and name != OUTPUT:
-                points[name] = node.meta[ORIGIN]
+                points[graph.storage(name)] = node.meta[ORIGIN]
+    graph.written(values[result])
     return graph, points
 
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neonext_ascend.kernels.geometry import Geometry, Side
+from neonext_ascend.errors import GeometryError
+from neonext_ascend.kernels.geometry import Cell, CellGroup, Geometry, Side
+
+What = Literal[Side, "bias"]
+Table = NDArray[np.int64]
 
 
 def block_diagonal(weights: Sequence[Tensor], geometry: Geometry, side: Side, height: int, width: int) -> Tensor:
-    """A ``(C, H', H)`` or B ``(C, W, W')`` from the cells of all groups; differentiable, one gather.
+    """A ``(C, H', H)`` or B ``(C, W, W')`` from the cells of all groups; differentiable, one gather each way.
 
     Args:
         weights: for each group ``L (C_g, h', h)`` (left) or ``R (C_g, w, w')`` (right).
@@ -25,22 +30,16 @@ def block_diagonal(weights: Sequence[Tensor], geometry: Geometry, side: Side, he
     Raises:
         GeometryError: the map is too small for a cell or its shift.
     """
-    zero = weights[0].new_zeros(1)
-    flat = torch.cat([zero, *(weight.reshape(-1) for weight in weights)])
-    # The tensor is made anew: one made while PyTorch traces with fake tensors must not stay in a cache.
-    index = torch.from_numpy(_index_map(geometry, side, height, width)).to(flat.device)
-    return flat.index_select(0, index).view(geometry.matrix_shape(side, height, width))
+    return _spread(weights, geometry, side, height, width)
 
 
 def tiled_bias(bias: Sequence[Tensor], geometry: Geometry, height: int, width: int) -> Tensor:
     """The bias of every patch, ``(C, H', W')``, from the cells' ``(C_g, h', w')``."""
-    flat = torch.cat([cell.reshape(-1) for cell in bias])
-    index = torch.from_numpy(geometry.bias_index_map(height, width)).to(flat.device)
-    return flat[index]
+    return _spread(bias, geometry, "bias", height, width)
 
 
 def neocell_blockdiag(x: Tensor, A: Tensor, B: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``Y_c = A_c X_c B_c + bias_c``.
+    """``Y_c = A_c X_c B_c + bias_c``; for the backward pass X, A X, A and B are kept, nothing else.
 
     Args:
         x: ``(N, C, H, W)``.
@@ -49,13 +48,118 @@ def neocell_blockdiag(x: Tensor, A: Tensor, B: Tensor, bias: Tensor | None = Non
         bias: anything that broadcasts to ``(C, H', W')``.
 
     Returns:
-        ``(N, C, H', W')``.
+        ``(N, C, H', W')``, channels last in memory.
+
+    Raises:
+        GeometryError: X has other than four axes.
     """
-    y = torch.matmul(torch.matmul(A, x), B)
+    if x.dim() != 4:
+        raise GeometryError(f"a NeoCell got X {tuple(x.shape)}; expected (N, C, H, W)")
+    n, channels, height, width = x.shape
+    h_out, w_out = A.shape[1], B.shape[2]
+    # (C, H, N W), then (C, H' N, W): the batch widens each product, so A and B are never repeated for it.
+    wide = torch.bmm(A, x.permute(1, 2, 0, 3).reshape(channels, height, n * width))
+    tall = torch.bmm(wide.view(channels, h_out * n, width), B).view(channels, h_out, n, w_out)
+    # (C, H', N, W') to (N, H', W', C): the linear layers behind a NeoCell read the channels of one pixel together.
+    y = tall.permute(2, 1, 3, 0).contiguous().permute(0, 3, 1, 2)
     return y if bias is None else y + bias
 
 
-@lru_cache(maxsize=32)
-def _index_map(geometry: Geometry, side: Side, height: int, width: int) -> NDArray[np.int64]:
-    """The flattened index map: blocks of one stage share it."""
-    return geometry.index_map(side, height, width).reshape(-1)
+def _spread(cells: Sequence[Tensor], geometry: Geometry, what: What, height: int, width: int) -> Tensor:
+    flat = torch.cat([cells[0].new_zeros(1), *(cell.reshape(-1) for cell in cells)])
+    if torch.compiler.is_dynamo_compiling():
+        # torch.compile would read the tables' Python code and work them out anew in each step. An operator it takes as
+        # it is, and carries it out when it records the operations below: the tables become constants of the graph.
+        matrix: Tensor = torch.ops.neonext_ascend.spread(flat, _as_numbers(geometry), what, height, width)
+        return matrix
+    return _spread_flat(flat, geometry, what, height, width)
+
+
+def _spread_flat(flat: Tensor, geometry: Geometry, what: What, height: int, width: int) -> Tensor:
+    index, places = _tables(geometry, what, height, width)
+    # The tensors are made anew: one made while PyTorch traces with fake tensors must not stay in a cache.
+    table = torch.from_numpy(index.reshape(-1)).to(flat.device)
+    if flat.requires_grad:
+        matrix: Tensor = _Spread.apply(flat, table, torch.from_numpy(places).to(flat.device))  # type: ignore[no-untyped-call]
+    else:
+        matrix = flat.index_select(0, table)
+    return matrix.view(index.shape)
+
+
+def _spread_operator(flat: Tensor, groups: Sequence[int], what: What, height: int, width: int) -> Tensor:
+    # int() fixes a size that torch.compile left open: the tables belong to one size.
+    return _spread_flat(flat, _as_geometry(tuple(groups)), what, int(height), int(width))
+
+
+torch.library.define(
+    "neonext_ascend::spread", "(Tensor flat, int[] groups, str what, SymInt height, SymInt width) -> Tensor"
+)
+torch.library.impl("neonext_ascend::spread", "CompositeImplicitAutograd", _spread_operator)
+
+
+class _Spread(torch.autograd.Function):
+    """Each element of the cells to all its places; the gradient is the sum over those places.
+
+    Autograd's own gradient of a gather adds up every element of A, most of them into the zero outside the blocks.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(flat: Tensor, index: Tensor, places: Tensor) -> Tensor:
+        return flat.index_select(0, index)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[2])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (places,) = ctx.saved_tensors
+        padded = torch.cat([grad, grad.new_zeros(1)])
+        return padded.index_select(0, places.reshape(-1)).view(places.shape).sum(0), None, None
+
+
+@lru_cache(maxsize=64)
+def _tables(geometry: Geometry, what: What, height: int, width: int) -> tuple[Table, Table]:
+    """Which element stands at each place, and at which places each element stands; blocks of one stage share them.
+
+    Element 0 is the zero outside the blocks, the cells' elements count from 1.
+
+    Returns:
+        the index map in the matrix's shape; and ``(most places, 1 + elements)``. An element with fewer places, and the
+        zero, has the number one past the last in their stead, where the gradient is padded by 0.
+    """
+    index = geometry.bias_index_map(height, width) + 1 if what == "bias" else geometry.index_map(what, height, width)
+    elements = sum(group.channels * _size(group.cell, what) for group in geometry.groups)
+    flat = index.reshape(-1)
+    places = np.flatnonzero(flat)
+    places = places[np.argsort(flat[places], kind="stable")]
+    element = flat[places]
+    counts = np.bincount(element, minlength=1 + elements)
+    number = np.arange(places.size) - (np.cumsum(counts) - counts)[element]
+    table = np.full((counts.max(), 1 + elements), flat.size)
+    table[number, element] = places
+    return index, table
+
+
+def _size(cell: Cell, what: What) -> int:
+    """Elements of one L, R or bias."""
+    sizes = {"left": (cell.h_out, cell.h_in), "right": (cell.w_in, cell.w_out), "bias": (cell.h_out, cell.w_out)}
+    rows, columns = sizes[what]
+    return rows * columns
+
+
+def _as_numbers(geometry: Geometry) -> list[int]:
+    """Cell sizes, channels and shift of each group in a row: an operator takes numbers, not a Geometry."""
+    numbers: list[int] = []
+    for group in geometry.groups:
+        cell = group.cell
+        numbers += [cell.h_in, cell.h_out, cell.w_in, cell.w_out, group.channels, int(group.shift)]
+    return numbers
+
+
+@lru_cache(maxsize=256)
+def _as_geometry(numbers: tuple[int, ...]) -> Geometry:
+    groups = zip(*[iter(numbers)] * 6, strict=True)
+    return Geometry(tuple(CellGroup(Cell(*cell), channels, bool(shift)) for *cell, channels, shift in groups))

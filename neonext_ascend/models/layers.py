@@ -35,8 +35,9 @@ class DropPath(nn.Module):
         if not self.training or self.probability == 0.0:
             return x
         keep = 1.0 - self.probability
-        mask = x.new_empty((x.shape[0],) + (1,) * (x.ndim - 1)).bernoulli_(keep)
-        return x * mask / keep
+        # 0 or 1 / keep for each sample: the rescaling costs no pass over x.
+        factor = x.new_empty((x.shape[0],) + (1,) * (x.ndim - 1)).bernoulli_(keep).div_(keep)
+        return x * factor
 
     def extra_repr(self) -> str:
         """The probability."""

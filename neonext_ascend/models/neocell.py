@@ -53,10 +53,21 @@ class NeoCell(nn.Module):
         return None if self.bias is None else tiled_bias(list(self.bias), self.geometry, height, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(N, C, H, W)`` to ``(N, C, H', W')``."""
+        """``(N, C, H, W)`` to ``(N, C, H', W')``; its memory may lie channels last, so reshape it, never ``view``.
+
+        Where the fused kernel runs (CUDA or an NPU with Triton) there is a first derivative and no vmap.
+        """
         height, width = x.shape[-2:]
+        bias = self.full_bias(height, width)
+        if x.device.type != "cpu":
+            # Imported here: Triton takes its time, and a CPU has no use for it.
+            from neonext_ascend.kernels import fused
+
+            if fused.available(x, self.geometry):
+                y = fused.neocell_fused(x, list(self.weight_a), list(self.weight_b), self.geometry)
+                return y if bias is None else y + bias
         left, right = self.matrices(height, width)
-        return neocell_blockdiag(x, left, right, self.full_bias(height, width))
+        return neocell_blockdiag(x, left, right, bias)
 
     def extra_repr(self) -> str:
         """The groups in short."""
@@ -74,6 +85,8 @@ def neo_init_(weight: Tensor) -> Tensor:
     Args:
         weight: ``(C, rows, columns)``.
     """
+    if weight.is_meta:
+        return weight  # has no numbers; torch.eye on the meta device would load torch's compiler: 1 s and 70 MB
     _, rows, columns = weight.shape
     weight.copy_(_skewed_identity(rows, columns).to(weight))
     return weight.add_(torch.randn_like(weight), alpha=(rows * columns) ** -0.5)

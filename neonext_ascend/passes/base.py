@@ -24,11 +24,12 @@ class Refusal:
 
 @dataclass
 class PassReport:
-    """What one pass did: the places changed, and those refused with the reason."""
+    """What one pass did: the places changed, and those refused with the reason; the lowering of each NeoCell."""
 
     name: str
     changed: list[str] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
+    lowerings: dict[str, str] = field(default_factory=dict)
 
     def refuse(self, where: str, reason: str) -> None:
         """Note a place that stays as it is."""
@@ -55,10 +56,16 @@ class Report:
         """Every refusal."""
         return [refusal for report in self.passes for refusal in report.refused]
 
+    @property
+    def lowerings(self) -> dict[str, str]:
+        """The lowering of each NeoCell that is left, by its place."""
+        return {where: name for report in self.passes for where, name in report.lowerings.items()}
+
     def to_json(self) -> dict[str, Any]:
         """The form in the manifest."""
         return {
             "changed": self.changed,
+            "lowerings": self.lowerings,
             "refused": [{"where": r.where, "reason": r.reason} for r in self.refused],
         }
 

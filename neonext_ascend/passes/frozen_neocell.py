@@ -1,4 +1,4 @@
-"""NeoCell as constants: in cell form until the map's size is known, then as block-diagonal matrices."""
+"""NeoCell as constants: in cell form until the map's size is known, then as a program with constant matrices."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from neonext_ascend.errors import PassRefusedError
-from neonext_ascend.kernels.blockdiag import block_diagonal, neocell_blockdiag, tiled_bias
+from neonext_ascend.kernels.blockdiag import tiled_bias
+from neonext_ascend.kernels.functional import build
 from neonext_ascend.kernels.geometry import Geometry
+from neonext_ascend.kernels.lowerings import lower
+from neonext_ascend.kernels.program import Add, Matrix
 from neonext_ascend.passes.deferred import Deferred
 from neonext_ascend.passes.frozen import Frozen, expect_axis
+from neonext_ascend.passes.frozen_program import FrozenProgram
+from neonext_ascend.spec import Layout, LoweringName
 
 
 class FrozenNeoCell(Frozen):
@@ -59,9 +63,53 @@ class FrozenNeoCell(Frozen):
             first += group.channels
         return parts
 
-    def lowered(self, height: int, width: int) -> BlockDiagonal:
-        """The block-diagonal form for a map of ``height x width`` pixels."""
-        return BlockDiagonal.from_cells(self, height, width)
+    def lowered(
+        self, height: int, width: int, layout: Layout = "nchw", lowering: LoweringName = "blockdiag"
+    ) -> FrozenProgram:
+        """The NeoCell as a program for a map of ``height x width`` pixels.
+
+        Raises:
+            GeometryError: the map is too small, or the lowering does not take this NeoCell.
+        """
+        geometry, left, right = self.geometry, self.group("left"), self.group("right")
+        lowered = lower(lowering, geometry, height, width, layout)
+
+        def constant(matrix: Matrix) -> Deferred:
+            # Cells that a matrix does not use are not computed for it.
+            return Deferred(
+                matrix.shape,
+                lambda: build(
+                    matrix,
+                    [cell.compute() for cell in left] if matrix.left else [],
+                    [cell.compute() for cell in right] if matrix.right else [],
+                ),
+            )
+
+        constants: dict[str, Deferred | None] = {name: constant(matrix) for name, matrix in lowered.matrices.items()}
+        bias = self._full_bias(height, width, layout)
+        steps = lowered.steps if bias is None else (*lowered.steps, Add("bias"))
+        channels = geometry.channels
+        expects = (None, channels, height, width) if layout == "nchw" else (channels, height, None, width)
+        return FrozenProgram(f"NeoCell ({lowering})", steps, {**constants, "bias": bias}, expects)
+
+    def _full_bias(self, height: int, width: int, layout: Layout) -> Deferred | None:
+        """Bias and shift, broadcasting to the output's maps; ``None`` where there is neither."""
+        geometry, bias, shift = self.geometry, self.group("bias"), self.optional("shift")
+        h_out, w_out = geometry.output_size(height, width)
+
+        def spread() -> Tensor:
+            full = tiled_bias([b.compute() for b in bias], geometry, height, width)
+            return full if shift is None else full + shift.compute().view(-1, 1, 1)
+
+        full: Deferred | None = None
+        if bias:
+            full = Deferred((geometry.channels, h_out, w_out), spread)
+        elif shift is not None:
+            full = shift.reshaped(geometry.channels, 1, 1)
+        if full is None or layout == "nchw":
+            return full
+        channels, rows, columns = full.shape
+        return full.reshaped(channels, rows, 1, columns)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """``(N, C, H', W')``."""
@@ -72,57 +120,3 @@ class FrozenNeoCell(Frozen):
         """``(N, C, H, W)`` to ``(N, C, H', W')``, through the block-diagonal form."""
         y: Tensor = self.lowered(*x.shape[-2:])(x)
         return y
-
-
-class BlockDiagonal(Frozen):
-    """``A X B + bias``: ``left (C, H', H)``, ``right (C, W, W')``, ``bias`` broadcasting to ``(C, H', W')``."""
-
-    def __init__(self, left: Deferred, right: Deferred, bias: Deferred | None) -> None:
-        super().__init__({"left": left, "right": right, "bias": bias})
-
-    @classmethod
-    def from_cells(cls, cell: FrozenNeoCell, height: int, width: int) -> BlockDiagonal:
-        """Spread the cells along the diagonals; see :func:`neonext_ascend.kernels.blockdiag.block_diagonal`.
-
-        Raises:
-            GeometryError: the map is too small for a cell or its shift.
-        """
-        geometry, left, right = cell.geometry, cell.group("left"), cell.group("right")
-        bias, shift = cell.group("bias"), cell.optional("shift")
-        h_out, w_out = geometry.output_size(height, width)
-
-        def spread_bias() -> Tensor:
-            full = tiled_bias([b.compute() for b in bias], geometry, height, width)
-            return full if shift is None else full + shift.compute().view(-1, 1, 1)
-
-        spread: Deferred | None = None
-        if bias:
-            spread = Deferred((geometry.channels, h_out, w_out), spread_bias)
-        elif shift is not None:
-            spread = shift.reshaped(geometry.channels, 1, 1)
-        return cls(
-            Deferred(
-                geometry.matrix_shape("left", height, width),
-                lambda: block_diagonal([c.compute() for c in left], geometry, "left", height, width),
-            ),
-            Deferred(
-                geometry.matrix_shape("right", height, width),
-                lambda: block_diagonal([c.compute() for c in right], geometry, "right", height, width),
-            ),
-            spread,
-        )
-
-    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """``(N, C, H', W')``."""
-        (channels, h_out, height), (_, width, w_out) = (
-            self.constants["left"].shape,
-            self.constants["right"].shape,
-        )
-        expect_axis(shape, 4, 1, channels)
-        if shape[2:] != (height, width):
-            raise PassRefusedError(f"got a {shape[2]}x{shape[3]} map; this NeoCell was lowered for {height}x{width}")
-        return (shape[0], channels, h_out, w_out)
-
-    def compute(self, x: Tensor, constants: Mapping[str, Tensor]) -> Tensor:
-        """``(N, C, H, W)`` to ``(N, C, H', W')``."""
-        return neocell_blockdiag(x, constants["left"], constants["right"], constants.get("bias"))

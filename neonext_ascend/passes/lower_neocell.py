@@ -1,26 +1,41 @@
-"""Lower each NeoCell to the form that a machine runs: two batched matmuls with constant A and B."""
+"""Lower each NeoCell to the form that a machine runs: products with constant matrices."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import fx
 
+from neonext_ascend.errors import GeometryError
+from neonext_ascend.kernels.geometry import Geometry
 from neonext_ascend.passes.base import Pass, PassReport
 from neonext_ascend.passes.frozen_neocell import FrozenNeoCell
 from neonext_ascend.passes.graph import SHAPE, modules, only_input, place, where
 from neonext_ascend.passes.shapes import propagate_shapes
+from neonext_ascend.spec import Layout, LoweringName
+
+# Names the lowering of a NeoCell on a map of (height, width) pixels.
+LoweringRule = Callable[[Geometry, int, int], LoweringName]
 
 
 class LowerNeoCell(Pass):
-    """Block-diagonal form; A and B depend on the map's size, so the input's shape fixes them.
+    """The matrices depend on the map's size, so the input's shape fixes them.
 
     Args:
         input_shape: of the network's input, batch included; the batch does not matter.
+        layout: of the maps; with ``chnw`` the pass :mod:`to_chnw` has to follow.
+        lowering: one for all, or a rule. A NeoCell that it does not take becomes block-diagonal, which is reported.
     """
 
     name = "lower_neocell"
 
-    def __init__(self, input_shape: tuple[int, ...]) -> None:
-        self.input_shape = input_shape
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        layout: Layout = "nchw",
+        lowering: LoweringName | LoweringRule = "blockdiag",
+    ) -> None:
+        self.input_shape, self.layout, self.lowering = input_shape, layout, lowering
 
     def apply(self, graph: fx.GraphModule, report: PassReport) -> None:
         """Rewrite.
@@ -31,9 +46,19 @@ class LowerNeoCell(Pass):
         """
         propagate_shapes(graph, self.input_shape)
         for node, cell in modules(graph):
-            if isinstance(cell, FrozenNeoCell):
-                source = only_input(node)
-                assert source is not None
-                height, width = source.meta[SHAPE][-2:]
-                place(graph, node, cell.lowered(height, width))
-                report.changed.append(where(node))
+            if not isinstance(cell, FrozenNeoCell):
+                continue
+            source = only_input(node)
+            assert source is not None
+            height, width = source.meta[SHAPE][-2:]
+            cell.geometry.output_size(height, width)
+            name = self.lowering if isinstance(self.lowering, str) else self.lowering(cell.geometry, height, width)
+            try:
+                lowered = cell.lowered(height, width, self.layout, name)
+            except GeometryError as error:
+                report.refuse(where(node), f"{error}; block-diagonal instead")
+                name = "blockdiag"
+                lowered = cell.lowered(height, width, self.layout, name)
+            place(graph, node, lowered)
+            report.changed.append(where(node))
+            report.lowerings[where(node)] = name

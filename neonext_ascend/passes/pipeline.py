@@ -17,9 +17,11 @@ from neonext_ascend.passes.fold_layernorm import FoldLayerNorm
 from neonext_ascend.passes.fold_space_to_depth import FoldSpaceToDepth
 from neonext_ascend.passes.frozen import Frozen
 from neonext_ascend.passes.graph import modules
-from neonext_ascend.passes.lower_neocell import LowerNeoCell
+from neonext_ascend.passes.lower_neocell import LoweringRule, LowerNeoCell
 from neonext_ascend.passes.move_shift import MoveShift
 from neonext_ascend.passes.remove_noops import RemoveNoops
+from neonext_ascend.passes.to_chnw import ToChnw
+from neonext_ascend.spec import LAYOUTS, LOWERINGS, Layout, LoweringName
 
 INPUT_SHAPE = "neonext_input_shape"
 _SAME = 1e-3
@@ -31,6 +33,8 @@ def prepare(
     *,
     input_shape: tuple[int, ...] | None = None,
     defer: bool = False,
+    layout: Layout = "nchw",
+    lowering: LoweringName | LoweringRule = "blockdiag",
 ) -> tuple[fx.GraphModule, Report]:
     """Fold everything that folds and lower NeoCell; the network itself stays untouched.
 
@@ -41,12 +45,16 @@ def prepare(
         input_shape: instead, where the input is something else, batch included.
         defer: leave the folded weights to be computed when they are exported, one at a time. They then share the
             network's parameters: do not train on before the export.
+        layout: of the maps inside: ``(N, C, H, W)``, or ``[C, H, N, W]`` without a convolution. Input and output are
+            the same in both.
+        lowering: of every NeoCell, or a rule that names each one's.
 
     Returns:
         The new network and what each pass did and refused.
 
     Raises:
         PassRefusedError: training mode, a forward that cannot be traced, or an input that does not fit.
+        UsageError: a layout or lowering that is none.
         GeometryError: a map is too small for a NeoCell.
     """
     training = next((path for path, module in network.named_modules() if module.training), None)
@@ -55,17 +63,20 @@ def prepare(
             f"{training or type(network).__name__} is in training mode: BatchNorm would use each batch's own "
             "statistics; call .eval() on the whole network first"
         )
+    _check_form(layout, lowering)
     shape = _input_shape(network, image_size, input_shape)
     order: list[Pass] = [
         RemoveNoops(),
         FoldLayerScale(),
         ChannelsFirst(),
         FoldSpaceToDepth(),
-        FoldDownsampling(),
+        # As a strided convolution it would need a Transpose in chnw; as a NeoCell it needs none.
+        *([FoldDownsampling()] if layout == "nchw" else []),
         FoldBatchNorm(),
         MoveShift(),
         FoldLayerNorm(),
-        LowerNeoCell(shape),
+        LowerNeoCell(shape, layout, lowering),
+        *([ToChnw()] if layout == "chnw" else []),
     ]
     reports: list[PassReport] = []
     current: nn.Module = network
@@ -78,6 +89,13 @@ def prepare(
         _materialize(current)
         _check_function(network, current, shape)
     return current.eval(), Report(tuple(reports))
+
+
+def _check_form(layout: object, lowering: object) -> None:
+    if layout not in LAYOUTS:
+        raise UsageError(f"layout {layout!r}: expected {' or '.join(LAYOUTS)}")
+    if lowering not in LOWERINGS and not callable(lowering):
+        raise UsageError(f"lowering {lowering!r}: expected {', '.join(LOWERINGS)}, or a rule that names each NeoCell's")
 
 
 def _materialize(graph: fx.GraphModule) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from neonext_ascend.runtimes.base import Arrays, Runner
-from neonext_ascend.spec import TensorSpec
+from neonext_ascend.spec import Layout, TensorSpec
 
 
 class EagerRunner(Runner):
@@ -20,6 +20,7 @@ class EagerRunner(Runner):
         network: with one input and one output.
         inputs, outputs: their specifications, one each; the dtype is the network's.
         points: output name -> module path, given out beside the network's own output.
+        layout: in whose order a map's elements are given out as a point, ``(N, C, H, W)``, or for ``chnw`` as one axis.
     """
 
     def __init__(
@@ -28,13 +29,14 @@ class EagerRunner(Runner):
         inputs: tuple[TensorSpec, ...],
         outputs: tuple[TensorSpec, ...],
         points: Mapping[str, str] | None = None,
+        layout: Layout = "nchw",
     ) -> None:
         self.name = f"torch {torch.__version__} {type(network).__name__}"
         self.where = f"PyTorch {torch.__version__} on the CPU"
         self.inputs = inputs
         self.points = dict(points or {})
         self.outputs = (*outputs, *(TensorSpec(name, inputs[0].dtype, ("?",)) for name in self.points))
-        self._network, self._result = network, outputs[0].name
+        self._network, self._result, self._layout = network, outputs[0].name, layout
 
     def infer_impl(self, feeds: Arrays) -> dict[str, NDArray[np.generic]]:
         """One forward pass without gradients."""
@@ -43,7 +45,7 @@ class EagerRunner(Runner):
         for name, path in self.points.items():
 
             def keep(_module: nn.Module, _args: object, output: Tensor, name: str = name) -> None:
-                kept[name] = output.detach().numpy()
+                kept[name] = self._in_layout(output.detach()).numpy()
 
             handles.append(self._network.get_submodule(path).register_forward_hook(keep))
         try:
@@ -53,3 +55,8 @@ class EagerRunner(Runner):
             for handle in handles:
                 handle.remove()
         return {self._result: output.numpy(), **kept}
+
+    def _in_layout(self, output: Tensor) -> Tensor:
+        if self._layout == "nchw" or output.ndim != 4:
+            return output
+        return output.permute(1, 2, 0, 3).reshape(-1)

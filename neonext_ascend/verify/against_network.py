@@ -14,7 +14,7 @@ from neonext_ascend.models.neonext import NeoNeXt, redraw_at_order_one
 from neonext_ascend.passes.pipeline import prepare
 from neonext_ascend.runtimes.base import Runner
 from neonext_ascend.runtimes.eager import EagerRunner
-from neonext_ascend.spec import BATCH, INPUT, OUTPUT, TensorSpec, Tolerance
+from neonext_ascend.spec import BATCH, INPUT, OUTPUT, Layout, TensorSpec, Tolerance
 from neonext_ascend.verify.feeds import DYNAMIC_BATCHES, feeds_for
 from neonext_ascend.verify.parity import OpenWithPoints, ParityReport, check_parity
 
@@ -30,6 +30,7 @@ def check_artifact(
     preprocessing: Preprocessing | None,
     tolerance: Tolerance,
     reference_dtype: ReferenceDtype = "fp32",
+    layout: Layout = "nchw",
 ) -> ParityReport:
     """An artifact in its runtime against the unfolded network in PyTorch.
 
@@ -41,27 +42,30 @@ def check_artifact(
         preprocessing: for the sample pictures; ``None`` leaves them out.
         tolerance: the bounds.
         reference_dtype: in which the reference computes.
+        layout: of the maps in the file.
     """
     with open_artifact(()) as candidate:
         shape = (BATCH if batch_size is None else batch_size, 3, *network.config.image_size)
         return check_parity(
             candidate,
             open_artifact,
-            reference_runner(network, points, reference_dtype),
+            reference_runner(network, points, reference_dtype, layout),
             feeds_for(shape, preprocessing, sample_pictures(), batches=candidate.gears or DYNAMIC_BATCHES),
             list(points),
             tolerance,
         )
 
 
-def reference_runner(network: NeoNeXt, points: dict[str, str], dtype: ReferenceDtype = "fp32") -> EagerRunner:
-    """The unfolded network in fp32 or, on a copy, in fp64."""
+def reference_runner(
+    network: NeoNeXt, points: dict[str, str], dtype: ReferenceDtype = "fp32", layout: Layout = "nchw"
+) -> EagerRunner:
+    """The unfolded network in fp32 or, on a copy, in fp64; points in the order of ``layout``."""
     numpy_dtype = "float64" if dtype == "fp64" else "float32"
     if dtype == "fp64":
         network = copy.deepcopy(network).double()
     inputs = (TensorSpec(INPUT, numpy_dtype, (BATCH, 3, *network.config.image_size)),)
     outputs = (TensorSpec(OUTPUT, numpy_dtype, (BATCH, network.config.num_classes)),)
-    return EagerRunner(network, inputs, outputs, points)
+    return EagerRunner(network, inputs, outputs, points, layout)
 
 
 def twin_of(network: NeoNeXt) -> NeoNeXt:

@@ -43,9 +43,14 @@ def compare_points(
 ) -> list[PointError]:
     """Compare every point, in the network's order.
 
-    A block's branch is compared before its sum, so that a branch which LayerScale makes tiny is still seen.
+    A block's branch is compared before its sum, so that a branch which LayerScale makes tiny is still seen. A reference
+    of one axis gives the elements in the order of the candidate's memory, whatever its shape.
     """
-    return [_judge(name, *relative_error(candidate[name], reference[name]), tolerance) for name in names]
+    return [_judge(name, *_error(candidate[name], reference[name]), tolerance) for name in names]
+
+
+def _error(candidate: Array, reference: Array) -> tuple[float, float]:
+    return relative_error(candidate.reshape(-1) if reference.ndim == 1 else candidate, reference)
 
 
 def first_departure(points: Sequence[PointError]) -> str | None:

@@ -29,6 +29,7 @@ WHOLE = {
     "linear": "linear",
     "pixel_unshuffle": "pixel_unshuffle",
     "reshape": "reshape",
+    "permute": "permute",
     "convolution_overrideable": "convolution",
 }
 _keep: list[Any] = []  # kernels live as long as their library object

@@ -1,0 +1,1 @@
+"""The fused kernel under the vendor's compiler, without CANN: ``python -m tests.vendor_compiler.check``; see there."""
