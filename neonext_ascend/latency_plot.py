@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
@@ -12,20 +11,19 @@ from xml.etree.ElementTree import Element, SubElement
 import numpy as np
 from numpy.typing import NDArray
 
+from neonext_ascend.svg import PAGE_STYLES, add_line, add_text, clean, style_sheet
+
 WIDTH, LEFT, RIGHT, TOP, ROW, BOTTOM = 720, 24, 24, 76, 64, 64
 HALF_BOX, MOST_DOTS = 9, 400
 # From this ratio of largest to smallest on, the axis is logarithmic.
 WIDE = 8
 # class: property, light colour, dark colour
 _STYLES = (
-    (".page", "fill", "#ffffff", "#0d1117"),
-    ("text", "fill", "#1f2328", "#f0f6fc"),
-    (".soft", "fill", "#59636e", "#9198a1"),
-    (".grid", "stroke", "#d8dee4", "#30363d"),
-    (".axis", "stroke", "#818b98", "#9198a1"),
+    *PAGE_STYLES,
     (".dot", "fill", "#0969da", "#58a6ff"),
     (".box", "stroke", "#1f2328", "#f0f6fc"),
 )
+_FIXED = ".dot { fill-opacity: 0.35; }\n.box { fill: none; stroke-width: 1.2; }\n.thick { stroke-width: 2.4; }\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +77,16 @@ def draw_latencies(names: Sequence[str], seconds: Sequence[Sequence[float]], sub
         },
     )
     SubElement(root, "title").text = "Latency of one run"
-    SubElement(root, "desc").text = _clean(f"Runs of {', '.join(names)} in milliseconds. {subtitle}")
-    SubElement(root, "style").text = _style()
+    SubElement(root, "desc").text = clean(f"Runs of {', '.join(names)} in milliseconds. {subtitle}")
+    SubElement(root, "style").text = style_sheet(_STYLES, _FIXED)
     SubElement(root, "rect", {"class": "page", "width": str(WIDTH), "height": str(height)})
-    _text(root, LEFT, 28, "Latency of one run", "title")
-    _text(root, LEFT, 48, subtitle, "soft")
+    add_text(root, LEFT, 28, "Latency of one run", "title")
+    add_text(root, LEFT, 48, subtitle, "soft")
     _draw_axis(root, axis, height - BOTTOM)
     for row, (name, runs) in enumerate(zip(names, milliseconds, strict=True)):
         _draw_row(root, axis, TOP + ROW * row, name, runs)
     caption = "dots: single runs; box: the middle half; line in it: median; whiskers: 5 % to 95 %"
-    _text(root, LEFT, height - 8, caption, "soft")
+    add_text(root, LEFT, height - 8, caption, "soft")
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=False) + "\n"
 
@@ -108,17 +106,17 @@ def _axis_for(milliseconds: Sequence[NDArray[np.float64]]) -> _Axis:
 def _draw_axis(root: Element, axis: _Axis, y: float) -> None:
     for tick in axis.ticks():
         x = axis.x(tick)
-        _line(root, "grid", x, TOP - 12, x, y)
-        _text(root, x, y + 18, f"{tick:.6g}", "soft", "middle")
-    _line(root, "axis", LEFT, y, WIDTH - RIGHT, y)
-    _text(root, WIDTH / 2, y + 36, "milliseconds" + (", logarithmic" if axis.log else ""), "", "middle")
+        add_line(root, "grid", x, TOP - 12, x, y)
+        add_text(root, x, y + 18, f"{tick:.6g}", "soft", "middle")
+    add_line(root, "axis", LEFT, y, WIDTH - RIGHT, y)
+    add_text(root, WIDTH / 2, y + 36, "milliseconds" + (", logarithmic" if axis.log else ""), "", "middle")
 
 
 def _draw_row(root: Element, axis: _Axis, top: float, name: str, runs: NDArray[np.float64]) -> None:
     beyond = int((runs > axis.high).sum())
-    _text(root, LEFT, top + 8, name)
+    add_text(root, LEFT, top + 8, name)
     if beyond:
-        _text(root, WIDTH - RIGHT, top + 8, f"{beyond} of {len(runs)} runs beyond {axis.high:.3g}", "soft", "end")
+        add_text(root, WIDTH - RIGHT, top + 8, f"{beyond} of {len(runs)} runs beyond {axis.high:.3g}", "soft", "end")
     middle = top + 30
     shown = runs[np.linspace(0, len(runs) - 1, min(MOST_DOTS, len(runs)), dtype=int)]
     for number, value in enumerate(shown):
@@ -128,36 +126,9 @@ def _draw_row(root: Element, axis: _Axis, top: float, name: str, runs: NDArray[n
             spot = {"cx": f"{axis.x(float(value))}", "cy": f"{middle + offset:.2f}", "r": "1.6"}
             SubElement(root, "circle", {"class": "dot", **spot})
     p5, lower, median, upper, p95 = (float(v) for v in np.percentile(runs, (5, 25, 50, 75, 95)).clip(max=axis.high))
-    _line(root, "box", axis.x(p5), middle, axis.x(lower), middle)
-    _line(root, "box", axis.x(upper), middle, axis.x(p95), middle)
+    add_line(root, "box", axis.x(p5), middle, axis.x(lower), middle)
+    add_line(root, "box", axis.x(upper), middle, axis.x(p95), middle)
     left, right = axis.x(lower), axis.x(upper)
     shape = {"x": f"{left}", "y": f"{middle - HALF_BOX}", "width": f"{right - left:.2f}", "height": f"{2 * HALF_BOX}"}
     SubElement(root, "rect", {"class": "box", **shape})
-    _line(root, "box thick", axis.x(median), middle - HALF_BOX, axis.x(median), middle + HALF_BOX)
-
-
-def _text(root: Element, x: float, y: float, text: str, kind: str = "", anchor: str = "start") -> None:
-    SubElement(root, "text", {"class": kind, "x": f"{x:g}", "y": f"{y:g}", "text-anchor": anchor}).text = _clean(text)
-
-
-def _line(root: Element, kind: str, x1: float, y1: float, x2: float, y2: float) -> None:
-    SubElement(root, "line", {"class": kind, "x1": f"{x1:g}", "y1": f"{y1:g}", "x2": f"{x2:g}", "y2": f"{y2:g}"})
-
-
-def _style() -> str:
-    light = "".join(f"{selector} {{ {name}: {colour}; }}\n" for selector, name, colour, _ in _STYLES)
-    dark = "".join(f"{selector} {{ {name}: {colour}; }}\n" for selector, name, _, colour in _STYLES)
-    fixed = (
-        "text { font: 13px system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif; }\n"
-        ".title { font-size: 16px; font-weight: 600; }\n"
-        ".soft { font-size: 12px; }\n"
-        ".dot { fill-opacity: 0.35; }\n"
-        ".box { fill: none; stroke-width: 1.2; }\n"
-        ".thick { stroke-width: 2.4; }\n"
-    )
-    return f"\n{fixed}{light}@media (prefers-color-scheme: dark) {{\n{dark}}}\n"
-
-
-def _clean(text: str) -> str:
-    """Without what XML cannot hold even escaped: control characters and halves of surrogate pairs."""
-    return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", text)
+    add_line(root, "box thick", axis.x(median), middle - HALF_BOX, axis.x(median), middle + HALF_BOX)

@@ -7,23 +7,20 @@ loses to padding: the cube unit multiplies more than is useful.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
+from neonext_ascend.svg import PAGE_STYLES, add_line, add_text, clean, style_sheet
+
 WIDTH, LEFT, RIGHT, TOP, PANEL, BOTTOM, GAP = 760, 64, 24, 84, 340, 44, 40
 LABELS_FROM, LABEL_STEP = 0.47, 17  # share of the width; pixels
 NEAR = 5.0  # pixels within which points of one lowering share a label
 # class: property, light colour, dark colour
 _STYLES = (
-    (".page", "fill", "#ffffff", "#0d1117"),
-    ("text", "fill", "#1f2328", "#f0f6fc"),
-    (".soft", "fill", "#59636e", "#9198a1"),
-    (".grid", "stroke", "#d8dee4", "#30363d"),
-    (".axis", "stroke", "#818b98", "#9198a1"),
+    *PAGE_STYLES,
     (".roof", "stroke", "#1f2328", "#f0f6fc"),
     (".leader", "stroke", "#afb8c1", "#484f58"),
     (".blockdiag", "fill", "#0969da", "#58a6ff"),
@@ -31,6 +28,13 @@ _STYLES = (
     (".patchwise", "fill", "#bc4c00", "#f0883e"),
     (".kron", "fill", "#8250df", "#bc8cff"),
     (".chosen", "stroke", "#1f2328", "#f0f6fc"),
+)
+_FIXED = (
+    ".label { font-size: 12px; }\n"
+    ".name, .chosen-text { font-weight: 600; }\n"
+    ".roof { stroke-width: 2; }\n"
+    ".leader { stroke-width: 0.8; }\n"
+    ".chosen { stroke-width: 1.6; }\n"
 )
 
 
@@ -107,12 +111,12 @@ def draw_roofline(title: str, subtitle: str, roof: Roof, points: Sequence[Point]
             "height": f"{height}",
         },
     )
-    SubElement(root, "title").text = _clean(title)
-    SubElement(root, "desc").text = _clean(f"Roofline, {subtitle}. {roof.peak_text}; {roof.bandwidth_text}.")
-    SubElement(root, "style").text = _style()
+    SubElement(root, "title").text = clean(title)
+    SubElement(root, "desc").text = clean(f"Roofline, {subtitle}. {roof.peak_text}; {roof.bandwidth_text}.")
+    SubElement(root, "style").text = style_sheet(_STYLES, _FIXED)
     SubElement(root, "rect", {"class": "page", "width": str(WIDTH), "height": str(height)})
-    _text(root, LEFT, 28, title, "title")
-    _text(root, LEFT, 48, subtitle, "soft")
+    add_text(root, LEFT, 28, title, "title")
+    add_text(root, LEFT, 48, subtitle, "soft")
     x_axis = _axis([roof.peak / roof.bandwidth * 8, *(p.intensity for p in points)], LEFT, WIDTH - RIGHT)
     for number, (batch, group) in enumerate(panels):
         top = TOP + number * (PANEL + BOTTOM + GAP)
@@ -130,25 +134,25 @@ def _axis(values: Iterable[float], start: float, stop: float) -> _Axis:
 def _draw_panel(root: Element, name: str, x: _Axis, y: _Axis, roof: Roof, points: Sequence[Point]) -> None:
     bottom, top, ridge = y.start, y.stop, roof.peak / roof.bandwidth
     for tick in x.ticks():
-        _line(root, "grid", x.place(tick), top, x.place(tick), bottom)
-        _text(root, x.place(tick), bottom + 16, f"{tick:g}", "soft", "middle")
+        add_line(root, "grid", x.place(tick), top, x.place(tick), bottom)
+        add_text(root, x.place(tick), bottom + 16, f"{tick:g}", "soft", "middle")
     for tick in y.ticks():
-        _line(root, "grid", LEFT, y.place(tick), WIDTH - RIGHT, y.place(tick))
-        _text(root, LEFT - 6, y.place(tick) + 4, f"{tick / 1e12:g}", "soft", "end")
-    _line(root, "axis", LEFT, bottom, WIDTH - RIGHT, bottom)
-    _line(root, "axis", LEFT, top, LEFT, bottom)
-    _text(root, (LEFT + WIDTH - RIGHT) / 2, bottom + 36, "useful operations for each byte moved", "", "middle")
-    _text(root, LEFT, top - 8, f"{name}: useful TFLOPS, estimate", "name")
+        add_line(root, "grid", LEFT, y.place(tick), WIDTH - RIGHT, y.place(tick))
+        add_text(root, LEFT - 6, y.place(tick) + 4, f"{tick / 1e12:g}", "soft", "end")
+    add_line(root, "axis", LEFT, bottom, WIDTH - RIGHT, bottom)
+    add_line(root, "axis", LEFT, top, LEFT, bottom)
+    add_text(root, (LEFT + WIDTH - RIGHT) / 2, bottom + 36, "useful operations for each byte moved", "", "middle")
+    add_text(root, LEFT, top - 8, f"{name}: useful TFLOPS, estimate", "name")
     # The slope may leave the frame at the left or below.
     first = max(x.low, y.low / roof.bandwidth)
     corner = (x.place(ridge), y.place(roof.peak))
     start = (x.place(first), y.place(first * roof.bandwidth))
-    _line(root, "roof", *start, *corner)
-    _line(root, "roof", *corner, WIDTH - RIGHT, corner[1])
-    _text(root, WIDTH - RIGHT, corner[1] + 16, roof.peak_text, "soft", "end")
+    add_line(root, "roof", *start, *corner)
+    add_line(root, "roof", *corner, WIDTH - RIGHT, corner[1])
+    add_text(root, WIDTH - RIGHT, corner[1] + 16, roof.peak_text, "soft", "end")
     middle = tuple(0.3 * a + 0.7 * b for a, b in zip(start, corner, strict=True))
     angle = math.degrees(math.atan2(corner[1] - start[1], corner[0] - start[0]))
-    turned = _text(root, middle[0], middle[1] - 8, roof.bandwidth_text, "soft", "middle")
+    turned = add_text(root, middle[0], middle[1] - 8, roof.bandwidth_text, "soft", "middle")
     turned.set("transform", f"rotate({angle:.1f} {middle[0]:.1f} {middle[1]:.1f})")
     left = LEFT + LABELS_FROM * (WIDTH - LEFT - RIGHT)
     roof_there = start[1] + (left - start[0]) / (corner[0] - start[0]) * (corner[1] - start[1])
@@ -201,9 +205,9 @@ def _draw_labels(root: Element, labels: Sequence[_Label], x: float, roof: float,
     y = last - step * (len(labels) - 1)
     for number, label in enumerate(labels):
         here = y + number * step
-        _line(root, "leader", label.x, label.y, x - 16, here - 4)
+        add_line(root, "leader", label.x, label.y, x - 16, here - 4)
         SubElement(root, "circle", {"class": label.lowering, "cx": f"{x - 9:g}", "cy": f"{here - 4:g}", "r": "4"})
-        _text(root, x, here, label.text, "label chosen-text" if label.chosen else "label")
+        add_text(root, x, here, label.text, "label chosen-text" if label.chosen else "label")
 
 
 def _mark(root: Element, point: Point, x: float, y: float) -> None:
@@ -214,33 +218,3 @@ def _mark(root: Element, point: Point, x: float, y: float) -> None:
     else:
         place = {"x": f"{x - 4:g}", "y": f"{y - 4:g}", "width": "8", "height": "8"}
         SubElement(root, "rect", {"class": kind, **place})
-
-
-def _text(root: Element, x: float, y: float, text: str, kind: str = "", anchor: str = "start") -> Element:
-    element = SubElement(root, "text", {"class": kind, "x": f"{x:g}", "y": f"{y:g}", "text-anchor": anchor})
-    element.text = _clean(text)
-    return element
-
-
-def _line(root: Element, kind: str, x1: float, y1: float, x2: float, y2: float) -> None:
-    SubElement(root, "line", {"class": kind, "x1": f"{x1:g}", "y1": f"{y1:g}", "x2": f"{x2:g}", "y2": f"{y2:g}"})
-
-
-def _style() -> str:
-    light = "".join(f"{selector} {{ {name}: {colour}; }}\n" for selector, name, colour, _ in _STYLES)
-    dark = "".join(f"{selector} {{ {name}: {colour}; }}\n" for selector, name, _, colour in _STYLES)
-    fixed = (
-        "text { font: 13px system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif; }\n"
-        ".title { font-size: 16px; font-weight: 600; }\n"
-        ".soft, .label { font-size: 12px; }\n"
-        ".name, .chosen-text { font-weight: 600; }\n"
-        ".roof { stroke-width: 2; }\n"
-        ".leader { stroke-width: 0.8; }\n"
-        ".chosen { stroke-width: 1.6; }\n"
-    )
-    return f"\n{fixed}{light}@media (prefers-color-scheme: dark) {{\n{dark}}}\n"
-
-
-def _clean(text: str) -> str:
-    """Without what XML cannot hold even escaped: control characters and halves of surrogate pairs."""
-    return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", text)

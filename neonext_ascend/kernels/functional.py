@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,7 @@ from neonext_ascend.kernels.blockdiag import tiled_bias
 from neonext_ascend.kernels.geometry import Geometry
 from neonext_ascend.kernels.lowerings import lower
 from neonext_ascend.kernels.program import Add, Crop, Index, Matrix, Pad, Product, Program, Reshape, Transpose, run
-from neonext_ascend.spec import LoweringName
+from neonext_ascend.spec import LOWERINGS, LoweringName
 
 NeoCellFunction = Callable[[Tensor, Sequence[Tensor], Sequence[Tensor], Geometry, Sequence[Tensor] | None], Tensor]
 
@@ -49,56 +50,8 @@ def neocell(
     return y if bias is None else y + tiled_bias(bias, geometry, height, width)
 
 
-def neocell_blockdiag(
-    x: Tensor,
-    left: Sequence[Tensor],
-    right: Sequence[Tensor],
-    geometry: Geometry,
-    bias: Sequence[Tensor] | None = None,
-) -> Tensor:
-    """A and B whole."""
-    return neocell(x, left, right, geometry, bias, lowering="blockdiag")
-
-
-def neocell_packed(
-    x: Tensor,
-    left: Sequence[Tensor],
-    right: Sequence[Tensor],
-    geometry: Geometry,
-    bias: Sequence[Tensor] | None = None,
-) -> Tensor:
-    """Several channels or a few patches in one block."""
-    return neocell(x, left, right, geometry, bias, lowering="packed")
-
-
-def neocell_kron(
-    x: Tensor,
-    left: Sequence[Tensor],
-    right: Sequence[Tensor],
-    geometry: Geometry,
-    bias: Sequence[Tensor] | None = None,
-) -> Tensor:
-    """One product with the Kronecker product of A and B."""
-    return neocell(x, left, right, geometry, bias, lowering="kron")
-
-
-def neocell_patches(
-    x: Tensor,
-    left: Sequence[Tensor],
-    right: Sequence[Tensor],
-    geometry: Geometry,
-    bias: Sequence[Tensor] | None = None,
-) -> Tensor:
-    """Patch by patch, all of one cell size and shift at once; :func:`reference.neocell_patchwise` written for speed."""
-    return neocell(x, left, right, geometry, bias, lowering="patchwise")
-
-
-FUNCTIONS: Mapping[LoweringName, NeoCellFunction] = {
-    "blockdiag": neocell_blockdiag,
-    "packed": neocell_packed,
-    "patchwise": neocell_patches,
-    "kron": neocell_kron,
-}
+# Each lowering as a function of (x, left, right, geometry, bias), as :func:`reference.neocell_patchwise` is one.
+FUNCTIONS: Mapping[LoweringName, NeoCellFunction] = {name: partial(neocell, lowering=name) for name in LOWERINGS}
 
 
 def build(matrix: Matrix, left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
