@@ -135,10 +135,12 @@ def _ratio_missed(row: Row, bound: Row, figures: Figures, profile: Figures) -> s
         text += f" NeoCell is {percent(share)} of the run; if it cost nothing, {left:.2f} would remain."
     for floor in (f for f in figures["floors"] if f["batch"] == batch):
         least = (floor["pointwise"] / floor["gemm_peak"] + floor["gelu"]) / row["seconds"]["median"]
-        verdict = "out of reach on this machine" if least > bound["limit"] else "within reach"
+        verdict = (
+            "even that misses the bound" if least > bound["limit"] else "less than that cannot be had on this machine"
+        )
         text += (
-            f" If everything but the pointwise products at GEMM peak and GELU cost nothing, {least:.2f} would remain: "
-            f"the bound is {verdict}."
+            f" If everything but the pointwise products at GEMM peak and GELU cost nothing, {least:.3f} would remain; "
+            f"{verdict}."
         )
     return text
 

@@ -24,14 +24,14 @@ _OPTIONS = (
         type=click.Choice(["auto", *LAYOUTS]),
         default="auto",
         show_default=True,
-        help="Of the maps inside; auto takes nchw for a CPU, and for a chip what the cost model finds cheaper.",
+        help="Of the maps inside; auto takes nchw for a CPU, and goes by the cost model for a chip.",
     ),
     click.option(
         "--lowering",
         type=click.Choice(["auto", *LOWERINGS]),
         default="auto",
         show_default=True,
-        help="Of the NeoCells; auto takes each stage's cheapest.",
+        help="Of the NeoCells; auto takes block-diagonal for a CPU, and each stage's cheapest on a chip.",
     ),
 )
 
