@@ -1,5 +1,5 @@
 """What the package costs and how fast its files run; each script names the machine it ran on."""
 
-from neonext_ascend.environment import disable_telemetry
+from neonext_ascend.machine.environment import disable_telemetry
 
 disable_telemetry()

@@ -38,7 +38,7 @@ def main() -> int:
         print(f"not measured: {', '.join(failed)}; the page is left as it was", file=sys.stderr)
         return 2
     # In a process of its own too: it imports what draws, which no measurement should meet.
-    subprocess.run([sys.executable, "-m", "benchmarks.page", "--root", str(into)], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-m", "benchmarks.page.document", "--root", str(into)], cwd=ROOT, check=True)
     documents = read_documents(into)
     missed = [bound["what"] for document in documents.values() for bound in document["bounds"] if not bound["holds"]]
     print(f"{(time.monotonic() - start) / 60:.1f} minutes; {len(missed)} bounds missed")

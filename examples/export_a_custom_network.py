@@ -5,10 +5,10 @@ python examples/export_a_custom_network.py
 
 from pathlib import Path
 
+from neonext_ascend.checkpoints.loading import load
 from neonext_ascend.data import labels_for
-from neonext_ascend.deploy import export_verified
+from neonext_ascend.jobs.exporting import export_verified
 from neonext_ascend.models.config import NetworkConfig
-from neonext_ascend.models.loading import load
 
 config = NetworkConfig(
     name="mine",

@@ -9,21 +9,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from neonext_ascend._version import __version__
-from neonext_ascend.npu_environment import keep_torch_npu_quiet
+from neonext_ascend.machine.npu import keep_torch_npu_quiet
 
 if TYPE_CHECKING:
-    from neonext_ascend import exporters, kernels, models, passes, runtimes, verify
-    from neonext_ascend.models.loading import create
+    from neonext_ascend import exporters, jobs, kernels, models, passes, runtimes, verify
+    from neonext_ascend.checkpoints.loading import create
 
 # Whatever is imported from here on, this has run before it.
 keep_torch_npu_quiet()
 
-__all__ = ["__version__", "create", "exporters", "kernels", "models", "passes", "runtimes", "verify"]
+__all__ = ["__version__", "create", "exporters", "jobs", "kernels", "models", "passes", "runtimes", "verify"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "create":
-        return importlib.import_module("neonext_ascend.models.loading").create
+        return importlib.import_module("neonext_ascend.checkpoints.loading").create
     if name in __all__:
         return importlib.import_module(f"neonext_ascend.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

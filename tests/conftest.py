@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from neonext_ascend.models.neonext import NeoNeXt
-from tests.networks import small_network, tiny_network
+from tests.support.networks import small_network, tiny_network
 
 # Workers of pytest-xdist share the cores; more threads in each would only wait for one another.
 torch.set_num_threads(1)

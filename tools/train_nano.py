@@ -23,12 +23,12 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
-from neonext_ascend.images import preprocessing_for
-from neonext_ascend.models.checkpoint import load_network, read_checkpoint
+from neonext_ascend.checkpoints.reading import load_network, read_checkpoint
+from neonext_ascend.images.decoding import read_picture
+from neonext_ascend.images.preprocessing import preprocessing_for
 from neonext_ascend.models.layers import LayerScale
 from neonext_ascend.models.neonext import NeoNeXt, build
 from neonext_ascend.models.variants import VARIANTS
-from neonext_ascend.pictures import read_picture
 
 CONFIG = VARIANTS["neonext_nano"].config
 PREPARE = preprocessing_for(CONFIG.name, CONFIG.image_size)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from neonext_ascend.container import docker_build_command, docker_run_command
-from neonext_ascend.exporters.atc_codes import CODES
+from neonext_ascend.exporters.om_file.codes import CODES
+from neonext_ascend.machine.container import docker_build_command, docker_run_command
 
 PAGE = Path(__file__).parent.parent / "docs" / "ascend.md"
 

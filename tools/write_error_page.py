@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.refusals import SECTIONS
+from tests.support.refusals import SECTIONS
 
 PAGE = Path(__file__).parent.parent / "docs" / "errors.md"
 _HEAD = """# Errors

@@ -13,15 +13,15 @@ import click
 
 from neonext_ascend.cli.options import PATH, json_option, runtime_options
 from neonext_ascend.cli.terminal import put_json, say, working
-from neonext_ascend.environment import machine, versions
 from neonext_ascend.errors import UsageError
+from neonext_ascend.machine.environment import machine, versions
 
 if TYPE_CHECKING:
-    from neonext_ascend.contenders import Contender
-    from neonext_ascend.latency_report import Entry
     from neonext_ascend.runtimes.registry import Runtime
+    from neonext_ascend.timing.contenders import Contender
+    from neonext_ascend.timing.report import Entry
 
-# The help needs these before anything is loaded; tests/test_benchmark_command.py compares them with the measurement's.
+# The help needs these before anything is loaded; tests/cli/test_benchmark.py compares them with the measurement's.
 SECONDS, SITTINGS, FEWEST_SITTINGS, CONFIDENCE = 10.0, 10, 6, 0.95
 NAME_IN_PLOT = 60  # characters
 
@@ -78,8 +78,8 @@ def command(
         contenders = _contenders(artifacts, batch_size, threads, runtime, device)
         entries = _measured(contenders, budget, repeats, sittings)
         if publish is not None:
-            from neonext_ascend.latency_plot import draw_latencies
-            from neonext_ascend.latency_report import labels
+            from neonext_ascend.drawing.latencies import draw_latencies
+            from neonext_ascend.timing.report import labels
 
             subtitle = f"{here['cpu']}, {_count(threads, 'thread')}"
             publish(draw_latencies(labels(entries, NAME_IN_PLOT), [e.timing.seconds for e in entries], subtitle))
@@ -95,7 +95,7 @@ def command(
         shown = [entry.to_json() for entry in entries]
         put_json({"machine": here, "versions": libraries, "settings": settings, "artifacts": shown})
         return
-    from neonext_ascend.latency_report import latency_table, machine_lines, ratio_lines
+    from neonext_ascend.timing.report import latency_table, machine_lines, ratio_lines
 
     measured = f"{_count(threads, 'thread')} each; {sittings} sittings"
     for line in [*machine_lines(here, libraries), measured, "", *latency_table(entries)]:
@@ -123,7 +123,7 @@ def _contenders(
     words: tuple[str, ...], batch_size: int | None, threads: int, runtime: Runtime, device: int
 ) -> list[Contender]:
     with working("loading"):
-        from neonext_ascend.contenders import contender_of, named_by
+        from neonext_ascend.timing.contenders import contender_of, named_by
     contenders = []
     for named in [named_by(word) for word in words]:
         with working(f"loading {named.word}"):
@@ -132,8 +132,8 @@ def _contenders(
 
 
 def _measured(contenders: list[Contender], seconds: float | None, repeats: int | None, sittings: int) -> list[Entry]:
-    from neonext_ascend.latency import Plan, measure
-    from neonext_ascend.latency_report import Entry, ratios_to_first
+    from neonext_ascend.timing.latency import Plan, measure
+    from neonext_ascend.timing.report import Entry, ratios_to_first
 
     plan = Plan(sittings, seconds or SECONDS, repeats)
     with _bar(plan.sittings) as advance:
@@ -147,7 +147,7 @@ def _measured(contenders: list[Contender], seconds: float | None, repeats: int |
 @contextlib.contextmanager
 def _drawing(path: Path) -> Iterator[Callable[[str], None]]:
     """A way to write the plot at the end, which fails at the beginning where it would fail at the end."""
-    from neonext_ascend.files import staging
+    from neonext_ascend.artifacts.staging import staging
 
     if path.is_dir():
         raise UsageError(f"--plot {path}: is a folder; give a file name that ends in .svg")

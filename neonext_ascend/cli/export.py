@@ -17,7 +17,7 @@ from neonext_ascend.errors import UsageError
 from neonext_ascend.spec import Dtype
 
 if TYPE_CHECKING:
-    from neonext_ascend.deploy import Deployment
+    from neonext_ascend.jobs.exporting import Deployment
     from neonext_ascend.verify.parity import Verdict
 
 
@@ -86,10 +86,10 @@ def command(
     check_form(layout, lowering)
     request = om_request("om" in formats, batch_size, dtype, _given(), om)
     with working("loading PyTorch"):
+        from neonext_ascend.checkpoints.loading import load, read_config
         from neonext_ascend.data import labels_for, read_labels
-        from neonext_ascend.deploy import ParityFailedError, export_verified
-        from neonext_ascend.models.loading import load, read_config
-        from neonext_ascend.report import form_lines, network_lines
+        from neonext_ascend.jobs.exporting import ParityFailedError, export_verified
+        from neonext_ascend.reporting.words import form_lines, network_lines
     with working("building the network"):
         description = model if config is None else read_config(config)
         loads = [
@@ -107,8 +107,8 @@ def command(
         soc, largest = request.options.soc, max(request.options.gears, default=batch_size)
     forms = [form_for(loaded.network.config, layout, lowering, soc, largest) for loaded in loads]
     if request is not None:
-        from neonext_ascend.cann import find_cann
         from neonext_ascend.cli.export_om import check_before_export, make_om, om_json, say_dry_run
+        from neonext_ascend.machine.cann import find_cann
 
         batch_size, cann = request.batch_size, find_cann()
         check_before_export(request, loads, forms, opset, dtype, cann)
@@ -162,7 +162,7 @@ def _given() -> frozenset[str]:
 
 
 def _say_result(made: Deployment, as_json: bool, last: bool) -> None:
-    from neonext_ascend.report import LABEL_WIDTH, bytes_text, labelled
+    from neonext_ascend.reporting.words import LABEL_WIDTH, bytes_text, labelled
 
     files = made.manifest.files
     lines = labelled("wrote", f"{shown_path(made.path)} ({bytes_text(files[0].nbytes)}, opset {made.manifest.opset})")
@@ -181,7 +181,7 @@ def _say_result(made: Deployment, as_json: bool, last: bool) -> None:
 
 
 def _verdict_lines(verdict: Verdict) -> list[str]:
-    from neonext_ascend.report import labelled, parity_lines
+    from neonext_ascend.reporting.words import labelled, parity_lines
 
     lines = parity_lines(verdict.artifact)
     if verdict.twin is not None:

@@ -8,22 +8,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from neonext_ascend.bundle import Bundle, write_bundle
-from neonext_ascend.cann import Cann
+from neonext_ascend.checkpoints.loading import LoadedNetwork
 from neonext_ascend.cli.om_options import OmRequest
 from neonext_ascend.cli.terminal import following, put_json, say, shown_path, warn, working
-from neonext_ascend.deploy import Deployment, artifact_name
-from neonext_ascend.deploy_om import OmDeployment, check_nodes, export_om, require_atc
 from neonext_ascend.errors import UsageError
-from neonext_ascend.exporters.atc_command import AtcCommand, atc_command
-from neonext_ascend.exporters.atc_rules import alike
-from neonext_ascend.exporters.om_manifest import om_name
-from neonext_ascend.exporters.to_onnx import export_onnx
-from neonext_ascend.images import preprocessing_for
-from neonext_ascend.models.loading import LoadedNetwork
+from neonext_ascend.exporters.atc_rules.rules import alike
+from neonext_ascend.exporters.om_file.command import AtcCommand, atc_command
+from neonext_ascend.exporters.om_file.manifest import om_name
+from neonext_ascend.exporters.onnx_file.export import export_onnx
+from neonext_ascend.images.preprocessing import preprocessing_for
+from neonext_ascend.jobs.bundling import Bundle, write_bundle
+from neonext_ascend.jobs.exporting import Deployment, artifact_name
+from neonext_ascend.jobs.exporting_om import OmDeployment, check_nodes, export_om, require_atc
+from neonext_ascend.machine.cann import Cann
 from neonext_ascend.passes.form import GraphForm
 from neonext_ascend.passes.pipeline import prepare
-from neonext_ascend.report import LABEL_WIDTH, bytes_text, labelled, parity_lines
+from neonext_ascend.reporting.words import LABEL_WIDTH, bytes_text, labelled, parity_lines
 from neonext_ascend.spec import INPUT, NUMPY_DTYPES, Dtype, TensorSpec
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from neonext_ascend.chips import Soc
 from neonext_ascend.errors import UsageError
+from neonext_ascend.machine.chips import Soc
 from neonext_ascend.spec import LAYOUTS, LOWERINGS, Layout, LoweringName
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def form_for(
         soc: the target.
         batch_size: the largest that is planned; ``None`` where it is free.
     """
-    from neonext_ascend.models.choice import choose_layout, lowering_rule
+    from neonext_ascend.cost.choice import choose_layout, lowering_rule
     from neonext_ascend.passes.form import GraphForm
 
     batch, reason = batch_size or 1, ""

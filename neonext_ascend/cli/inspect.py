@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from neonext_ascend.chips import Soc, find_soc
 from neonext_ascend.cli.inspect_model import Batches, LayoutWord, ModelRequest, inspect_model
 from neonext_ascend.cli.om_options import PRECISIONS
 from neonext_ascend.cli.options import PATH, ModelName, config_option, image_size_option, json_option
 from neonext_ascend.cli.terminal import put_json, say, working
 from neonext_ascend.errors import FileAccessError, UsageError
+from neonext_ascend.machine.chips import Soc, find_soc
 from neonext_ascend.spec import LAYOUTS
 
 if TYPE_CHECKING:
-    from neonext_ascend.exporters.atc_options import Precision
-    from neonext_ascend.exporters.atc_rules import Finding, Inspection
+    from neonext_ascend.exporters.atc_rules.rules import Finding, Inspection
+    from neonext_ascend.exporters.om_file.options import Precision
     from neonext_ascend.models.config import NetworkConfig
 
 _WIDTH, _INDENT = 80, 9
@@ -140,7 +140,7 @@ def _network(subject: str | None, config: Path | None, image_size: tuple[int, in
         assert subject is not None
         network = find_variant(subject).config
     else:
-        from neonext_ascend.models.loading import read_config
+        from neonext_ascend.checkpoints.loading import read_config
 
         network = read_config(config)
     return network if image_size is None else with_image_size(network, image_size)
@@ -158,7 +158,7 @@ def _inspect_file(file: Path, soc: Soc, precision: Precision, as_json: bool) -> 
     if not file.exists():
         raise FileAccessError(f"{file}: no such file; expected an ONNX file, such as neonext-ascend export writes")
     with working(f"inspecting {file}"):
-        from neonext_ascend.exporters.atc_rules import inspect_onnx
+        from neonext_ascend.exporters.atc_rules.rules import inspect_onnx
         from neonext_ascend.runtimes.onnx_file import check_onnx_file
 
         if file.is_file():  # what is no file is said by inspect_onnx; a pipe would never end here
@@ -174,7 +174,7 @@ def _inspect_file(file: Path, soc: Soc, precision: Precision, as_json: bool) -> 
 
 def inspection_lines(inspection: Inspection, file: Path, soc: str, precision: str) -> list[str]:
     """The verdict, then each finding: what is wrong, where, what to do; equal ones together."""
-    from neonext_ascend.exporters.atc_rules import alike
+    from neonext_ascend.exporters.atc_rules.rules import alike
 
     groups = alike(inspection.findings)
     lines = _wrapped("file", f"{file}") + _wrapped("for", f"{soc}, --precision {precision}")

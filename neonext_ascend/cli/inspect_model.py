@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from neonext_ascend.chips import SOCS, Soc
 from neonext_ascend.cli.terminal import put_json, say, shown_path, warn, working
 from neonext_ascend.errors import FileAccessError, UsageError
+from neonext_ascend.machine.chips import SOCS, Soc
 from neonext_ascend.spec import Layout
 
 if TYPE_CHECKING:
+    from neonext_ascend.cost.rows import NetworkRow, StageRow
+    from neonext_ascend.drawing.roofline import Point
     from neonext_ascend.models.config import NetworkConfig
-    from neonext_ascend.models.cost_rows import NetworkRow, StageRow
-    from neonext_ascend.roofline_plot import Point
 
 WIDTH = 80
 _LARGEST_BATCH = 2**16
@@ -70,7 +70,7 @@ def inspect_model(config: NetworkConfig, request: ModelRequest, as_json: bool) -
     known = request.soc.fp16_tflops is not None and request.soc.bandwidth_gbs is not None
     path = _svg_path(config, request, known)
     with working(f"counting {config.name}"):
-        from neonext_ascend.models.cost_rows import assumptions, network_rows, stage_rows
+        from neonext_ascend.cost.rows import assumptions, network_rows, stage_rows
 
         layout = None if request.layout == "auto" else request.layout
         networks = list(network_rows(config, request.soc, request.batches, layout))
@@ -216,8 +216,8 @@ def _svg_path(config: NetworkConfig, request: ModelRequest, known: bool) -> Path
 
 
 def _draw(config: NetworkConfig, soc: Soc, stages: Sequence[StageRow], path: Path) -> None:
-    from neonext_ascend.files import staging
-    from neonext_ascend.roofline_plot import Roof, draw_roofline
+    from neonext_ascend.artifacts.staging import staging
+    from neonext_ascend.drawing.roofline import Roof, draw_roofline
 
     assert soc.fp16_tflops is not None
     assert soc.bandwidth_gbs is not None
@@ -236,7 +236,7 @@ def _draw(config: NetworkConfig, soc: Soc, stages: Sequence[StageRow], path: Pat
 
 
 def _point(row: StageRow) -> Point | None:
-    from neonext_ascend.roofline_plot import Point
+    from neonext_ascend.drawing.roofline import Point
 
     if row.estimate_us is None:
         return None

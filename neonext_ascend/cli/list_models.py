@@ -14,7 +14,7 @@ from neonext_ascend.cli.terminal import put_json
 @json_option
 def command(as_json: bool) -> None:
     """The models: parameters, MACs by convention, image size, published accuracy."""
-    from neonext_ascend.models.count import count_network
+    from neonext_ascend.cost.count import count_network
     from neonext_ascend.models.variants import VARIANTS
 
     rows = [(variant, count_network(variant.config)) for variant in VARIANTS.values()]

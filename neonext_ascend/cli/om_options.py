@@ -16,10 +16,10 @@ from neonext_ascend.errors import FileAccessError, UsageError
 from neonext_ascend.spec import Dtype
 
 if TYPE_CHECKING:
-    from neonext_ascend.exporters.atc_options import AtcOptions
+    from neonext_ascend.exporters.om_file.options import AtcOptions
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-# As in exporters/atc_options.py, which the help does not load; tests/test_registry.py compares them.
+# As in exporters/om_file/options.py, which the help does not load; tests/runtimes/test_registry.py compares them.
 PRECISIONS = ("fp16", "origin", "mixed_float16", "cube_fp16in_fp32out")
 ARCHIVE = ".tar.gz"
 
@@ -126,8 +126,8 @@ def om_request(
         if first is not None:
             raise UsageError(f"--{first.replace('_', '-')} is of an OM; give --format om with it")
         return None
-    from neonext_ascend.chips import find_soc
-    from neonext_ascend.exporters.atc_options import AtcOptions, check_options
+    from neonext_ascend.exporters.om_file.options import AtcOptions, check_options
+    from neonext_ascend.machine.chips import find_soc
 
     if om["soc_version"] is None:
         raise UsageError("--format om needs --soc-version: Ascend and the name from npu-smi info, as Ascend310P3")
@@ -165,7 +165,7 @@ def _check_dtype(options: AtcOptions, dtype: Dtype) -> None:
 
 def _with_files(words: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
     """The flags with the bare names of the files that they read, and those files: ATC runs in another folder."""
-    from neonext_ascend.exporters.atc_options import FILE_FLAGS
+    from neonext_ascend.exporters.om_file.options import FILE_FLAGS
 
     flags, files = [], {}
     for word in words:

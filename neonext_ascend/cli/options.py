@@ -87,7 +87,7 @@ def network_options(function: _F) -> _F:
     return function
 
 
-# Names as in runtimes/registry.py, which the help does not load; tests/test_registry.py compares them.
+# Names as in runtimes/registry.py, which the help does not load; tests/runtimes/test_registry.py compares them.
 RUNTIMES = ("auto", "ort", "cann", "acl", "npu")
 runtime_option = click.option(
     "--runtime",

@@ -14,7 +14,7 @@ from neonext_ascend.cli.options import PATH, json_option, runtime_options
 from neonext_ascend.cli.terminal import counting, note, printable, say, warn, working
 
 if TYPE_CHECKING:
-    from neonext_ascend.predict import Prediction
+    from neonext_ascend.jobs.predicting import Prediction
     from neonext_ascend.runtimes.registry import Runtime
 
 _LABEL_WIDTH = 32
@@ -48,8 +48,8 @@ def command(
     IMAGE is a picture, a folder (its pictures and those of its folders), a quoted pattern such as 'cats/*.jpg', or
     - for standard input.
     """
-    from neonext_ascend.pictures import find_pictures
-    from neonext_ascend.predict import classify, recipe_of
+    from neonext_ascend.images.decoding import find_pictures
+    from neonext_ascend.jobs.predicting import classify, recipe_of
     from neonext_ascend.runtimes.registry import open_runner
 
     # What Pillow mutters about odd metadata is no concern of the user's; what matters is raised.

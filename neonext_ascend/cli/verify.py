@@ -10,12 +10,12 @@ from click.core import ParameterSource
 
 from neonext_ascend.cli.options import PATH, json_option, network_options, runtime_options
 from neonext_ascend.cli.terminal import put_json, say, warn, working
-from neonext_ascend.environment import versions
 from neonext_ascend.errors import ParityError, UsageError
+from neonext_ascend.machine.environment import versions
 from neonext_ascend.spec import Dtype
 
 if TYPE_CHECKING:
-    from neonext_ascend.recheck import Recheck
+    from neonext_ascend.jobs.verifying import Recheck
     from neonext_ascend.runtimes.registry import Runtime
 
 
@@ -63,7 +63,7 @@ def command(
     else with the values that its manifest stores, or with the file of --against; which of them is said. Of a MODEL the
     folded network is compared with the unfolded one.
     """
-    from neonext_ascend.recheck import Options, recheck_artifact
+    from neonext_ascend.jobs.verifying import Options, recheck_artifact
     from neonext_ascend.runtimes.registry import is_artifact
 
     options = Options(reference, atol, rtol, runtime, device)
@@ -80,8 +80,8 @@ def command(
     else:
         _check_model_usage(artifact, config, against, runtime)
         with working(f"checking {artifact or config or checkpoint}"):
-            from neonext_ascend.models.loading import load, read_config
-            from neonext_ascend.recheck_model import check_model
+            from neonext_ascend.checkpoints.loading import load, read_config
+            from neonext_ascend.jobs.verifying_model import check_model
 
             loaded = load(
                 artifact if config is None else read_config(config),
@@ -111,7 +111,7 @@ def _check_model_usage(model: str | None, config: Path | None, against: Path | N
 
 
 def _say(result: Recheck, what: str, as_json: bool) -> None:
-    from neonext_ascend.report import labelled, parity_lines
+    from neonext_ascend.reporting.words import labelled, parity_lines
 
     for text in result.warnings:
         warn(text)

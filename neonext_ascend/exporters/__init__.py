@@ -9,10 +9,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from neonext_ascend.exporters.to_om import CompiledOm, compile_om
-    from neonext_ascend.exporters.to_onnx import OnnxArtifact, export_onnx
+    from neonext_ascend.exporters.om_file.compile import CompiledOm, compile_om
+    from neonext_ascend.exporters.onnx_file.export import OnnxArtifact, export_onnx
 
-_HOMES = {"OnnxArtifact": "to_onnx", "export_onnx": "to_onnx", "CompiledOm": "to_om", "compile_om": "to_om"}
+_HOMES = {
+    "OnnxArtifact": "onnx_file.export",
+    "export_onnx": "onnx_file.export",
+    "CompiledOm": "om_file.compile",
+    "compile_om": "om_file.compile",
+}
 
 __all__ = ["CompiledOm", "OnnxArtifact", "compile_om", "export_onnx"]
 

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from neonext_ascend.cann import find_cann
-from neonext_ascend.chips import SOCS
 from neonext_ascend.errors import ToolchainError
-from neonext_ascend.npu_environment import import_failure
+from neonext_ascend.machine.cann import find_cann
+from neonext_ascend.machine.chips import SOCS
+from neonext_ascend.machine.npu import import_failure
 from neonext_ascend.runtimes.base import Arrays, Runner
 from neonext_ascend.spec import Dtype, TensorSpec
 

@@ -10,10 +10,10 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
-from neonext_ascend.cann import Cann, find_cann, version_key
+from neonext_ascend.artifacts.manifest import Compilation, Manifest, manifest_path
+from neonext_ascend.artifacts.reading import read_manifest
 from neonext_ascend.errors import ArtifactError, FileAccessError
-from neonext_ascend.manifest import Compilation, Manifest, manifest_path
-from neonext_ascend.manifest_reading import read_manifest
+from neonext_ascend.machine.cann import Cann, find_cann, version_key
 
 
 def check_om_file(path: Path, cann: Cann | None = None) -> Manifest | None:

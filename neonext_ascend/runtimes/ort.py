@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from neonext_ascend.environment import disable_telemetry
 from neonext_ascend.errors import ArtifactError, FileAccessError, NeoNextError, ToolchainError
+from neonext_ascend.machine.environment import disable_telemetry
 from neonext_ascend.runtimes.base import Arrays, Runner
 from neonext_ascend.runtimes.onnx_file import check_onnx_file
 from neonext_ascend.spec import TensorSpec

@@ -64,7 +64,7 @@ def open_runner(
     """
     chosen = runtime_for(path, runtime)
     if chosen == "acl":
-        from neonext_ascend.runtimes.acl import AclRunner
+        from neonext_ascend.runtimes.acl.runner import AclRunner
 
         return AclRunner(path, device)
     from neonext_ascend.runtimes.ort import OrtRunner

@@ -9,7 +9,7 @@ from typing import Literal
 from torch import nn
 
 from neonext_ascend.data import sample_pictures
-from neonext_ascend.images import Preprocessing
+from neonext_ascend.images.preprocessing import Preprocessing
 from neonext_ascend.models.neonext import NeoNeXt, redraw_at_order_one
 from neonext_ascend.passes.pipeline import prepare
 from neonext_ascend.runtimes.base import Runner

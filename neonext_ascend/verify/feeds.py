@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from neonext_ascend.environment import physical_memory
 from neonext_ascend.errors import UsageError
-from neonext_ascend.images import Preprocessing
-from neonext_ascend.pictures import read_picture
+from neonext_ascend.images.decoding import read_picture
+from neonext_ascend.images.preprocessing import Preprocessing
+from neonext_ascend.machine.environment import physical_memory
 from neonext_ascend.spec import TensorSpec
 
 DYNAMIC_BATCHES = (1, 3)

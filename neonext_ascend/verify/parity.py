@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neonext_ascend.errors import ArtifactError
-from neonext_ascend.images import Preprocessing
+from neonext_ascend.images.preprocessing import Preprocessing
 from neonext_ascend.runtimes.base import Runner
 from neonext_ascend.spec import Tolerance
 from neonext_ascend.verify.compare import Comparison, compare_logits, summarize

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from neonext_ascend.cann import find_cann
+from neonext_ascend.machine.cann import find_cann
 from tests.environments import npu, ort_cann
 from tests.environments.environment import CannotRun, Environment
 

@@ -1,0 +1,1 @@
+"""What is measured, one file each; every figure goes to results/ as JSON."""

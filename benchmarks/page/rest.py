@@ -1,0 +1,96 @@
+"""The page on exports, on the benchmark command itself, on a GPU, and on training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.measure.export_once import EXPORTERS
+from benchmarks.page.parts import Figures, paragraph, spread, table
+
+
+def export_cost(figures: Figures) -> list[str]:
+    """Time and memory of an export."""
+    rows = []
+    for model, found in figures["models"].items():
+        for exporter in EXPORTERS:
+            one = found[exporter]
+            megabytes = [f"{one[key] / 1e6:.0f}" for key in ("weights_bytes", "imported_bytes", "peak_bytes")]
+            times = [spread(one[f"{step}_seconds"]) for step in ("export", "processor")]
+            rows.append([f"{model}, {exporter}", *megabytes, f"{one['memory']:.2f}", *times])
+    heads = ["export", "weights, MB", "imports, MB", "peak, MB", "over weights", "seconds", "CPU seconds"]
+    speed = "; ".join(
+        f"{model}: {spread(found['speed_up']['export'], 1)}" for model, found in figures["models"].items()
+    )
+    return [
+        "## Time and memory of an export",
+        "",
+        *paragraph(
+            f"Ours, everything folded, against `torch.onnx.export` of the same network as it is; {figures['repeats']} "
+            "of each, each in a process of its own. *Over weights*: peak above the imports, the network included, in "
+            "multiples of the weights."
+        ),
+        *table(heads, rows),
+        f"Torch's time over ours: {speed}.",
+        "",
+    ]
+
+
+def same_twice(figures: Figures) -> list[str]:
+    """How often the interval of the benchmark command holds 1."""
+    ratios = figures["ratios"]
+    widest = max(abs(ratio["median"] - 1) for ratio in ratios)
+    return [
+        "## The same artifact twice",
+        "",
+        *paragraph(
+            f"`neonext-ascend benchmark` given one file twice, {figures['seconds']:g} seconds of runs each time: its "
+            f"95 % interval holds 1 in {figures['held']} of {len(ratios)} runs; the ratio farthest from 1 is off by "
+            f"{100 * widest:.1f} %."
+        ),
+    ]
+
+
+def cuda(figures: Figures) -> list[str]:
+    """The fused kernel, or that it was not run."""
+    lines = ["## On a GPU", ""]
+    if not figures["ran"]:
+        return [*lines, f"Not run: {figures['why']}. Nothing on this page was measured on a GPU or an NPU.", ""]
+    lines += [f"{figures['device']}, batch {figures['batch']}; microseconds, and the time over the fused kernel's.", ""]
+    labels = list(dict.fromkeys((row["dtype"], row["pass"]) for row in figures["rows"]))
+    for dtype, direction in labels:
+        rows = [row for row in figures["rows"] if (row["dtype"], row["pass"]) == (dtype, direction)]
+        stages = sorted({row["stage"] for row in rows})
+        heads = [f"{dtype}, {direction}"] + [text for s in stages for text in (f"stage {s}, us", "over fused")]
+        by_form: dict[str, list[str]] = {}
+        for row in sorted(rows, key=lambda row: int(row["stage"])):
+            cells = by_form.setdefault(row["form"], [row["form"]])
+            cells += [f"{row['seconds']['median'] * 1e6:.1f}", spread(row["over_fused"])]
+        lines += table(heads, list(by_form.values()))
+    return lines
+
+
+def training(figures: Figures) -> list[str]:
+    """The rows as they are."""
+    rows = figures["rows"]
+    if not rows:
+        return []
+    heads = list(rows[0])
+    body = [[_cell(row.get(name, "")) for name in heads] for row in rows]
+    names = [name.replace("_", " ") for name in heads]
+    return ["## Training speed of the modules", "", *_TRAINING, "", *table(names, body)]
+
+
+_TRAINING = (
+    "A step, forward and backward, eager, in fp32 on the CPU. *Plain* is what one writes first: A and B by one gather,",
+    "and `A @ X @ B` as broadcast matmuls, which repeat A and B for each image; *ours* is the package's layer. *Kept*",
+    "are the bytes that the forward pass keeps for the backward pass. A ratio below 1 means that ours is slower there.",
+)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return spread(value, 4) if "median" in value else ", ".join(f"{k} {_cell(v)}" for k, v in value.items())
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: ""}[value]
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

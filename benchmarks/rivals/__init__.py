@@ -1,0 +1,1 @@
+"""The networks and exporters that NeoNeXt is held against."""

@@ -1,0 +1,1 @@
+"""Artifacts: files that appear whole, and the JSON manifest beside each."""

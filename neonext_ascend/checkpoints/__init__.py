@@ -1,0 +1,1 @@
+"""Checkpoints: whose weights a file holds, loaded safely."""

@@ -1,0 +1,168 @@
+"""A network by name, configuration file or checkpoint, with its weights and where they come from."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from neonext_ascend.artifacts.manifest import Weights
+from neonext_ascend.checkpoints.reading import Checkpoint, load_network, read_checkpoint
+from neonext_ascend.data import NANO_WEIGHTS, data_path
+from neonext_ascend.errors import CheckpointError, FileAccessError, UsageError
+from neonext_ascend.models.config import NetworkConfig, with_image_size
+from neonext_ascend.models.neonext import NeoNeXt, build
+from neonext_ascend.models.variants import VARIANTS, find_variant
+
+PACKAGED = "neonext_nano"
+
+
+@dataclass(frozen=True)
+class LoadedNetwork:
+    """A network in evaluation mode, the origin of its weights, and what the user should know."""
+
+    network: NeoNeXt
+    weights: Weights
+    notes: tuple[str, ...]
+
+
+def load(
+    model: str | NetworkConfig | None = None,
+    *,
+    checkpoint: Path | None = None,
+    image_size: tuple[int, int] | None = None,
+    num_classes: int | None = None,
+    seed: int = 0,
+) -> LoadedNetwork:
+    """Build a network and give it its weights.
+
+    Args:
+        model: a name of :data:`~neonext_ascend.models.variants.VARIANTS`, a configuration, or ``None`` to let the
+            checkpoint decide.
+        checkpoint: its weights; without one ``neonext_nano`` takes the packaged ones, any other NeoInit's.
+        image_size: height and width in pixels, where not the model's own.
+        num_classes: must not contradict the checkpoint.
+        seed: of NeoInit.
+
+    Raises:
+        UsageError: an unknown name, a size or class count that cannot be.
+        CheckpointError: the checkpoint holds something else.
+        FileAccessError: the checkpoint cannot be read.
+    """
+    # What needs no file comes first: a usage error is reported before a large file is read.
+    config = find_variant(model).config if isinstance(model, str) else model
+    if config is None and checkpoint is None:
+        raise UsageError("neither a model nor a checkpoint; name one of neonext-ascend list")
+    notes: list[str] = []
+    if config is not None and image_size is not None:
+        notes += _size_notes(config, image_size)
+        config = with_image_size(config, image_size)
+    if config is not None:
+        config.stage_sizes()
+    packaged = checkpoint is None and config is not None and config == _packaged(config)
+    if checkpoint is None and not packaged:
+        assert config is not None
+        config = config if num_classes is None else replace(config, num_classes=num_classes)
+        return LoadedNetwork(_build(config, seed), Weights("seed", seed=seed), tuple(notes))
+    held = read_checkpoint(data_path(NANO_WEIGHTS) if checkpoint is None else checkpoint)
+    if config is None:
+        config = _identify(held)
+        if image_size is not None:
+            notes += _size_notes(config, image_size)
+            config = with_image_size(config, image_size)
+    if num_classes is not None and num_classes != held.contents.num_classes:
+        raise UsageError(
+            f"{num_classes} classes asked for, but {held.path.name} holds {held.contents.num_classes}; "
+            "leave --num-classes out: the weights decide"
+        )
+    network = load_network(config, held)
+    source = "package" if packaged else "checkpoint"
+    return LoadedNetwork(network, Weights(source, held.path.name, held.sha256, None), (*notes, *held.notes))
+
+
+def create(
+    model: str | NetworkConfig,
+    *,
+    checkpoint: str | Path | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    num_classes: int | None = None,
+    seed: int = 0,
+) -> NeoNeXt:
+    """A network in evaluation mode; arguments and errors are those of :func:`load`."""
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    path = None if checkpoint is None else Path(checkpoint)
+    return load(model, checkpoint=path, image_size=size, num_classes=num_classes, seed=seed).network
+
+
+def read_config(path: Path) -> NetworkConfig:
+    """A network of one's own from a TOML file with the fields of :class:`NetworkConfig`.
+
+    Raises:
+        FileAccessError: the file cannot be read.
+        UsageError: it is not TOML or not a network.
+    """
+    try:
+        data: Mapping[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileAccessError(f"{path}: cannot read the configuration: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:  # TOML's and UTF-8's errors are ValueErrors, as are endless numbers
+        raise UsageError(f"{path}: not TOML: {error}") from None
+    try:
+        config = NetworkConfig.from_json(data)
+        if config.name == PACKAGED and config != _packaged(config):
+            raise UsageError(f"name {PACKAGED!r} belongs to the packaged network; give your own another")
+        return config
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def _build(config: NetworkConfig, seed: int) -> NeoNeXt:
+    try:
+        return build(config, seed)
+    except RuntimeError as error:  # torch's way to say it
+        if "can't allocate memory" in str(error):
+            raise MemoryError from None
+        raise
+
+
+def _packaged(config: NetworkConfig) -> NetworkConfig:
+    """The packaged network's configuration at this image size."""
+    return replace(VARIANTS[PACKAGED].config, image_size=config.image_size)
+
+
+def _size_notes(config: NetworkConfig, image_size: tuple[int, int]) -> list[str]:
+    """A warning where a published network of that size differs in its shifts."""
+    side = image_size[0] if image_size[0] == image_size[1] else None
+    base, _, definition = config.name.partition(".")
+    family = re.sub(r"_\d+$", "", base)
+    own = (family if side == 224 else f"{family}_{side}") + (f".{definition}" if definition else "")
+    other = VARIANTS.get(own)
+    if other is None or other.config.shifts == config.shifts:
+        return []
+    return [
+        f"{config.name} at {side} keeps its shifts {_shifts(config)}; the published {side} network is {own} "
+        f"with {_shifts(other.config)}"
+    ]
+
+
+def _identify(held: Checkpoint) -> NetworkConfig:
+    names = held.contents.fitting()
+    if len(names) == 1:
+        return VARIANTS[names[0]].config
+    if names:
+        raise CheckpointError(
+            f"{held.path}: it fits {' and '.join(names)}; they differ in shifts or image size, which a checkpoint does "
+            f"not tell: name the one it was trained as"
+        )
+    fields = held.contents.as_toml().strip().replace("\n", "\n    ")
+    raise CheckpointError(
+        f"{held.path}: holds {held.contents.label()}; give --config FILE.toml with (check shifts and image size):"
+        f"\n    {fields}"
+    )
+
+
+def _shifts(config: NetworkConfig) -> str:
+    return ",".join(str(int(shift)) for shift in config.shifts)

@@ -1,0 +1,1 @@
+"""Cost: what a graph costs on a chip, and which form is the cheapest."""

@@ -1,0 +1,1 @@
+"""Drawing: plots that read well on light and on dark pages."""

@@ -1,0 +1,189 @@
+"""What the rules on products, dtypes, forms of Gelu and constants look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from onnx import TensorProto
+
+from neonext_ascend.exporters.atc_rules.checks import Hit, Hits, Subject
+from neonext_ascend.exporters.atc_rules.reading import Node
+from neonext_ascend.machine.chips import CubeDtype
+
+# What the cube unit multiplies, by ONNX's dtype.
+_CUBE_DTYPES: Mapping[int, CubeDtype] = {TensorProto.FLOAT: "fp32", TensorProto.BFLOAT16: "bf16"}
+_PRODUCTS = frozenset({"BatchMatMul", "Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul"})
+_MATMUL_RANKS, _CONV_RANKS = range(2, 7), range(3, 6)
+# Products of int8, each with the places of its two operands.
+_INT8_PRODUCTS = {
+    "BatchMatMul": (0, 1),
+    "Gemm": (0, 1),
+    "MatMul": (0, 1),
+    "MatMulInteger": (0, 1),
+    "QLinearMatMul": (0, 3),
+    "QuantBatchMatMul": (0, 1),
+}
+_ALWAYS_INT8 = frozenset({"MatMulInteger", "QLinearMatMul", "QuantBatchMatMul"})
+_INT8_SOURCES = frozenset(
+    {"AscendQuant", "DequantizeLinear", "DynamicQuantizeLinear", "Int8Quantize", "QuantizeLinear"}
+)
+# Through these a constant stays a constant.
+_CARRIERS = frozenset({"AscendQuant", "Cast", "DequantizeLinear", "Identity", "QuantizeLinear", "Reshape", "Transpose"})
+_INT8 = (TensorProto.INT8, TensorProto.UINT8)
+
+
+def _ranks(subject: Subject, op: str, operands: tuple[int, ...], ranks: range) -> Hits:
+    for node in subject.model.nodes():
+        if node.standard and node.op == op:
+            wrong = [rank for i in operands if (rank := node.value(i).rank) is not None and rank not in ranks]
+            if wrong:
+                yield Hit(node.label, {"rank": wrong[0]})
+
+
+def matmul_rank(subject: Subject) -> Hits:
+    """Operands of MatMul."""
+    yield from _ranks(subject, "MatMul", (0, 1), _MATMUL_RANKS)
+
+
+def conv_rank(subject: Subject) -> Hits:
+    """The map that Conv reads."""
+    yield from _ranks(subject, "Conv", (0,), _CONV_RANKS)
+
+
+def _foreign_products(subject: Subject) -> Iterator[tuple[Node, CubeDtype]]:
+    """Products in a dtype that the chip's cube unit does not multiply."""
+    for node in subject.model.nodes():
+        if node.standard and node.op in _PRODUCTS:
+            for index in range(len(node.inputs)):
+                dtype = _CUBE_DTYPES.get(node.value(index).dtype)
+                if dtype is not None and dtype not in subject.soc.cube_dtypes:
+                    yield node, dtype
+                    break
+
+
+def _cube(subject: Subject) -> Hits:
+    for node, dtype in _foreign_products(subject):
+        has = " and ".join(sorted(subject.soc.cube_dtypes))
+        words = {"op": node.op, "dtype": dtype, "soc": subject.soc.name, "has": has, "precision": subject.precision}
+        yield Hit(node.label, words)
+
+
+def cube_dtype(subject: Subject) -> Hits:
+    """Products that the cube unit computes in a smaller dtype than the file's."""
+    if subject.precision != "origin":
+        yield from _cube(subject)
+
+
+def cube_dtype_origin(subject: Subject) -> Hits:
+    """The same where the file's dtype is to be kept."""
+    if subject.precision == "origin":
+        yield from _cube(subject)
+
+
+def silent_half(subject: Subject) -> Hits:
+    """A float32 file compiled to fp16, where no product says so already."""
+    values = (value for graph in subject.model.graphs for value in graph.values.values())
+    single = any(value.dtype == TensorProto.FLOAT for value in values)
+    if subject.precision == "fp16" and single and next(_foreign_products(subject), None) is None:
+        yield Hit(None)
+
+
+def _variable(node: Node, index: int) -> bool:
+    """Whether an operand depends on the input."""
+    seen: set[str] = set()
+    while index < len(node.inputs) and not node.value(index).constant:
+        source = node.source(index)
+        # A name met twice is a cycle: no order of computation, so nothing constant either.
+        if source is None or source.op not in _CARRIERS or node.inputs[index] in seen:
+            return True
+        seen.add(node.inputs[index])
+        node, index = source, 0
+    return False
+
+
+def _is_int8(node: Node, index: int) -> bool:
+    source = node.source(index)
+    return node.value(index).dtype in _INT8 or (source is not None and source.op in _INT8_SOURCES)
+
+
+def _int8_products(subject: Subject) -> Iterator[tuple[Node, int, int]]:
+    for node in subject.model.nodes():
+        left, right = _INT8_PRODUCTS.get(node.op, (0, 0))
+        if node.standard and right and (node.op in _ALWAYS_INT8 or (_is_int8(node, left) and _is_int8(node, right))):
+            yield node, left, right
+
+
+def int8_variables(subject: Subject) -> Hits:
+    """Products of int8 where both operands depend on the input, on a chip that loses accuracy there."""
+    if subject.soc.family == "310P":
+        for node, left, right in _int8_products(subject):
+            if _variable(node, left) and _variable(node, right):
+                yield Hit(node.label, {"op": node.op, "soc": subject.soc.name})
+
+
+def int8_right_operand(subject: Subject) -> Hits:
+    """Products of int8 with one constant that is not a 2-D right operand."""
+    for node, left, right in _int8_products(subject):
+        if _variable(node, left) and _variable(node, right):
+            continue
+        rank = node.value(right).rank
+        if _variable(node, right) or (rank is not None and rank != 2):
+            yield Hit(node.label, {"op": node.op})
+
+
+def erf_gelu(subject: Subject) -> Hits:
+    """Erf with something added to it: the exact form of Gelu."""
+    for node in subject.model.nodes():
+        if node.standard and node.op == "Erf" and _added_to(node):
+            yield Hit(node.label, {"soc": subject.soc.name})
+
+
+def tanh_gelu_dynamic(subject: Subject) -> Hits:
+    """Gelu's tanh form, ``Tanh((x + 0.044715 x^3) c) + 1``, in a model with symbolic sizes."""
+    shapes = [subject.model.main.value(info.name).shape for info in subject.model.inputs]
+    if not any(shape is None or any(isinstance(dim, str) for dim in shape) for shape in shapes):
+        return
+    for node in subject.model.nodes():
+        if node.standard and node.op == "Tanh" and _added_to(node) and _scaled_sum(node):
+            yield Hit(node.label)
+
+
+def _added_to(node: Node) -> bool:
+    return any(user.op == "Add" for name in node.outputs for user in node.graph.consumers.get(name, ()))
+
+
+def _scaled_sum(node: Node) -> bool:
+    scaled = node.source(0)
+    if scaled is None or scaled.op not in ("Mul", "Div"):
+        return False
+    sums = [scaled.source(index) for index in range(len(scaled.inputs))]
+    return any(term is not None and term.op == "Add" for term in sums)
+
+
+def constant_form(subject: Subject) -> Hits:
+    """Constant nodes whose value is not a tensor."""
+    for node in subject.model.nodes():
+        if node.standard and node.op == "Constant" and "value" not in node.attributes:
+            yield Hit(node.label, {"form": ", ".join(node.attributes) or "no attribute"})
+
+
+def sparse_initializer(subject: Subject) -> Hits:
+    """Sparse constants of the main graph."""
+    for sparse in subject.model.proto.graph.sparse_initializer:
+        yield Hit(sparse.values.name or "a sparse initializer")
+
+
+def external_data(subject: Subject) -> Hits:
+    """Files of weights that are absent, or shorter than the model says."""
+    for tensor in (tensor for graph in subject.model.graphs for tensor in graph.external):
+        said = {entry.key: entry.value for entry in tensor.external_data}
+        location = said.get("location", "")
+        path = subject.model.path.parent / location
+        try:
+            end = int(said.get("offset") or 0) + int(said.get("length") or 0)
+            size = path.stat().st_size if location and path.is_file() else None
+        except (OSError, ValueError):
+            size, end = None, 0
+        if size is None or size < end:
+            state = "is absent" if size is None else "is too short"
+            yield Hit(tensor.name or "a constant", {"file": location or "(no name)", "state": state})

@@ -1,0 +1,234 @@
+"""Anybody's ONNX file as graphs of nodes with the dtypes and shapes that are known: subgraphs and local functions too.
+
+Nothing is assumed: nodes without names, values without shapes, operators that ONNX does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx.shape_inference
+
+from neonext_ascend.exporters.atc_rules.skim import skim
+
+# The default domain has two spellings.
+DEFAULT_DOMAINS = ("", "ai.onnx")
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What is known of a tensor.
+
+    Attributes:
+        dtype: ``TensorProto.DataType``; 0 where it is unknown.
+        shape: numbers, and names (or ``?``) of symbolic axes; ``None`` where not even the rank is known.
+        constant: whether the file holds its numbers.
+    """
+
+    dtype: int = 0
+    shape: tuple[int | str, ...] | None = None
+    constant: bool = False
+
+    @property
+    def rank(self) -> int | None:
+        """Axes, where known."""
+        return None if self.shape is None else len(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node; ``label`` is its name, or operator, number and first output where it has none."""
+
+    label: str
+    name: str
+    op: str
+    domain: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any]
+    graph: Graph
+
+    @property
+    def standard(self) -> bool:
+        """Of the domain ai.onnx."""
+        return self.domain in DEFAULT_DOMAINS
+
+    def value(self, index: int) -> Value:
+        """Of its ``index``-th input."""
+        return self.graph.value(self.inputs[index]) if index < len(self.inputs) else Value()
+
+    def source(self, index: int) -> Node | None:
+        """The node that computes its ``index``-th input."""
+        return self.graph.producer(self.inputs[index]) if index < len(self.inputs) else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Graph:
+    """The main graph, a subgraph (which sees its parent's values) or a local function's body.
+
+    ``external`` are its constants whose numbers are in another file.
+    """
+
+    where: str
+    opsets: Mapping[str, int]
+    parent: Graph | None = None
+    nodes: list[Node] = field(default_factory=list)
+    values: dict[str, Value] = field(default_factory=dict)
+    producers: dict[str, Node] = field(default_factory=dict)
+    consumers: dict[str, list[Node]] = field(default_factory=dict)
+    external: list[onnx.TensorProto] = field(default_factory=list)
+
+    def value(self, name: str) -> Value:
+        """What is known of a value."""
+        if name in self.values or self.parent is None:
+            return self.values.get(name, Value())
+        return self.parent.value(name)
+
+    def producer(self, name: str) -> Node | None:
+        """The node that computes it; ``None`` for inputs and initializers."""
+        if name in self.producers or name in self.values or self.parent is None:
+            return self.producers.get(name)
+        return self.parent.producer(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A whole file.
+
+    Attributes:
+        graphs: the main one first.
+        inputs: of the main graph, without those that an initializer fills.
+        functions: (domain, name) of the local functions.
+        inference_error: why ONNX could not infer shapes; empty where it could.
+    """
+
+    path: Path
+    proto: onnx.ModelProto
+    graphs: tuple[Graph, ...]
+    inputs: tuple[onnx.ValueInfoProto, ...]
+    functions: frozenset[tuple[str, str]]
+    inference_error: str = ""
+
+    @property
+    def main(self) -> Graph:
+        """The main graph."""
+        return self.graphs[0]
+
+    def nodes(self) -> Iterator[Node]:
+        """Of all graphs."""
+        for graph in self.graphs:
+            yield from graph.nodes
+
+
+def read_model(path: Path) -> Model:
+    """The file at ``path``; its external data are not opened.
+
+    Raises:
+        FileAccessError: it cannot be read, is empty, or ends too early.
+        ArtifactError: it is no ONNX model.
+    """
+    proto = skim(path)
+    inferred, error = _inferred(proto)
+    graphs: list[Graph] = []
+    _fill(Graph("", _opsets(proto.opset_import)), inferred.graph, graphs)
+    for function in proto.functions:
+        body = Graph(f"function {function.name}", _opsets(function.opset_import))
+        _fill(body, function, graphs)
+    filled = _initializer_names(proto.graph)
+    inputs = tuple(info for info in proto.graph.input if info.name not in filled)
+    functions = frozenset((function.domain, function.name) for function in proto.functions)
+    return Model(path, proto, tuple(graphs), inputs, functions, error)
+
+
+def _inferred(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, str]:
+    """The model with inferred shapes, or as it was with the reason."""
+    try:
+        return onnx.shape_inference.infer_shapes(proto), ""
+    except Exception as error:  # a broken model may raise anything here, and is inspected all the same
+        lines = str(error).strip().splitlines()
+        return proto, lines[0][:120] if lines else type(error).__name__
+
+
+def _fill(graph: Graph, proto: Any, graphs: list[Graph]) -> None:
+    """``graph`` from a GraphProto or FunctionProto, and the subgraphs of its nodes."""
+    graphs.append(graph)
+    if isinstance(proto, onnx.GraphProto):
+        for info in (*proto.value_info, *proto.output, *proto.input):
+            graph.values[info.name] = of_type(info.type)
+        for tensor in proto.initializer:
+            graph.values[tensor.name] = Value(tensor.data_type, tuple(tensor.dims), constant=True)
+        graph.external.extend(filter(_is_external, proto.initializer))
+        for sparse in proto.sparse_initializer:
+            graph.values[sparse.values.name] = Value(sparse.values.data_type, tuple(sparse.dims), constant=True)
+    else:
+        graph.values.update(dict.fromkeys(proto.input, Value()))
+    for index, node_proto in enumerate(proto.node):
+        node = _node(graph, index, node_proto)
+        graph.nodes.append(node)
+        graph.producers.update(dict.fromkeys((name for name in node.outputs if name), node))
+        for name in node.inputs:
+            graph.consumers.setdefault(name, []).append(node)
+        if node.standard and node.op == "Constant" and node.outputs:
+            graph.values[node.outputs[0]] = _constant(node, graph)
+        for attribute in node.attributes.values():
+            graph.external.extend(filter(_is_external, (attribute.t, *attribute.tensors)))
+            for subgraph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                where = f"{node.label}/{attribute.name}"
+                _fill(Graph(where, graph.opsets, graph), subgraph, graphs)
+
+
+def _node(graph: Graph, index: int, proto: onnx.NodeProto) -> Node:
+    outputs = tuple(proto.output)
+    label = proto.name or f"{proto.op_type} #{index}" + (f" -> {outputs[0]}" if outputs else "")
+    return Node(
+        label=f"{graph.where}/{label}" if graph.where else label,
+        name=proto.name,
+        op=proto.op_type,
+        domain=proto.domain,
+        inputs=tuple(proto.input),
+        outputs=outputs,
+        attributes={attribute.name: attribute for attribute in proto.attribute},
+        graph=graph,
+    )
+
+
+def _constant(node: Node, graph: Graph) -> Value:
+    tensor = node.attributes["value"].t if "value" in node.attributes else None
+    if tensor is None:
+        known = graph.value(node.outputs[0])
+        return Value(known.dtype, known.shape, constant=True)
+    return Value(tensor.data_type, tuple(tensor.dims), constant=True)
+
+
+def of_type(kind: onnx.TypeProto) -> Value:
+    """What a declaration says; nothing for sequences, maps and optionals."""
+    if not kind.HasField("tensor_type"):
+        return Value()
+    tensor = kind.tensor_type
+    if not tensor.HasField("shape"):
+        return Value(tensor.elem_type)
+    return Value(tensor.elem_type, tuple(_axis(dim) for dim in tensor.shape.dim))
+
+
+def _axis(dim: onnx.TensorShapeProto.Dimension) -> int | str:
+    # Some writers say -1 where they mean a symbol; ATC's parser reads a symbol as -1 as well (onnx_parser.cc).
+    if dim.HasField("dim_value") and dim.dim_value != -1:
+        return int(dim.dim_value)
+    return dim.dim_param or "?"
+
+
+def _is_external(tensor: onnx.TensorProto) -> bool:
+    return tensor.data_location == onnx.TensorProto.EXTERNAL
+
+
+def _initializer_names(graph: onnx.GraphProto) -> set[str]:
+    return {tensor.name for tensor in graph.initializer} | {sparse.values.name for sparse in graph.sparse_initializer}
+
+
+def _opsets(imports: Any) -> dict[str, int]:
+    """Version by domain; the last one counts, as in ATC's parser."""
+    return {"" if entry.domain in DEFAULT_DOMAINS else entry.domain: int(entry.version) for entry in imports}

@@ -1,0 +1,216 @@
+"""What ATC would refuse or quietly change, found in any ONNX file before ATC runs: the rules are a table.
+
+Sources that rules name: [atc] ATC's guides in hicann/ge and what docs/ascend.md gathers of them; [ge] the code of its
+ONNX parser; [ops] the ONNX plugins in hicann/ops-nn and its sisters; [rt] the platform files in hicann/runtime; all as
+of August 2026.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from neonext_ascend.exporters.atc_rules import checks as graph
+from neonext_ascend.exporters.atc_rules import number_checks as number
+from neonext_ascend.exporters.atc_rules.checks import Hits, Subject
+from neonext_ascend.exporters.atc_rules.reading import read_model
+from neonext_ascend.exporters.om_file.options import Precision
+from neonext_ascend.machine.chips import Soc
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One thing that ATC would refuse or change.
+
+    Args:
+        id: its name, stable.
+        severity: ``error`` where ATC would refuse, ``warning`` where it would change something or nobody knows.
+        atc_code: what ATC prints then, where that is known.
+        check: what it looks at (its docstring says so); gives the places.
+        message, remedy: sentences with ``{words}`` that the check fills in.
+        source: where the rule is written down.
+    """
+
+    id: str
+    severity: Severity
+    atc_code: str | None
+    check: Callable[[Subject], Hits]
+    message: str
+    remedy: str
+    source: str
+
+    @property
+    def looks_at(self) -> str:
+        """In words."""
+        return (self.check.__doc__ or "").strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A rule that struck at one place; ``node`` is ``None`` for the whole file."""
+
+    rule: str
+    severity: Severity
+    node: str | None
+    message: str
+    remedy: str
+    atc_code: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """By name."""
+        return {name: getattr(self, name) for name in ("rule", "severity", "node", "message", "remedy", "atc_code")}
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """All findings; ``accepted`` where none of them is an error."""
+
+    accepted: bool
+    findings: tuple[Finding, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """By name."""
+        return {"accepted": self.accepted, "findings": [finding.to_json() for finding in self.findings]}
+
+
+def inspect_onnx(path: Path, soc: Soc, precision: Precision = "fp16") -> Inspection:
+    """Hold the ONNX file against every rule; weights and external data are not read.
+
+    Args:
+        path: anybody's ONNX file, of any size.
+        soc: the chip to compile for.
+        precision: what ATC will be asked for.
+
+    Raises:
+        FileAccessError: it cannot be read, is empty, or ends too early.
+        ArtifactError: it is no ONNX model.
+    """
+    subject = Subject(read_model(path), soc, precision)
+    findings = tuple(
+        Finding(
+            rule.id,
+            rule.severity,
+            hit.node,
+            rule.message.format(**hit.words),
+            rule.remedy.format(**hit.words),
+            rule.atc_code,
+        )
+        for rule in RULES
+        for hit in rule.check(subject)
+    )
+    return Inspection(all(finding.severity != "error" for finding in findings), findings)
+
+
+_AT_17 = "export it at opset 17"
+_QUANTISE = "quantise with the vendor's AMCT, or compile the float model"
+_RAISE = "ask for the file's own dtype with --precision origin, or hold the OM against this file with verify"
+
+# One rule an entry and a few lines each: formatted, the table would be three times as long.
+# fmt: off
+RULES: tuple[Rule, ...] = (
+    Rule("graph-missing", "error", "E16004", graph.no_graph,
+         "the model has no graph", "export it again", "[ge] onnx_parser.cc"),
+    Rule("input-missing", "error", "E16001", graph.no_input,
+         "the graph has no input", "export it with its input", "[ge] onnx_parser.cc"),
+    Rule("output-missing", "error", "E16001", graph.no_output,
+         "the graph has no output", "export it with its output", "[ge] onnx_parser.cc"),
+    Rule("opset", "error", "E16002", graph.opset,
+         "opset {opset}; ATC's parser registers operators for opsets 8 to 18", _AT_17, "[atc] [ops]"),
+    Rule("opset-missing", "error", "E19999", graph.opset_missing,
+         "the file names no opset for ai.onnx", _AT_17, "[ge] onnx_parser.cc"),
+    Rule("gelu", "error", "E16002", graph.gelu,
+         "ATC has no parser for ai.onnx's Gelu at any opset; Ascend's own Gelu is the tanh form",
+         "export it at opset 17 with Gelu as Erf, as neonext-ascend export writes it", "[atc] [ops]"),
+    Rule("operator-too-new", "error", "E16002", graph.operator_too_new,
+         "{op} came to ONNX with opset {since}; ATC's parser ends at 18",
+         "export it at opset 17, where it is written with older operators", "[atc], ONNX's own operator table"),
+    Rule("operator-opset", "error", "E16002", graph.operator_opset,
+         "{op} has no parser at opset {opset}; it has one at {at}",
+         "export it at one of those opsets", "[ops] OriginOpType lists"),
+    Rule("quantised-operator", "error", "E16002", graph.onnx_quantised,
+         "no plugin is known to parse {op}; a refusal is expected (inferred)", _QUANTISE, "[atc] [ops]"),
+    Rule("control-flow", "error", "E16002", graph.loops,
+         "{op} has no parser; of nodes with a body ATC's parser takes If alone",
+         "unroll it, or compute it outside the model", "[ge] subgraph_adapter, [ops]"),
+    Rule("custom-domain", "error", "E16002", graph.custom_domain,
+         "{op} of domain {domain!r} has no parser",
+         "write it with operators of ai.onnx, or register a plugin of your own for it", "[ge] onnx_parser.cc, [ops]"),
+    Rule("local-function", "error", "E16002", graph.local_function,
+         "{op} is a function of the file itself; ATC's parser reads none",
+         "inline it with onnx.inliner.inline_local_functions", "[ge] onnx_parser.cc"),
+    Rule("operator-unknown", "warning", "E16002", graph.operator_unknown,
+         "{op} is not known to have a parser; the list may be incomplete",
+         "run ATC's own check (atc --mode=3), or write it with other operators", "[ops], which need not be all"),
+    Rule("constant-form", "error", None, number.constant_form,
+         "a Constant without attribute value (it has: {form}); ATC's parser reads no other",
+         "make it an initializer, or give it a tensor", "[ge] onnx_constant_parser.cc"),
+    Rule("sparse-initializer", "error", None, number.sparse_initializer,
+         "a sparse constant; ATC's parser reads dense initializers alone",
+         "store it dense", "[ge] onnx_parser.cc"),
+    Rule("external-data", "error", None, number.external_data,
+         "its numbers are in {file}, which {state}", "copy that file beside the model, whole", "onnx.proto"),
+    Rule("duplicate-name", "error", "E13009", graph.duplicate_name,
+         "{count} nodes or inputs of one graph have this name", "rename them", "[ge] pre_checker.cc"),
+    Rule("dtype-unknown", "error", "E19999", graph.dtype_unknown,
+         "{what}: ATC's parser has no such type", "cast it before the export", "[ge] onnx_util.cc"),
+    Rule("input-shapeless", "warning", None, graph.input_shapeless,
+         "this input has no shape; ATC's parser takes it for a scalar",
+         "export it with its shape, or give ATC --input_shape", "[ge] onnx_data_parser.cc"),
+    Rule("size-not-positive", "error", "E10011", graph.size_not_positive,
+         "this input has the shape ({shape}); sizes must be positive",
+         "export it with its real shape", "[atc] E10011"),
+    Rule("dynamic-batch", "warning", None, graph.dynamic_batch,
+         "the batch is symbolic; without batch sizes it becomes fully dynamic",
+         "give --batch-gears 1,2,4,8, or export a static batch (fastest)", "[atc] dynamic_batch_size"),
+    Rule("dynamic-axes", "warning", None, graph.dynamic_axes,
+         "{axes} of this input are symbolic; without a range they become fully dynamic",
+         "export static sizes (fastest), or give ATC ranges or profiles for them", "[atc] input_shape"),
+    Rule("dynamic-axes-310b", "error", "EZ3003", graph.dynamic_axes_without_ranges,
+         "{axes} of this input are symbolic; {soc} takes no shape ranges",
+         "export static sizes, one file for each", "[atc] input_shape"),
+    Rule("quantised-dynamic", "error", None, graph.quantised_dynamic,
+         "this input has symbolic axes; a quantised model takes no dynamic shapes",
+         "export it with a static shape", "[atc] illegal combinations"),
+    Rule("matmul-rank", "error", None, number.matmul_rank,
+         "MatMul of an operand with {rank} axes; BatchMatMulV2 takes 2 to 6",
+         "reshape its operands", "[atc] BatchMatMulV2"),
+    Rule("conv-rank", "error", None, number.conv_rank,
+         "Conv of a map with {rank} axes; the parser takes 3 to 5",
+         "reshape its input", "[ops] conv_onnx_plugin.cpp"),
+    Rule("cube-dtype", "warning", None, number.cube_dtype,
+         "{op} in {dtype}; the cube unit of {soc} has {has} alone, so --precision {precision} changes its numbers",
+         "hold the OM against this file with verify, or export it with --dtype fp16", "[rt] platform files"),
+    Rule("cube-dtype-origin", "error", None, number.cube_dtype_origin,
+         "{op} in {dtype} with --precision origin; the cube unit of {soc} has {has} alone",
+         "take --precision fp16, or export it with --dtype fp16", "[rt] platform files"),
+    Rule("silent-half", "warning", None, number.silent_half,
+         "the file has float32 values; --precision fp16, ATC's default, makes them fp16", _RAISE, "[atc] precision"),
+    Rule("int8-variables", "warning", None, number.int8_variables,
+         "{op} of int8 with two variable operands; it loses accuracy on {soc}",
+         "leave it in fp16", "[atc] INT8 MatMul"),
+    Rule("int8-right-operand", "warning", None, number.int8_right_operand,
+         "{op} of int8 whose right operand is no 2-D constant",
+         "leave it in fp16, or make the constant the right operand, 2-D", "[atc] INT8 MatMul (AMCT)"),
+    Rule("gelu-erf", "warning", None, number.erf_gelu,
+         "Gelu as Erf parses; whether it becomes one operator on {soc} is not established",
+         "measure it there with benchmark", "[atc] not established"),
+    Rule("gelu-tanh-dynamic", "warning", None, number.tanh_gelu_dynamic,
+         "Gelu's tanh form is fused (GeluFusionPass) for static shapes alone",
+         "export static shapes", "[atc] GeluFusionPass"),
+    Rule("shapes-unknown", "warning", None, graph.shapes_unknown,
+         "ONNX cannot infer the shapes, so ranks and dtypes are not all checked: {reason}",
+         "see onnx.checker.check_model for what is wrong", "onnx.shape_inference"),
+)
+# fmt: on
+
+
+def alike(findings: Iterable[Finding]) -> list[list[Finding]]:
+    """Findings of one rule that say the same stand together, errors first."""
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.rule, finding.message), []).append(finding)
+    return sorted(groups.values(), key=lambda group: group[0].severity)

@@ -1,0 +1,1 @@
+"""The ONNX file that we write, from a prepared network."""

@@ -1,0 +1,29 @@
+"""Whether the constants of an ONNX file are those that were exported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto, numpy_helper
+
+from neonext_ascend.artifacts.manifest import Manifest
+from neonext_ascend.exporters.onnx_file.stream import checksum
+
+
+def changed_constants(path: Path, manifest: Manifest) -> tuple[str, ...]:
+    """Constants whose bytes are not those that were exported; ones that are gone or new are another program's."""
+
+    def differs(constant: TensorProto, expected: str) -> bool:
+        try:
+            return checksum(numpy_helper.to_array(constant).tobytes()) != expected
+        except Exception:  # one that nothing uses loads, whatever onnx finds wrong with it
+            return True
+
+    try:
+        present = {constant.name: constant for constant in onnx.load(str(path)).graph.initializer}
+    except Exception:  # onnxruntime has loaded it, but onnx is stricter
+        return ()
+    return tuple(
+        name for name, expected in manifest.checksums.items() if name in present and differs(present[name], expected)
+    )

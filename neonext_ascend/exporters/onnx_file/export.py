@@ -1,0 +1,172 @@
+"""Write a prepared network as an ONNX file, at exactly the opset that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from onnx import ModelProto, TensorProto, helper
+from torch import fx
+
+from neonext_ascend._version import __version__
+from neonext_ascend.artifacts.staging import staging
+from neonext_ascend.errors import PassRefusedError, UsageError
+from neonext_ascend.exporters.onnx_file.emit import emitter_for
+from neonext_ascend.exporters.onnx_file.graph import OnnxGraph
+from neonext_ascend.exporters.onnx_file.names import readable
+from neonext_ascend.exporters.onnx_file.stream import PROTOBUF_LIMIT, WrittenFile, write_model
+from neonext_ascend.passes.deferred import Deferred
+from neonext_ascend.passes.graph import ORIGIN, SHAPE, module_of
+from neonext_ascend.passes.pipeline import INPUT_SHAPE
+from neonext_ascend.passes.shapes import propagate_shapes
+from neonext_ascend.spec import BATCH, INPUT, NUMPY_DTYPES, OUTPUT, Dtype, TensorSpec
+
+# ATC's parser registers standard operators for 8 to 18; below 11 the emitted attributes would differ.
+OPSETS = range(11, 19)
+DEFAULT_OPSET = 17
+
+
+@dataclass(frozen=True)
+class OnnxArtifact:
+    """What was written.
+
+    Args:
+        files: the ONNX file, then its external data if any.
+        opset, dtype: as asked for.
+        inputs, outputs: name, dtype and shape.
+        points: tensor in the file -> module path in the original network whose output it equals.
+        checksums: constant in the file -> CRC-32 of its bytes.
+    """
+
+    files: tuple[WrittenFile, ...]
+    opset: int
+    dtype: Dtype
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    points: Mapping[str, str]
+    checksums: Mapping[str, str]
+
+
+def export_onnx(
+    network: fx.GraphModule,
+    path: str | Path,
+    *,
+    batch_size: int | None = 1,
+    opset: int = DEFAULT_OPSET,
+    dtype: Dtype = "fp32",
+    metadata: Mapping[str, str] | None = None,
+    external_data_above: int = PROTOBUF_LIMIT,
+) -> OnnxArtifact:
+    """Write ``network`` to ``path``; the same call gives the same bytes.
+
+    Args:
+        network: from :func:`neonext_ascend.passes.prepare`.
+        path: of the file; it appears whole or not at all.
+        batch_size: N of input ``image (N, C, H, W)``; ``None`` for a dynamic batch.
+        opset: 11 to 18 (``ai.onnx``).
+        dtype: of weights, input and output.
+        metadata: written as ``metadata_props``.
+        external_data_above: bytes; a larger file keeps its tensors in ``<name>.data``.
+
+    Raises:
+        UsageError: an opset or batch size that cannot be.
+        PassRefusedError: a layer without an ONNX form.
+        FileAccessError: the file cannot be written.
+    """
+    path = Path(path)
+    if opset not in OPSETS:
+        raise UsageError(
+            f"opset {opset}: expected {OPSETS.start} to {OPSETS.stop - 1} (ATC's ONNX parser ends there); "
+            f"take {DEFAULT_OPSET}"
+        )
+    batch: object = batch_size  # what a caller without a type checker may give
+    if batch is not None and not (isinstance(batch, int) and batch >= 1):
+        raise UsageError(f"batch size {batch_size}: expected at least 1, or None for a dynamic batch")
+    if dtype not in NUMPY_DTYPES:
+        raise UsageError(f"dtype {dtype!r}: expected {' or '.join(NUMPY_DTYPES)}")
+    shape = getattr(network, "meta", {}).get(INPUT_SHAPE)
+    if shape is None:
+        raise PassRefusedError("this network was not prepared; call neonext_ascend.passes.prepare first")
+    graph, points = _emit(network, shape, opset, dtype)
+    numpy_dtype = NUMPY_DTYPES[dtype]
+    rows: int | str = BATCH if batch_size is None else batch_size
+    inputs = (TensorSpec(INPUT, numpy_dtype, (rows, *shape[1:])),)
+    outputs = (TensorSpec(OUTPUT, numpy_dtype, (rows, *_output(network).meta[SHAPE][1:])),)
+    model = _model(graph, inputs, outputs, metadata or {})
+    with staging(path.parent) as stage:
+        written, checksums = write_model(
+            stage.folder / path.name, model, list(graph.initializers.values()), external_data_above
+        )
+        stage.publish(*(file.path.name for file in reversed(written)))
+    files = tuple(WrittenFile(path.parent / f.path.name, f.nbytes, f.sha256) for f in written)
+    return OnnxArtifact(files, opset, dtype, inputs, outputs, points, checksums)
+
+
+def _emit(
+    network: fx.GraphModule, shape: tuple[int, ...], opset: int, dtype: Dtype
+) -> tuple[OnnxGraph, dict[str, str]]:
+    """All nodes, and which of their values can be compared with the original network."""
+    propagate_shapes(network, shape)
+    graph, values, points = OnnxGraph(opset, dtype), {}, {}
+    graph.reserve(INPUT)
+    graph.reserve(OUTPUT)
+    result = _output(network)
+    for node in network.graph.nodes:
+        if node.op == "placeholder":
+            values[node] = INPUT
+        elif node.op == "get_attr":
+            values[node] = graph.constant(readable(str(node.target)), _attribute(network, str(node.target)))
+        elif node.op != "output":
+            name = OUTPUT if node is result else graph.reserve(_value_name(node))
+            module = module_of(network, node)
+            inputs = [values[source] for source in node.args if isinstance(source, fx.Node)]
+            emitter_for(node, module)(graph, node, module, inputs, name)
+            values[node] = name
+            if node.meta.get(ORIGIN) and name != OUTPUT:
+                points[graph.storage(name)] = node.meta[ORIGIN]
+    graph.written(values[result])
+    return graph, points
+
+
+def _value_name(node: fx.Node) -> str:
+    if node.op == "call_module":
+        return readable(str(node.target))
+    return readable(node.meta.get(ORIGIN) or node.name)
+
+
+def _output(network: fx.GraphModule) -> fx.Node:
+    (output,) = (node for node in network.graph.nodes if node.op == "output")
+    result = output.args[0]
+    if not isinstance(result, fx.Node) or result.op in ("placeholder", "get_attr"):
+        raise PassRefusedError("the network's output is not one computed tensor; expected exactly one")
+    return result
+
+
+def _attribute(network: fx.GraphModule, target: str) -> Deferred:
+    owner, _, name = target.rpartition(".")
+    return Deferred.of(getattr(network.get_submodule(owner), name))
+
+
+def _model(
+    graph: OnnxGraph,
+    inputs: tuple[TensorSpec, ...],
+    outputs: tuple[TensorSpec, ...],
+    metadata: Mapping[str, str],
+) -> ModelProto:
+    opset = helper.make_opsetid("", graph.opset)
+    model = helper.make_model(
+        helper.make_graph(graph.nodes, "neonext", [_value(s) for s in inputs], [_value(s) for s in outputs]),
+        opset_imports=[opset],
+        ir_version=helper.find_min_ir_version_for([opset]),
+        producer_name="neonext-ascend",
+        producer_version=__version__,
+    )
+    helper.set_model_props(model, dict(sorted(metadata.items())))
+    return model
+
+
+def _value(spec: TensorSpec) -> TensorProto:
+    element = helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype))
+    return helper.make_tensor_value_info(spec.name, element, list(spec.shape))

@@ -1,0 +1,1 @@
+"""Images: from a picture file to a network's input."""

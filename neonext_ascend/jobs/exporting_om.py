@@ -1,0 +1,194 @@
+"""From a verified ONNX file to an OM with its manifest: pre-check, ATC, and parity where a device is at hand."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from neonext_ascend.artifacts.manifest import Manifest, manifest_path
+from neonext_ascend.artifacts.staging import staging
+from neonext_ascend.checkpoints.loading import LoadedNetwork
+from neonext_ascend.errors import ArtifactError, ToolchainError, UsageError
+from neonext_ascend.exporters.atc_rules.rules import Finding, inspect_onnx
+from neonext_ascend.exporters.om_file.manifest import (
+    om_manifest,
+    om_name,
+    om_preprocessing,
+    stored_shape,
+)
+from neonext_ascend.exporters.om_file.options import AtcOptions
+from neonext_ascend.exporters.om_file.planned import compile_planned
+from neonext_ascend.jobs.exporting import Deployment, ParityFailedError
+from neonext_ascend.machine.cann import Cann
+from neonext_ascend.runtimes.registry import opener
+from neonext_ascend.spec import TOLERANCES
+from neonext_ascend.verify.against_network import check_artifact, reference_runner
+from neonext_ascend.verify.parity import Verdict, stored_reference
+
+
+@dataclass(frozen=True)
+class OmDeployment:
+    """What was made: files, manifest, warnings of the pre-check, and the verdict, or why there is none."""
+
+    path: Path
+    manifest_path: Path
+    manifest: Manifest
+    findings: tuple[Finding, ...]
+    verdict: Verdict | None
+    unchecked: str = ""
+
+
+def planned_manifest(
+    loaded: LoadedNetwork, made: Deployment, options: AtcOptions, command: Sequence[str] = ()
+) -> Manifest:
+    """The OM's manifest before ATC runs, with the unfolded network's values for what the OM will be fed.
+
+    Args:
+        loaded: the network.
+        made: its ONNX file.
+        options: of ATC.
+        command: recorded in the manifest.
+
+    Raises:
+        UsageError: ``keep_fp32`` names a node that the file lacks.
+    """
+    check_nodes(made.path, options.keep_fp32)
+    preprocessing = om_preprocessing(made.manifest, options)
+    shape = stored_shape(made.manifest, options)
+    reference = stored_reference(reference_runner(loaded.network, {}), shape, [], preprocessing)
+    return om_manifest(made.manifest, om_name(made.path.name, options), options, reference, command)
+
+
+def export_om(
+    loaded: LoadedNetwork,
+    made: Deployment,
+    options: AtcOptions,
+    cann: Cann,
+    *,
+    verify: bool = True,
+    time_limit_s: float,
+    command: Sequence[str] = (),
+    on_line: Callable[[str], None] = lambda _: None,
+) -> OmDeployment:
+    """Compile a verified ONNX file, and check the OM where this machine has a device of that chip.
+
+    Args:
+        loaded: the network.
+        made: its ONNX file; the OM appears in the same folder.
+        options: of ATC.
+        cann: of this machine.
+        verify: whether to check on a device.
+        time_limit_s: seconds that ATC may take.
+        command: recorded in the manifest.
+        on_line: given each line that ATC prints, and what is done after it.
+
+    Raises:
+        UsageError, ArtifactError: the pre-check or ATC refuses the file.
+        ToolchainError: ATC is missing or broken.
+        ParityFailedError: the device's numbers differ; nothing was left.
+    """
+    findings = check_accepted(made.path, options)
+    planned = planned_manifest(loaded, made, options, command)
+    name, folder = planned.files[0].name, made.path.parent
+    with staging(folder) as stage:
+        _, manifest = compile_planned(
+            made.path,
+            made.manifest,
+            planned,
+            stage.folder,
+            options,
+            cann,
+            time_limit_s=time_limit_s,
+            log_folder=folder,
+            on_line=on_line,
+        )
+        om = stage.folder / name
+        verdict, unchecked = None, _why_not_checked(verify, cann, options)
+        if not unchecked:
+            on_line("checking it on the device")
+            verdict = _check(loaded, om, manifest)
+            if not verdict.passed:
+                raise ParityFailedError(f"{name}: parity failed on the device; no OM was written", verdict)
+            manifest = replace(manifest, parity=verdict.to_json())
+            manifest.write(manifest_path(om))
+        stage.publish(name, manifest_path(om).name)
+    final = folder / name
+    return OmDeployment(final, manifest_path(final), manifest, findings, verdict, unchecked)
+
+
+def check_accepted(onnx: Path, options: AtcOptions) -> tuple[Finding, ...]:
+    """The pre-check's warnings.
+
+    Raises:
+        ArtifactError: ATC would refuse the file.
+    """
+    inspection = inspect_onnx(onnx, options.soc, options.precision)
+    for finding in inspection.findings:
+        if finding.severity == "error":
+            code = f" ({finding.atc_code})" if finding.atc_code else ""
+            raise ArtifactError(f"{onnx.name}: ATC would refuse it{code}: {finding.message}; {finding.remedy}")
+    return inspection.findings
+
+
+def check_nodes(onnx: Path, names: Sequence[str]) -> None:
+    """Whether the file has nodes of these names that compute something.
+
+    Raises:
+        UsageError: it lacks one, or it only reshapes; near ones are suggested.
+    """
+    if not names:
+        return
+    import difflib
+
+    import onnx as onnx_package
+
+    kinds = {node.name: node.op_type for node in onnx_package.load(str(onnx), load_external_data=False).graph.node}
+    present = list(kinds)
+    for name in names:
+        if name not in present:
+            near = difflib.get_close_matches(name, present, n=3, cutoff=0.5) or present[:3]
+            raise UsageError(f"--keep-fp32 {name}: {onnx.name} has no such node; near ones: {', '.join(near)}")
+        if kinds[name] in ("Reshape", "Transpose"):
+            inner = [other for other in present if other.startswith(f"{name}.")]
+            raise UsageError(
+                f"--keep-fp32 {name}: a {kinds[name]} in {onnx.name}, which computes nothing; name the nodes before it"
+                + (f": {', '.join(inner)}" if inner else "")
+            )
+
+
+def require_atc(cann: Cann) -> None:
+    """Refuse where there is no ATC, with two ways on.
+
+    Raises:
+        ToolchainError: it is missing.
+    """
+    if cann.atc is None:
+        toolkit = "no CANN toolkit was found" if cann.toolkit is None else f"{cann.toolkit} has none"
+        raise ToolchainError(
+            f"atc is missing: {toolkit}; install CANN and source its set_env.sh, or take --dry-run for the exact "
+            "command, or --bundle FILE.tar.gz to compile and check on a machine that has it"
+        )
+
+
+def _why_not_checked(verify: bool, cann: Cann, options: AtcOptions) -> str:
+    """What keeps the OM from being checked here; empty where nothing does."""
+    if not verify:
+        return "--no-verify"
+    if cann.soc_version != options.soc.name:
+        return "this machine has none" if cann.soc_version is None else f"this machine has a {cann.soc_version}"
+    return "" if importlib.util.find_spec("acl") is not None else "pyACL, the module acl, is missing here"
+
+
+def _check(loaded: LoadedNetwork, om: Path, manifest: Manifest) -> Verdict:
+    batch = manifest.inputs[0].shape[0]
+    report = check_artifact(
+        opener(om),
+        loaded.network,
+        {},
+        batch if isinstance(batch, int) else None,
+        manifest.preprocessing,
+        TOLERANCES["fp16"],
+    )
+    return Verdict(report, None)

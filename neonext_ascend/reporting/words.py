@@ -1,0 +1,101 @@
+"""Results in words: one line where one line does."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Mapping
+
+from neonext_ascend.artifacts.manifest import Manifest, Weights
+from neonext_ascend.models.config import NetworkConfig, size_text
+from neonext_ascend.passes.base import Report
+from neonext_ascend.verify.compare import summarize
+from neonext_ascend.verify.parity import ParityReport
+
+WIDTH, LABEL_WIDTH = 80, 9
+FOLDED = {
+    "fold_batchnorm": "BatchNorm",
+    "fold_layer_scale": "LayerScale",
+    "fold_layernorm": "LayerNorm affine",
+    "fold_space_to_depth": "stem",
+    "fold_downsampling": "down-sampling",
+}
+LOWERED = {
+    "blockdiag": "block-diagonal",
+    "packed": "packed",
+    "patchwise": "patchwise",
+    "kron": "as Kronecker products",
+}
+
+
+def weights_text(weights: Weights) -> str:
+    """Where the weights come from."""
+    if weights.source == "seed":
+        return f"untrained (NeoInit, seed {weights.seed})"
+    origin = "packaged, " if weights.source == "package" else ""
+    return f"{origin}{weights.file} (sha256 {str(weights.sha256)[:12]}...)"
+
+
+def network_lines(config: NetworkConfig, weights: Weights) -> list[str]:
+    """The network and its weights."""
+    shifts = ",".join(str(int(s)) for s in config.shifts)
+    network = f"{config.name}, {config.definition} definition, image {size_text(config.image_size)}, shifts {shifts}"
+    return [
+        *labelled("network", f"{network}, {config.num_classes} classes"),
+        *labelled("weights", weights_text(weights)),
+    ]
+
+
+def form_lines(manifest: Manifest, report: Report) -> list[str]:
+    """What preparation did, in which layout and why, and what it refused, equal reasons together."""
+    changed: Mapping[str, int] = report.changed
+    folded = [f"{changed[name]} {what}" for name, what in FOLDED.items() if changed.get(name)]
+    lowered = [f"{n} {LOWERED[name]}" for name, n in Counter(report.lowerings.values()).items()]
+    lines = [*labelled("folded", ", ".join(folded) or "nothing")]
+    lines += labelled("lowered", f"{len(report.lowerings)} NeoCells: {', '.join(lowered)}" if lowered else "no NeoCell")
+    lines += labelled("layout", manifest.layout + (f": {manifest.layout_reason}" if manifest.layout_reason else ""))
+    places: dict[str, list[str]] = {}
+    for refusal in report.refused:
+        places.setdefault(refusal.reason, []).append(refusal.where)
+    for reason, (first, *more) in places.items():
+        lines += labelled("refused", f"{first}{f' and {len(more)} more' if more else ''}: {reason}")
+    return lines
+
+
+def parity_lines(report: ParityReport, label: str = "parity") -> list[str]:
+    """Verdict and figures; reasons and place where it failed."""
+    worst, images = summarize(report.comparisons), sum(c.images for c in report.comparisons)
+    figures = f"max abs {worst['max_abs']:.2g}, max rel {worst['max_rel']:.2g}, cosine {worst['cosine']:.7f}"
+    agreement = f"top-1 {_share(worst['top1'], images)}, top-5 {_share(worst['top5'], images)}"
+    lines = labelled(label, f"{'passed' if report.passed else 'FAILED'}: {figures}")
+    if report.points:
+        largest = max(p.relative for p in report.points)
+        agreement += f"; {len(report.points)} inner points, largest max rel {largest:.2g}"
+    lines += labelled("", agreement)
+    smallest = report.to_json()["smallest_passing"]
+    if smallest and report.passed:
+        bounds = ", ".join(f"{name} {value:.2g}" for name, value in smallest.items())
+        lines += labelled("", f"smallest tolerance that passes: {bounds}")
+    if not report.passed:
+        lines += [line for reason in report.reasons() for line in labelled("", reason)]
+        lines += labelled("", f"first departure: {report.departure}")
+    return lines
+
+
+def labelled(label: str, text: str) -> list[str]:
+    """``text`` in lines of at most :data:`WIDTH` behind a column for ``label``; paths are never broken."""
+    room = WIDTH - LABEL_WIDTH
+    lines = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
+    return [f"{(label if i == 0 else '').ljust(LABEL_WIDTH)}{line}".rstrip() for i, line in enumerate(lines)]
+
+
+def bytes_text(nbytes: int) -> str:
+    """A size with its unit, decimal."""
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if nbytes >= size:
+            return f"{nbytes / size:.1f} {unit}"
+    return f"{nbytes} B"
+
+
+def _share(part: float, images: int) -> str:
+    return f"{round(part * images)}/{images}"

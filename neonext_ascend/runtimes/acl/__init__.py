@@ -1,0 +1,1 @@
+"""pyACL: an OM on the device."""

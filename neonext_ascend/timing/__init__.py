@@ -1,0 +1,1 @@
+"""Timing: the latency of several contenders, with an honest interval."""

@@ -1,0 +1,121 @@
+"""Latencies in words and as JSON: a table, and a line for each ratio."""
+
+from __future__ import annotations
+
+import math
+import string
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from neonext_ascend.timing.latency import CONFIDENCE, Ratio, Timing, ratio_between
+
+WIDTH = 80
+# Each contender is a letter in words.
+LETTERS = string.ascii_uppercase
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One contender's result; ``ratio`` is against the first, ``None`` for the first; ``threads`` is of the CPU."""
+
+    name: str
+    path: Path | None
+    dtype: str
+    batch: int
+    threads: int | None
+    where: str
+    timing: Timing
+    ratio: Ratio | None
+
+    @property
+    def images_per_second(self) -> float:
+        """Images of all timed runs over their seconds."""
+        return self.batch / self.timing.summary()["mean"]
+
+    def to_json(self) -> dict[str, Any]:
+        """By name; ``path`` is ``None`` for a model."""
+        return {
+            "name": self.name,
+            "path": None if self.path is None else str(self.path),
+            "dtype": self.dtype,
+            "batch": self.batch,
+            "threads": self.threads,
+            "runtime": self.where,
+            "warm_up_runs": self.timing.warm_up_runs,
+            "runs": len(self.timing.seconds),
+            "latency_ms": {name: 1e3 * seconds for name, seconds in self.timing.summary().items()},
+            "images_per_second": self.images_per_second,
+            "ratio": None if self.ratio is None else self.ratio.to_json(),
+        }
+
+
+def ratios_to_first(timings: Sequence[Timing]) -> list[Ratio | None]:
+    """Each timing's ratio over the first; ``None`` in the first place."""
+    return [None if i == 0 else ratio_between(timing, timings[0]) for i, timing in enumerate(timings)]
+
+
+def machine_lines(machine: Mapping[str, Any], versions: Mapping[str, str]) -> list[str]:
+    """The machine and the versions, broken at :data:`WIDTH`."""
+    cores = f"{machine['cores']} core" + ("" if machine["cores"] == 1 else "s")
+    what = f"{machine['cpu']}, {cores}, governor {machine['governor'] or 'unknown'}"
+    if machine["load"] is not None:
+        what += f", load {machine['load']:.1f}"
+    libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return [line for text in (what, libraries) for line in textwrap.wrap(text, WIDTH)]
+
+
+def labels(entries: Sequence[Entry], width: int = WIDTH) -> list[str]:
+    """``A  artifacts/neonext_t-224-b1-fp32.onnx`` for each; of a long path the end, which tells more."""
+    lines = []
+    for letter, entry in zip(LETTERS, entries, strict=False):
+        name, room = entry.name, width - 3
+        lines.append(f"{letter}  {name if len(name) <= room else '...' + name[3 - room :]}")
+    return lines
+
+
+def latency_table(entries: Sequence[Entry]) -> list[str]:
+    """What each letter is, then the figures, aligned and at most :data:`WIDTH` wide."""
+    rows: list[tuple[str, ...]] = [("", "dtype", "batch", "runs", *entries[0].timing.summary(), "images/s")]
+    for letter, entry in zip(LETTERS, entries, strict=False):
+        latencies = [_digits(1e3 * seconds) for seconds in entry.timing.summary().values()]
+        runs = str(len(entry.timing.seconds))
+        rows.append((letter, entry.dtype, str(entry.batch), runs, *latencies, _digits(entry.images_per_second)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    table = [
+        " ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    ]
+    named = [text for label, e in zip(labels(entries), entries, strict=True) for text in (label, f"   {e.where}")]
+    return [*named, "", "latency of one run in milliseconds", *table]
+
+
+def ratio_lines(entries: Sequence[Entry]) -> list[str]:
+    """``B / A: 0.93 (95 % interval 0.91 to 0.95)`` for each but the first."""
+    lines = []
+    for letter, entry in zip(LETTERS, entries, strict=False):
+        if entry.ratio is not None:
+            middle, low, high = _ratio_digits(entry.ratio)
+            verdict = "" if entry.ratio.differs else ": no difference seen"
+            interval = f"{100 * CONFIDENCE:g} % interval {low} to {high}"
+            batches = "" if entry.batch == entries[0].batch else "; of whole runs, batches differ"
+            lines.append(f"{letter} / {LETTERS[0]}: {middle} ({interval}{batches}){verdict}")
+    return lines
+
+
+def _digits(number: float) -> str:
+    """Three or more significant digits."""
+    return f"{number:.{max(0, 2 - math.floor(math.log10(number))) if number < 100 else 0}f}" if number > 0 else "0"
+
+
+def _ratio_digits(ratio: Ratio) -> tuple[str, str, str]:
+    """As many decimals as the interval's width deserves, and enough that a bound beside 1 does not read 1."""
+    numbers = (ratio.median, ratio.low, ratio.high)
+    for decimals in range(1 if ratio.high - ratio.low > 1 else 2, 6):
+        texts = tuple(f"{number:.{decimals}f}" for number in numbers)
+        shown = tuple(map(float, texts))
+        if ratio.high - ratio.low >= 10.0**-decimals and (shown[1] <= 1 <= shown[2]) != ratio.differs:
+            break
+    return texts[0], texts[1], texts[2]

@@ -1,0 +1,323 @@
+"""``inspect MODEL``: its tables, its JSON, the roofline, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from neonext_ascend.cli.inspect_model import WIDTH
+from neonext_ascend.cli.main import run
+from neonext_ascend.cost.cell import cell_cost, estimate_us
+from neonext_ascend.cost.choice import choose_layout, lowering_rule
+from neonext_ascend.cost.network import network_cost
+from neonext_ascend.drawing.roofline import WIDTH as PLOT_WIDTH
+from neonext_ascend.drawing.roofline import Point, Roof, draw_roofline
+from neonext_ascend.kernels.lowerings import legal, lower
+from neonext_ascend.machine.chips import SOCS
+from neonext_ascend.models.variants import VARIANTS
+from neonext_ascend.spec import LAYOUTS
+from tests.project.test_imports import loaded_by
+
+SVG = "{http://www.w3.org/2000/svg}"
+P3 = ["--soc-version", "Ascend310P3"]
+T, CHIP = VARIANTS["neonext_t"].config, SOCS["Ascend310P3"]
+CONFIG = """name = "mine"
+definition = "paper"
+depths = [1, 1, 2, 1]
+widths = [16, 32, 64, 128]
+num_classes = 10
+image_size = 96
+"""
+
+
+class Outcome:
+    """What one command printed and how it ended."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self) -> dict[str, Any]:
+        data: dict[str, Any] = json.loads(self.out)
+        return data
+
+
+Call = Callable[..., Outcome]
+
+
+@pytest.fixture
+def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
+    """Runs ``inspect`` in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments: object) -> Outcome:
+        capfd.readouterr()
+        code = run(["inspect", *map(str, arguments)])
+        return Outcome(code, *capfd.readouterr())
+
+    return invoke
+
+
+def test_the_json_has_every_lowering_with_its_exact_counts(call: Call, tmp_path: Path) -> None:
+    data = call("neonext_t", *P3, "--batch-size", "1,8", "--json").json
+    assert set(data) == {"model", "soc", "dtype", "assumptions", "stages", "network", "svg"}
+    assert (data["model"], data["soc"], data["dtype"]) == ("neonext_t", "Ascend310P3", "fp16")
+    assert data["svg"] == str(tmp_path / "roofline-neonext_t-Ascend310P3.svg")
+    rows = {(row["stage"], row["batch"], row["layout"], row["lowering"]): row for row in data["stages"]}
+    assert len(rows) == len(data["stages"])
+    sizes = T.stage_sizes()
+    assert set(rows) == {
+        (stage + 1, batch, layout, name)
+        for stage, batch, layout in product(range(4), (1, 8), LAYOUTS)
+        for name in legal(T.geometry(stage), *sizes[stage], layout)
+    }
+    for (stage, batch, layout, name), row in rows.items():
+        geometry, (height, width) = T.geometry(stage - 1), sizes[stage - 1]
+        cost = cell_cost(lower(name, geometry, height, width, layout), geometry, height, width, batch)
+        assert row["blocks"] == T.depths[stage - 1]
+        assert row["macs"] == {"useful": cost.useful, "dense": cost.dense, "cube": cost.cube}
+        assert row["bytes"] == cost.bytes == sum(row["bytes_by"].values())
+        assert set(row["bytes_by"]) == {"weights", "activations", "workspace"}
+        assert row["intensity"] == cost.intensity
+        assert row["estimate_us"] == estimate_us(cost, CHIP)
+
+
+def test_one_row_a_stage_and_batch_is_chosen_and_it_is_what_the_export_takes(call: Call) -> None:
+    data = call("neonext_t", *P3, "--batch-size", "1,8,32", "--json").json
+    for batch in (1, 8, 32):
+        (layout,) = [row["layout"] for row in data["network"] if row["batch"] == batch and row["chosen"]]
+        assert layout == choose_layout(T, CHIP, batch, "auto").layout
+        rule = lowering_rule("auto", batch, layout, CHIP)
+        for stage, size in enumerate(T.stage_sizes()):
+            (row,) = [r for r in data["stages"] if (r["stage"], r["batch"], r["chosen"]) == (stage + 1, batch, True)]
+            assert (row["layout"], row["lowering"]) == (layout, rule(T.geometry(stage), *size))
+
+
+def test_stage_4_at_batch_8_needs_at_most_four_and_a_half_times_its_dense_multiplications(call: Call) -> None:
+    rows = [r for r in call("neonext_t", *P3, "--batch-size", 8, "--json").json["stages"] if r["stage"] == 4]
+    (chosen,) = [row for row in rows if row["chosen"]]
+    dense = next(row["macs"]["dense"] for row in rows if row["lowering"] == "blockdiag")
+    assert chosen["macs"]["cube"] / dense <= 4.5
+
+
+def test_the_network_rows_are_the_network_model(call: Call) -> None:
+    data = call("neonext_t", *P3, "--batch-size", 8, "--json").json
+    for row in data["network"]:
+        cost = network_cost(T, 8, row["layout"], lowering_rule("auto", 8, row["layout"], CHIP))
+        total = cost.total
+        assert row["macs"] == {"useful": total.useful, "dense": total.dense, "cube": total.cube}
+        assert (row["bytes"], row["estimate_us"]) == (total.bytes, cost.estimate_us(CHIP))
+        assert row["images_per_second"] == pytest.approx(8e6 / row["estimate_us"])
+
+
+def test_a_named_layout_is_the_only_one_and_is_chosen(call: Call) -> None:
+    data = call("neonext_nano", *P3, "--layout", "chnw", "--json").json
+    assert {row["layout"] for row in data["stages"]} == {"chnw"}
+    assert [row["chosen"] for row in data["network"]] == [True]
+    assert sum(row["chosen"] for row in data["stages"]) == 4
+
+
+def test_the_words_fit_80_columns_and_every_time_is_an_estimate(call: Call) -> None:
+    result = call("neonext_l_384", "--soc-version", "Ascend910B3", "--batch-size", "1,512")
+    assert (result.code, result.err) == (0, "")
+    lines = result.out.splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    words = " ".join(result.out.split())
+    assert "stage 4: 3 blocks, 1536 channels, 12x12 map, cells 4+7; one NeoCell costs" in words
+    assert "Nothing was measured on a device. Every time is an estimate" in words
+    assert "Peak 294.9 TFLOPS in fp16: derived, 20 cores x 1800 MHz x 8192" in words
+    assert "Bandwidth 1600 GB/s: a press figure" in words
+    assert "511 are published: there the estimate is 2.5 times too fast" in words
+    headers = [line for line in lines if line.rstrip().endswith(("us", "images / s"))]
+    above = [lines[lines.index(line) - 1] for line in headers]
+    assert len(headers) == 5
+    assert all(line.rstrip().endswith("estimate") for line in above)
+    chosen = [line for line in lines if re.match(r" +\d+ (nchw|chnw) .*\*", line)]
+    assert len(chosen) == 2 * (4 + 1)
+
+
+def test_the_columns_stand_below_their_headers(call: Call) -> None:
+    lines = call("neonext_t", *P3, "--batch-size", 8).out.splitlines()
+    header = next(line for line in lines if line.startswith("batch layout lowering"))
+    row = next(line for line in lines if "packed   *" in line)
+    assert len(header) == len(row)
+    ends = [match.end() for match in re.finditer(r"\S+", header)]
+    for end in (ends[0], *ends[3:]):  # numbers are flush right
+        assert row[end - 1] != " "
+        assert row[end : end + 1] in (" ", "")
+    assert "4.48" in row
+
+
+def test_a_chip_without_figures_has_no_time_and_no_drawing(call: Call, tmp_path: Path) -> None:
+    bare = ["--soc-version", "Ascend310B1"]
+    data = call("neonext_t", *bare, "--batch-size", 8, "--json").json
+    assert data["svg"] is None
+    assert {row["estimate_us"] for row in (*data["stages"], *data["network"])} == {None}
+    assert {row["images_per_second"] for row in data["network"]} == {None}
+    assert sum(row["chosen"] for row in data["stages"]) == 4
+    words = " ".join(call("neonext_t", *bare).out.split())
+    assert "There is no bandwidth figure for Ascend310B1, so no time is told" in words
+    assert "with the balance of Ascend310P3" in words
+    assert list(tmp_path.iterdir()) == []
+    refused = call("neonext_t", *bare, "--svg", "it.svg")
+    assert refused.code == 2
+    assert "take Ascend310P3 or Ascend910B3" in refused.err
+
+
+def test_a_network_of_ones_own_and_another_size(call: Call, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(CONFIG, encoding="utf-8")
+    data = call("--config", path, *P3, "--json", "--image-size", "128x160").json
+    assert data["model"] == "mine"
+    assert [row["blocks"] for row in data["stages"] if row["chosen"]] == [1, 1, 2, 1]
+    small = call("--config", path, *P3, "--json").json
+    assert small["stages"][0]["macs"]["useful"] * 128 * 160 == data["stages"][0]["macs"]["useful"] * 96 * 96
+
+
+def test_the_roofline_is_drawn_whole_and_suits_dark_pages(call: Call, tmp_path: Path) -> None:
+    result = call("neonext_t", *P3, "--batch-size", "1,8,32", "--svg", "new/it.svg")
+    assert result.out.splitlines()[-1] == "roofline  new/it.svg"
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["it.svg"]
+    root = ElementTree.parse(tmp_path / "new" / "it.svg").getroot()
+    texts = [element.text or "" for element in root.iter(f"{SVG}text")]
+    for wanted in (
+        "neonext_t on Ascend310P3",
+        "batch 32: useful TFLOPS, estimate",
+        "69.5 TFLOPS, derived",
+        "204 GB/s, a press figure",
+        "packed, chnw: stage 4 (chosen)",
+        "blockdiag, chnw: stages 1, 2, 3 (chosen)",
+    ):
+        assert wanted in texts
+    assert "prefers-color-scheme: dark" in (root.findtext(f"{SVG}style") or "")
+
+
+def places(root: ElementTree.Element) -> Iterator[tuple[float, float]]:
+    """Every end of a line, and the extent of every mark and text."""
+    for line in root.iter(f"{SVG}line"):
+        yield float(line.attrib["x1"]), float(line.attrib["y1"])
+        yield float(line.attrib["x2"]), float(line.attrib["y2"])
+    for circle in root.iter(f"{SVG}circle"):
+        yield float(circle.attrib["cx"]), float(circle.attrib["cy"])
+    for text in root.iter(f"{SVG}text"):
+        x, y, long = float(text.attrib["x"]), float(text.attrib["y"]), 7.0 * len(text.text or "")
+        start = {"start": x, "middle": x - long / 2, "end": x - long}[text.attrib["text-anchor"]]
+        yield start, y
+        yield start + long, y
+
+
+@pytest.mark.parametrize("name", ["neonext_t", "neonext_nano", "neonext_l_384"])
+def test_nothing_leaves_the_frame(call: Call, tmp_path: Path, name: str) -> None:
+    assert call(name, "--soc-version", "Ascend910B3", "--batch-size", "1,64", "--svg", "it.svg").code == 0
+    root = ElementTree.parse(tmp_path / "it.svg").getroot()
+    height = float(root.attrib["height"])
+    for x, y in places(root):
+        assert -8 <= x <= PLOT_WIDTH
+        assert 0 <= y <= height
+
+
+def test_a_point_lies_on_the_roof_where_memory_decides_and_below_where_padding_does() -> None:
+    roof = Roof(1e12, 1e11, "peak", "bandwidth")
+    points = [
+        Point(1, 1, "nchw", "blockdiag", True, 2.0, 2e11),
+        Point(1, 2, "nchw", "kron", False, 2.0, 1e10),
+    ]
+    root = ElementTree.fromstring(draw_roofline("a", "b", roof, points))
+    (slope, _) = [line for line in root.iter(f"{SVG}line") if line.attrib["class"] == "roof"]
+    x1, y1, x2, y2 = (float(slope.attrib[key]) for key in ("x1", "y1", "x2", "y2"))
+    marks = {c.attrib["class"]: c for c in root.iter(f"{SVG}circle") if c.attrib["r"] == "4.5"}
+
+    def above(mark: ElementTree.Element) -> float:
+        x, y = float(mark.attrib["cx"]), float(mark.attrib["cy"])
+        return y - (y1 + (x - x1) / (x2 - x1) * (y2 - y1))
+
+    assert abs(above(marks["blockdiag chosen"])) < 0.1
+    assert above(marks["kron"]) > 20
+
+
+def test_no_drawing_where_none_is_wanted(call: Call, tmp_path: Path) -> None:
+    result = call("neonext_nano", *P3, "--no-svg")
+    assert result.code == 0
+    assert "roofline" not in result.out
+    assert call("neonext_nano", *P3, "--no-svg", "--json").json["svg"] is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_goes_before_a_model_of_its_name(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "neonext_t").write_bytes(b"no model")
+    result = call("neonext_t", *P3)
+    assert result.code == 2
+    assert "not an ONNX model" in result.err
+
+
+def test_a_folder_of_a_models_name_is_no_file(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "neonext_t").mkdir()
+    assert call("neonext_t", *P3, "--no-svg").code == 0
+
+
+def test_a_drawing_that_nobody_asked_for_never_costs_the_table(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "roofline-neonext_t-Ascend310P3.svg").mkdir()
+    result = call("neonext_t", *P3)
+    assert result.code == 0
+    assert "the whole network" in result.out
+    assert "no roofline was drawn" in result.err
+    assert call("neonext_t", *P3, "--json").json["svg"] is None
+
+
+def test_the_mark_is_explained_for_a_named_layout(call: Call) -> None:
+    result = call("neonext_t", *P3, "--batch-size", 8, "--layout", "nchw", "--no-svg")
+    assert "what auto chooses" not in result.out
+    assert "the lowering that auto takes in nchw" in result.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["neonext_tt", *P3], 2, "neonext_tt: no such file, and unknown model 'neonext_tt': did you mean neonext_t"),
+        (["nothing.onnx", *P3], 5, "nothing.onnx: no such file; expected an ONNX file"),
+        (["folder/neonext_t", *P3], 5, "no such file; expected an ONNX file"),
+        (P3, 2, "neither FILE nor MODEL"),
+        (["neonext_t", "--config", "mine.toml", *P3], 2, "both neonext_t and --config mine.toml; give one"),
+        (["--config", "absent.toml", *P3], 5, "absent.toml: cannot read the configuration"),
+        (["neonext_t", "--soc-version", "Ascend310Z9"], 2, "did you mean Ascend310P3?"),
+        (["neonext_t"], 2, "Missing option '--soc-version'"),
+        (["neonext_t", *P3, "--precision", "fp16"], 2, "counted in fp16; --precision belongs to a FILE"),
+        (["it.onnx", *P3, "--batch-size", "8"], 2, "it.onnx is a file; --batch-size belongs to a MODEL"),
+        (["it.onnx", *P3, "--svg", "it.svg"], 2, "it.onnx is a file; --svg belongs to a MODEL"),
+        (["neonext_t", *P3, "--batch-size", "0"], 2, "expected numbers from 1 to 65536"),
+        (["neonext_t", *P3, "--batch-size", "8,"], 2, "expected a batch size such as 8, or several such as 1,8,32"),
+        (["neonext_t", *P3, "--batch-size", "dynamic"], 2, "expected a batch size such as 8"),
+        (["neonext_t", *P3, "--image-size", "225"], 2, "near 225: 224"),
+        (["neonext_t", *P3, "--svg", "it.png"], 2, "give a file name that ends in .svg"),
+        (["neonext_t", *P3, "--svg", "it.svg", "--no-svg"], 2, "both --svg it.svg and --no-svg; give one"),
+        (["neonext_t", *P3, "--svg", "/proc/no/it.svg"], 5, "cannot create this folder"),
+    ],
+)
+def test_what_is_refused(call: Call, tmp_path: Path, arguments: list[str], code: int, words: str) -> None:
+    result = call(*arguments)
+    assert result.code == code
+    assert words in result.err
+    assert result.out == ""
+    assert result.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_no_place_to_draw_in(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "it.svg").mkdir()
+    result = call("neonext_t", *P3, "--svg", "it.svg")
+    assert result.code == 2
+    assert "is a folder" in result.err
+
+
+def test_the_cost_of_a_model_needs_no_torch(tmp_path: Path) -> None:
+    arguments = ["inspect", "neonext_nano", *P3, "--svg", str(tmp_path / "it.svg")]
+    code = f"from neonext_ascend.cli.main import run; assert run({arguments!r}) == 0"
+    assert loaded_by(code) <= {"numpy"}
+    assert loaded_by("from neonext_ascend.cli.main import run; run(['inspect', '--help'])") == set()

@@ -1,0 +1,1 @@
+"""What several tests use: cases, networks, and programs that damage or kill."""
