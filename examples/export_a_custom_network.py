@@ -3,11 +3,7 @@
 python examples/export_a_custom_network.py
 """
 
-from pathlib import Path
-
-from neonext_ascend.checkpoints.loading import load
-from neonext_ascend.data import labels_for
-from neonext_ascend.jobs.exporting import export_verified
+from neonext_ascend import jobs
 from neonext_ascend.models.config import NetworkConfig
 
 config = NetworkConfig(
@@ -20,6 +16,6 @@ config = NetworkConfig(
     num_classes=10,
     image_size=(96, 128),
 )
-made = export_verified(load(config, seed=1), Path("artifacts"), labels_for(config.name, config.num_classes))
+made = jobs.export(config, seed=1, output="artifacts").onnx
 print(f"wrote {made.path.name} and {made.manifest_path.name}, untrained")
 print(f"parity passed: {made.verdict is not None and made.verdict.passed}")

@@ -7,10 +7,9 @@ import textwrap
 import click
 
 from neonext_ascend.cli.options import json_option
-from neonext_ascend.cli.terminal import say, working
+from neonext_ascend.cli.terminal import put_json, say, working
 from neonext_ascend.errors import ToolchainError
 from neonext_ascend.machine.diagnosis import ABILITIES, Ability, Diagnosis
-from neonext_ascend.machine.diagnosis import as_json as to_json
 
 _MARKS = {"ok": "ok", "missing": "MISSING", "problem": "PROBLEM", "info": ""}
 _WIDTH = 80
@@ -21,12 +20,12 @@ _WIDTH = 80
 @json_option
 def command(require: tuple[Ability, ...], as_json: bool) -> None:
     """What is installed, what is missing, what follows from it."""
-    from neonext_ascend.machine.diagnosis import diagnose
+    from neonext_ascend import jobs
 
     with working("looking at this machine"):
-        diagnosis = diagnose()
+        diagnosis = jobs.diagnose()
     if as_json:
-        say(to_json(diagnosis))
+        put_json(diagnosis.to_json())
     else:
         _say(diagnosis)
     for ability in require:

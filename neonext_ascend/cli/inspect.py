@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from neonext_ascend.cli.export_options import PRECISIONS
 from neonext_ascend.cli.inspect_model import Batches, LayoutWord, ModelRequest, inspect_model
-from neonext_ascend.cli.om_options import PRECISIONS
 from neonext_ascend.cli.options import PATH, ModelName, config_option, image_size_option, json_option
 from neonext_ascend.cli.terminal import put_json, say, working
 from neonext_ascend.errors import FileAccessError, UsageError

@@ -2,56 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from neonext_ascend.cli.options import json_option
-from neonext_ascend.cli.terminal import put_json
+from neonext_ascend.cli.terminal import put_json, say
+
+_CONVENTIONS = """
+MACs for one image, by convention: pointwise counts convolutions and linear
+layers; sparse adds NeoCell's blocks; dense adds whole block-diagonal matrices
+instead; dense+bn5 adds 5 for each element behind a BatchNorm, as in the paper's
+Table 1. Top-1 on ImageNet as published: the authors' README; for .paper and
+.table1 the paper's Table 1."""
 
 
 @click.command("list", epilog="Exit status: 0.")
 @json_option
 def command(as_json: bool) -> None:
     """The models: parameters, MACs by convention, image size, published accuracy."""
-    from neonext_ascend.cost.count import count_network
-    from neonext_ascend.models.variants import VARIANTS
+    from neonext_ascend import jobs
 
-    rows = [(variant, count_network(variant.config)) for variant in VARIANTS.values()]
+    models = jobs.list_models()
     if as_json:
-        models: list[dict[str, Any]] = [
-            {
-                "name": variant.config.name,
-                "definition": variant.config.definition,
-                "image_size": variant.config.image_size[0],
-                "params": count.params,
-                "macs": count.macs,
-                "top1": variant.top1,
-                "top1_source": variant.source,
-            }
-            for variant, count in rows
-        ]
-        put_json({"models": models})
+        put_json({"models": [model.to_json() for model in models]})
         return
-    header = ("model", "image", "params", "pointwise", "sparse", "dense", "dense+bn5", "top-1 %")
-    table: list[tuple[str, ...]] = [header]
-    for variant, count in rows:
-        macs = tuple(_short(n) for n in count.macs.values())
-        top1 = f"{variant.top1:.2f}" if variant.top1 else "-"
-        table.append((variant.config.name, str(variant.config.image_size[0]), _short(count.params), *macs, top1))
-    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
-    for row in table:
-        cells = [
-            row[0].ljust(widths[0]),
-            *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
-        ]
-        click.echo(" ".join(cells))
-    click.echo()
-    click.echo("MACs for one image, by convention: pointwise counts convolutions and linear")
-    click.echo("layers; sparse adds NeoCell's blocks; dense adds whole block-diagonal matrices")
-    click.echo("instead; dense+bn5 adds 5 for each element behind a BatchNorm, as in the paper's")
-    click.echo("Table 1. Top-1 on ImageNet as published: the authors' README; for .paper and")
-    click.echo(".table1 the paper's Table 1.")
+    table = [("model", "image", "params", "pointwise", "sparse", "dense", "dense+bn5", "top-1 %")]
+    for model in models:
+        pointwise, sparse, dense, dense_bn5 = map(_short, model.macs.values())
+        top1 = f"{model.top1:.2f}" if model.top1 else "-"
+        size = str(model.image_size)
+        table.append((model.name, size, _short(model.params), pointwise, sparse, dense, dense_bn5, top1))
+    first, *others = (max(map(len, column)) for column in zip(*table, strict=True))
+    for name, *cells in table:
+        padded = (cell.rjust(width) for cell, width in zip(cells, others, strict=True))
+        say(" ".join((name.ljust(first), *padded)))
+    say(_CONVENTIONS)
 
 
 def _short(number: int) -> str:

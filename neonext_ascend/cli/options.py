@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -32,15 +33,15 @@ class ImageSize(click.ParamType[tuple[int, int]]):
         return height, width
 
 
-class BatchSize(click.ParamType[int | None]):
-    """A number, or ``dynamic`` as ``None``."""
+class BatchSize(click.ParamType["int | str"]):
+    """A number, or ``dynamic``."""
 
     name = "N|dynamic"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
         """Parse."""
         if value == "dynamic":
-            return None
+            return "dynamic"
         if not re.fullmatch(r"\d{1,6}", str(value)) or not 1 <= int(value) <= _MAX:
             self.fail(f"{value!r}; expected a number from 1 to {_MAX}, or dynamic", param, ctx)
         return int(value)
@@ -104,3 +105,11 @@ device_option = click.option(
 def runtime_options(function: _F) -> _F:
     """The options that choose what runs an artifact, and where."""
     return runtime_option(device_option(function))
+
+
+def given(*names: str) -> frozenset[str]:
+    """The parameters that stand on the command line, of these or of all."""
+    context = click.get_current_context()
+    return frozenset(
+        name for name in names or context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    )

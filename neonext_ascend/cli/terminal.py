@@ -7,9 +7,12 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from neonext_ascend.jobs.watching import Watch
 
 _T = TypeVar("_T")
 _WORTH_A_BAR = 20
@@ -66,25 +69,20 @@ def shown_path(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def working(what: str) -> Iterator[None]:
-    """Show that long work goes on, on a terminal; quiet when piped."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status(what):
-        yield
-
-
-@contextlib.contextmanager
-def following(what: str) -> Iterator[Callable[[str], None]]:
-    """Show another program's last line while it runs, on a terminal; quiet when piped."""
+def working(what: str) -> Iterator[Callable[[str], None]]:
+    """Show that long work goes on, and the last line about it, on a terminal; quiet when piped."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich.console import Console
     from rich.markup import escape
 
-    with Console(stderr=True).status(what) as status:
+    with Console(stderr=True).status(escape(what)) as status:
         yield lambda line: status.update(escape(f"{what}: {printable(line.strip())[:60]}"))
+
+
+def watching(made: Callable[[Any], None] = lambda _: None) -> Watch:
+    """A job on this terminal; ``made`` takes each artifact when it is there."""
+    from neonext_ascend.jobs.watching import Watch
+
+    return Watch(working, note, warn, made)

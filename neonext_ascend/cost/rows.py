@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from neonext_ascend.cost.cell import STAND_IN, Cost, cell_cost, cheapest, estimate_us
-from neonext_ascend.cost.choice import LayoutChoice, choose_layout, lowering_rule
+from neonext_ascend.cost.choice import GraphForm, choose_layout, lowering_rule
 from neonext_ascend.cost.convnext import PEER_BATCH, PEER_SOC, PUBLISHED, convnext_t_cost, times_too_fast
 from neonext_ascend.cost.network import network_cost
 from neonext_ascend.cost.operators import NetworkCost
@@ -84,7 +84,7 @@ def network_rows(
         UsageError: the network cannot take its image size.
     """
     for batch in batches:
-        choice = LayoutChoice(layout, "") if layout else choose_layout(config, soc, batch, "auto")
+        choice = GraphForm(layout) if layout else choose_layout(config, soc, batch, "auto")
         for compared in (layout,) if layout else LAYOUTS:
             cost = network_cost(config, batch, compared, lowering_rule("auto", batch, compared, soc))
             estimate, speed = cost.estimate_us(soc), cost.images_per_second(soc)

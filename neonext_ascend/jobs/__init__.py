@@ -7,17 +7,47 @@ Python would find the file.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-# Job -> the file that holds it.
-_HOMES: dict[str, str] = {}
+if TYPE_CHECKING:
+    from neonext_ascend.jobs.exporting import Export, export
+    from neonext_ascend.jobs.listing import Listed, list_models
+    from neonext_ascend.jobs.om_request import OmRequest
+    from neonext_ascend.jobs.verifying import Verification, verify
+    from neonext_ascend.jobs.watching import Watch
+    from neonext_ascend.machine.diagnosis import Diagnosis, diagnose
 
-__all__: list[str] = []
+# Job, argument or result -> the file that holds it.
+_HOMES = {
+    "Diagnosis": "machine.diagnosis",
+    "Export": "jobs.exporting",
+    "Listed": "jobs.listing",
+    "OmRequest": "jobs.om_request",
+    "Verification": "jobs.verifying",
+    "Watch": "jobs.watching",
+    "diagnose": "machine.diagnosis",
+    "export": "jobs.exporting",
+    "list_models": "jobs.listing",
+    "verify": "jobs.verifying",
+}
+
+__all__ = [
+    "Diagnosis",
+    "Export",
+    "Listed",
+    "OmRequest",
+    "Verification",
+    "Watch",
+    "diagnose",
+    "export",
+    "list_models",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return getattr(importlib.import_module(f"neonext_ascend.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -15,6 +15,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,11 +26,11 @@ from neonext_ascend.checkpoints.loading import LoadedNetwork
 from neonext_ascend.data import sample_pictures
 from neonext_ascend.exporters.om_file.command import atc_command
 from neonext_ascend.exporters.om_file.options import AtcOptions
-from neonext_ascend.jobs.exporting import Deployment
 from neonext_ascend.jobs.exporting_om import check_accepted, planned_manifest
+from neonext_ascend.jobs.exporting_onnx import OnnxExport
 from neonext_ascend.jobs.running_bundle import EXPECTED, INPUTS, OPTIONS, options_json
-from neonext_ascend.verify.against_network import reference_runner
 from neonext_ascend.verify.feeds import Feed, feeds_for
+from neonext_ascend.verify.subjects import Subject
 
 _RUN = '''"""Compile the ONNX file beside this script, run it on the NPU, compare; writes report.json and report.txt."""
 
@@ -76,9 +77,13 @@ class Bundle:
     nbytes: int
     top: str
 
+    def to_json(self) -> dict[str, Any]:
+        """The archive's entry in ``--json``."""
+        return {"path": str(self.path.absolute()), "format": "bundle", "sha256": self.sha256, "bytes": self.nbytes}
+
 
 def write_bundle(
-    path: Path, loaded: LoadedNetwork, made: Deployment, options: AtcOptions, command: Sequence[str] = ()
+    path: Path, loaded: LoadedNetwork, made: OnnxExport, options: AtcOptions, command: Sequence[str] = ()
 ) -> Bundle:
     """Pack a verified ONNX file for a machine with CANN.
 
@@ -94,7 +99,8 @@ def write_bundle(
         FileAccessError: the archive cannot be written.
     """
     check_accepted(made.path, options)
-    planned = planned_manifest(loaded, made, options, command)
+    subject = Subject(loaded.network)
+    planned = planned_manifest(subject, made, options, command)
     top = planned.files[0].name.removesuffix(".om")
     with staging(path.parent) as stage:
         temporary = stage.folder / path.name
@@ -105,16 +111,14 @@ def write_bundle(
         ):
             for source in (made.path, *(made.path.with_name(f.name) for f in made.manifest.files[1:])):
                 archive.add(source, f"{top}/{source.name}", filter=_plain)
-            for name, data in _members(loaded, made, options, planned):
+            for name, data in _members(subject, made, options, planned):
                 archive.addfile(_plain(_member(f"{top}/{name}", len(data))), io.BytesIO(data))
         digest, nbytes = sha256_of(temporary), temporary.stat().st_size
         stage.publish(path.name)
     return Bundle(path, digest, nbytes, top)
 
 
-def _members(
-    loaded: LoadedNetwork, made: Deployment, options: AtcOptions, planned: Manifest
-) -> Iterator[tuple[str, bytes]]:
+def _members(subject: Subject, made: OnnxExport, options: AtcOptions, planned: Manifest) -> Iterator[tuple[str, bytes]]:
     """Name and bytes of each small member."""
     name, onnx = planned.files[0].name, made.manifest
     atc = atc_command(
@@ -133,7 +137,7 @@ def _members(
     for file, text in sorted(atc.files.items()):
         yield f"atc/{file}", text.encode()
     feeds = list(_feeds(onnx, planned, options))
-    reference = reference_runner(loaded.network, {})
+    reference = subject.runner()
     expected = [reference.infer({reference.inputs[0].name: feed.array})[reference.outputs[0].name] for feed in feeds]
     spec = planned.inputs[0]
     yield INPUTS, _npz({_key(i, feed): feed.for_input(spec).astype(spec.dtype) for i, feed in enumerate(feeds)})

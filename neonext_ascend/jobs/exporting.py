@@ -1,206 +1,222 @@
-"""From a loaded network to a verified artifact with its manifest: what ``neonext-ascend export`` does."""
+"""Export: networks to verified ONNX files, and where asked for to OMs or bundles."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+import shlex
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import torch
-from torch import fx
-
-from neonext_ascend._version import __version__
-from neonext_ascend.artifacts.manifest import ArtifactFile, Manifest, Weights, manifest_path
-from neonext_ascend.artifacts.staging import staging
 from neonext_ascend.checkpoints.loading import LoadedNetwork
-from neonext_ascend.errors import ParityError
-from neonext_ascend.exporters.onnx_file.export import DEFAULT_OPSET, OnnxArtifact, export_onnx
+from neonext_ascend.cost.choice import GraphForm, LayoutChoice, LoweringChoice, check_form, choose_form
+from neonext_ascend.data import labels_for, read_labels
+from neonext_ascend.errors import UsageError
+from neonext_ascend.exporters.om_file.command import AtcCommand, atc_command
+from neonext_ascend.exporters.om_file.manifest import om_name
+from neonext_ascend.exporters.onnx_file.export import DEFAULT_OPSET, check_opset
 from neonext_ascend.images.preprocessing import preprocessing_for
-from neonext_ascend.machine.environment import versions
-from neonext_ascend.models.config import NetworkConfig, size_text
-from neonext_ascend.passes.base import Report
-from neonext_ascend.passes.form import GraphForm
-from neonext_ascend.passes.pipeline import prepare
-from neonext_ascend.runtimes.registry import opener
-from neonext_ascend.spec import TOLERANCES, Dtype
-from neonext_ascend.verify.against_network import check_artifact, reference_runner, twin_of
-from neonext_ascend.verify.parity import Verdict, stored_reference
+from neonext_ascend.jobs.bundling import Bundle, write_bundle
+from neonext_ascend.jobs.exporting_om import OmExport, check_nodes, export_om, require_atc
+from neonext_ascend.jobs.exporting_onnx import FileRequest, OnnxExport, export_verified
+from neonext_ascend.jobs.networks import ModelWord, Size, load_networks
+from neonext_ascend.jobs.om_request import OmPlan, OmRequest
+from neonext_ascend.jobs.watching import SILENT, Watch
+from neonext_ascend.machine.cann import Cann, find_cann
+from neonext_ascend.spec import INPUT, NUMPY_DTYPES, Dtype, TensorSpec
+from neonext_ascend.verify.subjects import Subject
 
-DEFAULT_FORM = GraphForm()
-# Shows that long work goes on; given the work's name.
-Progress = Callable[[str], AbstractContextManager[None]]
+Made = OnnxExport | OmExport | Bundle
 
 
 @dataclass(frozen=True)
-class Deployment:
-    """What was made: files, manifest, what preparation did, and the verdict (``None`` where not asked for)."""
+class DryRun:
+    """What atc would be called with, and the form of the ONNX file that it would read."""
 
-    path: Path
-    manifest_path: Path
-    manifest: Manifest
-    report: Report
-    verdict: Verdict | None
+    command: AtcCommand
+    form: GraphForm
+    folder: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """The command's entry in ``--json``."""
+        return {
+            "argv": list(self.command.argv),
+            "environment": dict(self.command.environ),
+            "files": dict(self.command.files),
+            "layout": self.form.layout,
+            "layout_reason": self.form.reason,
+        }
+
+    def lines(self) -> Iterator[str]:
+        """A script for a shell."""
+        yield f"# layout {self.form.layout}{f': {self.form.reason}' if self.form.reason else ''}"
+        for name, text in self.command.files.items():
+            yield f"# {self.folder / name}:"
+            yield from (f"#   {line}" for line in text.splitlines())
+        for variable, value in self.command.environ.items():
+            yield f"export {variable}={shlex.quote(value)}"
+        yield shlex.join(self.command.argv)
 
 
-class ParityFailedError(ParityError):
-    """The artifact's numbers differ; carries the verdict. Nothing was left under the final name."""
-
-    def __init__(self, message: str, verdict: Verdict) -> None:
-        super().__init__(message)
-        self.verdict = verdict
-
-
-def artifact_name(config: NetworkConfig, batch_size: int | None, dtype: Dtype) -> str:
-    """``neonext_t-224-b1-fp32.onnx``."""
-    batch = "bdyn" if batch_size is None else f"b{batch_size}"
-    return f"{config.name}-{size_text(config.image_size)}-{batch}-{dtype}.onnx"
-
-
-def export_verified(
-    loaded: LoadedNetwork,
-    folder: Path,
-    labels: Sequence[str],
-    *,
-    batch_size: int | None = 1,
-    opset: int = DEFAULT_OPSET,
-    dtype: Dtype = "fp32",
-    form: GraphForm = DEFAULT_FORM,
-    verify: bool = True,
-    command: Sequence[str] = (),
-    progress: Progress = lambda _: nullcontext(),
-) -> Deployment:
-    """Export, check against the unfolded network, and only then give the files their names.
+@dataclass(frozen=True)
+class Export:
+    """What was made.
 
     Args:
-        loaded: the network.
-        folder: of the artifact; created where absent.
-        labels: one for each class.
-        batch_size: ``None`` for a dynamic batch.
-        opset: 11 to 18.
+        artifacts: for each image size its OM or bundle, if one was asked for, then its ONNX file.
+        commands: of a dry run, which makes nothing.
+    """
+
+    artifacts: tuple[Made, ...] = ()
+    commands: tuple[DryRun, ...] = ()
+
+    @property
+    def onnx(self) -> OnnxExport:
+        """The ONNX file of the first image size."""
+        return next(made for made in self.artifacts if isinstance(made, OnnxExport))
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of ``--json``."""
+        if self.commands:
+            return {"commands": [command.to_json() for command in self.commands]}
+        verdict = self.onnx.verdict
+        return {
+            "artifacts": [made.to_json() for made in self.artifacts],
+            "parity": None if verdict is None else verdict.to_json(),
+        }
+
+
+def export(
+    model: ModelWord = None,
+    *,
+    config: str | Path | None = None,
+    checkpoint: str | Path | None = None,
+    image_size: Size | None = None,
+    image_sizes: Sequence[Size] | None = None,
+    num_classes: int | None = None,
+    seed: int = 0,
+    batch_size: int | Literal["dynamic"] | None = None,
+    dtype: Dtype = "fp32",
+    opset: int = DEFAULT_OPSET,
+    layout: LayoutChoice = "auto",
+    lowering: LoweringChoice = "auto",
+    om: OmRequest | None = None,
+    labels: str | Path | Sequence[str] | None = None,
+    output: str | Path = ".",
+    verify: bool = True,
+    command: Sequence[str] = (),
+    watch: Watch = SILENT,
+) -> Export:
+    """Export a network to a verified ONNX file with its manifest, and where asked for to an OM for a chip.
+
+    Args:
+        model: a name of ``jobs.list_models()`` or a configuration; without one the checkpoint decides.
+        config: a TOML file in place of a model.
+        checkpoint: ``.pt`` or ``.safetensors``; without one the weights are NeoInit's, untrained, but for
+            ``neonext_nano``.
+        image_size: pixels, or (height, width).
+        image_sizes: several, files for each.
+        num_classes, seed: without a checkpoint.
+        batch_size: of the ONNX input, 1 by default; ``"dynamic"`` leaves it free.
         dtype: of weights, input and output.
-        form: layout and lowering.
-        verify: whether to check.
+        opset: 11 to 18; exactly this one is written.
+        layout, lowering: ``auto`` goes by the cost model for a chip.
+        om: the OM that is asked for.
+        labels: names of the classes, or a file with one a line.
+        output: folder; created where absent.
+        verify: whether to check parity before a file appears.
         command: recorded in the manifest.
-        progress: wraps each long step.
+        watch: told of each long step and of each artifact when it is there.
 
     Raises:
-        ParityFailedError: the numbers differ.
-        UsageError, FileAccessError: as of :func:`export_onnx`.
+        ParityFailedError: the numbers differ; nothing was left.
+        UsageError, CheckpointError, ArtifactError, GeometryError: wrong usage or input.
+        ToolchainError: atc is missing or broken.
+        FileAccessError: a file cannot be read or written.
     """
-    config, network = loaded.network.config, loaded.network
-    name = artifact_name(config, batch_size, dtype)
-    with staging(folder) as stage:
-        with progress(f"preparing and exporting {config.name}"):
-            deployed, report = prepare(network, defer=True, layout=form.layout, lowering=form.lowering)
-            artifact = export_onnx(
-                deployed,
-                stage.folder / name,
-                batch_size=batch_size,
-                opset=opset,
-                dtype=dtype,
-                metadata=_metadata(config, loaded.weights),
+    check_opset(opset)
+    check_form(layout, lowering)
+    if image_size is not None and image_sizes is not None:
+        raise UsageError("both --image-size and --image-sizes; give one")
+    rows = None if batch_size == "dynamic" else batch_size or 1
+    plan = None if om is None else om.checked(rows, dtype, batch_given=batch_size is not None)
+    sizes = image_sizes or (image_size,)
+    with watch.working("building the network"):
+        loads = load_networks(
+            model, config=config, checkpoint=checkpoint, sizes=sizes, num_classes=num_classes, seed=seed, watch=watch
+        )
+    network = loads[0].network.config
+    names: Sequence[str] = labels_for(network.name, network.num_classes)
+    if labels is not None:
+        names = read_labels(Path(labels), network.num_classes) if isinstance(labels, str | Path) else tuple(labels)
+    soc, largest = (None, rows) if plan is None else (plan.options.soc, max(plan.options.gears, default=rows))
+    request = FileRequest(batch_size=rows if plan is None else plan.batch_size, opset=opset, dtype=dtype)
+    requests = [
+        replace(request, form=choose_form(loaded.network.config, layout, lowering, soc, largest)) for loaded in loads
+    ]
+    folder, cann = Path(output), find_cann() if plan is not None else None
+    if plan is not None and cann is not None:
+        _check_before(plan, loads, requests, cann, watch)
+        if plan.dry_run:
+            return Export(
+                commands=tuple(_dry_run(plan, *pair, folder, cann) for pair in zip(loads, requests, strict=True))
             )
-        verdict, reference = None, None
-        if verify:
-            with progress(f"checking {name} against PyTorch"):
-                verdict, reference = _check(loaded, artifact, stage.folder, opset, batch_size, form)
-            if not verdict.passed:
-                raise ParityFailedError(f"{name}: parity failed; nothing was written", verdict)
-        manifest = _manifest(loaded, artifact, form, report, verdict, reference, labels, command)
-        manifest.write(manifest_path(stage.folder / name))
-        # The manifest last: an artifact without one is incomplete, a manifest without its artifact is wrong.
-        names = [file.path.name for file in reversed(artifact.files)]
-        stage.publish(*names, manifest_path(Path(name)).name)
-        if len(artifact.files) == 1:
-            (folder / f"{name}.data").unlink(missing_ok=True)  # an earlier, larger export's
-    final = folder.absolute() / name
-    return Deployment(final, manifest_path(final), manifest, report, verdict)
+    artifacts: list[Made] = []
+    for loaded, asked in zip(loads, requests, strict=True):
+        made = export_verified(loaded, folder, names, asked, verify=verify, command=command, watch=watch)
+        artifacts.append(made)
+        watch.made(made)
+        if plan is not None and cann is not None:
+            end = _om_or_bundle(plan, loaded, made, cann, verify, command, watch)
+            artifacts.insert(-1, end)
+            watch.made(end)
+    return Export(tuple(artifacts))
 
 
-def _check(
+def _om_or_bundle(
+    plan: OmPlan,
     loaded: LoadedNetwork,
-    artifact: OnnxArtifact,
-    folder: Path,
-    opset: int,
-    batch_size: int | None,
-    form: GraphForm,
-) -> tuple[Verdict, dict[str, Any]]:
-    config, points = loaded.network.config, dict(artifact.points)
-    tolerance = TOLERANCES[artifact.dtype]
-    preprocessing = preprocessing_for(config.name, config.image_size)
-    report = check_artifact(
-        opener(artifact.files[0].path, "ort"),
-        loaded.network,
-        points,
-        batch_size,
-        preprocessing,
-        tolerance,
-        layout=form.layout,
-    )
-    runner = reference_runner(loaded.network, points, layout=form.layout)
-    reference = stored_reference(runner, artifact.inputs[0].shape, list(points))
-    twin_report = None
-    if not loaded.weights.trained:
-        twin = twin_of(loaded.network)
-        deployed: fx.GraphModule = prepare(twin, defer=True, layout=form.layout, lowering=form.lowering)[0]
-        path = folder / f"twin-{artifact.files[0].path.name}"
-        try:
-            export_onnx(deployed, path, batch_size=batch_size, opset=opset, dtype=artifact.dtype)
-            twin_report = check_artifact(
-                opener(path, "ort"), twin, points, batch_size, None, tolerance, layout=form.layout
-            )
-        finally:
-            path.unlink(missing_ok=True)
-    return Verdict(report, twin_report), reference
-
-
-def _metadata(config: NetworkConfig, weights: Weights) -> dict[str, str]:
-    preprocessing = preprocessing_for(config.name, config.image_size)
-    return {
-        "model": config.name,
-        "definition": config.definition,
-        "shifts": ",".join(str(int(s)) for s in config.shifts),
-        "image_size": size_text(config.image_size),
-        "normalisation_mean": ",".join(map(str, preprocessing.mean)),
-        "normalisation_std": ",".join(map(str, preprocessing.std)),
-        "weights": f"NeoInit seed {weights.seed}, untrained" if weights.source == "seed" else str(weights.file),
-        "checkpoint_sha256": weights.sha256 or "",
-        "tool": f"neonext-ascend {__version__}",
-    }
-
-
-def _manifest(
-    loaded: LoadedNetwork,
-    artifact: OnnxArtifact,
-    form: GraphForm,
-    report: Report,
-    verdict: Verdict | None,
-    reference: dict[str, Any] | None,
-    labels: Sequence[str],
+    made: OnnxExport,
+    cann: Cann,
+    verify: bool,
     command: Sequence[str],
-) -> Manifest:
-    config = loaded.network.config
-    return Manifest(
-        files=tuple(ArtifactFile(f.path.name, f.sha256, f.nbytes) for f in artifact.files),
-        format="onnx",
-        dtype=artifact.dtype,
-        opset=artifact.opset,
-        layout=form.layout,
-        layout_reason=form.reason,
-        inputs=artifact.inputs,
-        outputs=artifact.outputs,
-        network=config.to_json(),
-        weights=loaded.weights,
+    watch: Watch,
+) -> OmExport | Bundle:
+    if plan.bundle is None:
+        return export_om(loaded, made, plan, cann, verify=verify, command=command, watch=watch)
+    with watch.working(f"packing {plan.bundle.name}"):
+        return write_bundle(plan.bundle, loaded, made, plan.options, command)
+
+
+def _check_before(
+    plan: OmPlan, loads: Sequence[LoadedNetwork], requests: Sequence[FileRequest], cann: Cann, watch: Watch
+) -> None:
+    """What must be known before long work: the kept nodes exist, and there is an ATC where one is needed."""
+    if plan.bundle is not None and len(loads) > 1:
+        raise UsageError(f"--bundle {plan.bundle}: holds one image size, {len(loads)} were asked for; give one")
+    if plan.options.keep_fp32:
+        with tempfile.TemporaryDirectory() as folder, watch.working("looking at the nodes"):
+            for loaded, request in zip(loads, requests, strict=True):
+                path = Path(folder) / request.name(loaded.network.config)
+                request.emit(Subject(loaded.network), path)
+                check_nodes(path, plan.options.keep_fp32)
+    if plan.bundle is None and not plan.dry_run:
+        require_atc(cann)
+
+
+def _dry_run(plan: OmPlan, loaded: LoadedNetwork, request: FileRequest, folder: Path, cann: Cann) -> DryRun:
+    config, whole = loaded.network.config, folder.absolute()
+    onnx = whole / request.name(config)
+    rows: int | str = "batch" if request.batch_size is None else request.batch_size
+    command = atc_command(
+        onnx,
+        onnx.with_name(om_name(onnx.name, plan.options).removesuffix(".om")),
+        TensorSpec(INPUT, NUMPY_DTYPES[request.dtype], (rows, 3, *config.image_size)),
+        plan.options,
+        work=whole,
+        atc="atc" if cann.atc is None else str(cann.atc),
+        toolkit=cann.toolkit if cann.driver is None else None,
         preprocessing=preprocessing_for(config.name, config.image_size),
-        labels=tuple(labels),
-        points=artifact.points,
-        checksums=artifact.checksums,
-        passes=report.to_json(),
-        parity=None if verdict is None else verdict.to_json(),
-        reference=reference,
-        tool=f"neonext-ascend {__version__}",
-        environment={**versions(), "torch_threads": str(torch.get_num_threads())},
-        command=tuple(command),
     )
+    return DryRun(command, request.form, whole)

@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from neonext_ascend.artifacts.manifest import Manifest, manifest_path
 from neonext_ascend.artifacts.staging import staging
 from neonext_ascend.checkpoints.loading import LoadedNetwork
 from neonext_ascend.errors import ArtifactError, ToolchainError, UsageError
 from neonext_ascend.exporters.atc_rules.rules import Finding, inspect_onnx
-from neonext_ascend.exporters.om_file.manifest import (
-    om_manifest,
-    om_name,
-    om_preprocessing,
-    stored_shape,
-)
+from neonext_ascend.exporters.om_file.manifest import om_manifest, om_name, om_preprocessing, stored_shape
 from neonext_ascend.exporters.om_file.options import AtcOptions
 from neonext_ascend.exporters.om_file.planned import compile_planned
-from neonext_ascend.jobs.exporting import Deployment, ParityFailedError
+from neonext_ascend.jobs.exporting_onnx import OnnxExport, ParityFailedError, artifact_json
+from neonext_ascend.jobs.om_request import OmPlan
+from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.cann import Cann
 from neonext_ascend.runtimes.registry import opener
 from neonext_ascend.spec import TOLERANCES
-from neonext_ascend.verify.against_network import check_artifact, reference_runner
-from neonext_ascend.verify.parity import Verdict, stored_reference
+from neonext_ascend.verify.feeds import noise_feed
+from neonext_ascend.verify.parity import Verdict, stored_values
+from neonext_ascend.verify.subjects import Subject
 
 
 @dataclass(frozen=True)
-class OmDeployment:
+class OmExport:
     """What was made: files, manifest, warnings of the pre-check, and the verdict, or why there is none."""
 
     path: Path
@@ -39,14 +38,22 @@ class OmDeployment:
     verdict: Verdict | None
     unchecked: str = ""
 
+    def to_json(self) -> dict[str, Any]:
+        """The artifact's entry in ``--json``."""
+        assert self.manifest.compilation is not None
+        return {
+            **artifact_json(self.path, self.manifest),
+            "compilation": self.manifest.compilation.to_json(),
+            "findings": [finding.to_json() for finding in self.findings],
+            "parity": None if self.verdict is None else self.verdict.to_json(),
+        }
 
-def planned_manifest(
-    loaded: LoadedNetwork, made: Deployment, options: AtcOptions, command: Sequence[str] = ()
-) -> Manifest:
+
+def planned_manifest(subject: Subject, made: OnnxExport, options: AtcOptions, command: Sequence[str] = ()) -> Manifest:
     """The OM's manifest before ATC runs, with the unfolded network's values for what the OM will be fed.
 
     Args:
-        loaded: the network.
+        subject: the network.
         made: its ONNX file.
         options: of ATC.
         command: recorded in the manifest.
@@ -56,43 +63,47 @@ def planned_manifest(
     """
     check_nodes(made.path, options.keep_fp32)
     preprocessing = om_preprocessing(made.manifest, options)
-    shape = stored_shape(made.manifest, options)
-    reference = stored_reference(reference_runner(loaded.network, {}), shape, [], preprocessing)
+    feed = noise_feed(stored_shape(made.manifest, options), preprocessing)
+    known = made.manifest.reference
+    if known is not None and known["input_shape"] == list(feed.array.shape) and feed.pixels is None:
+        reference = {**known, "points": {}}  # computed for the ONNX file's check
+    else:
+        runner = subject.runner()
+        reference = stored_values(feed, runner, runner.infer({runner.inputs[0].name: feed.array}))
     return om_manifest(made.manifest, om_name(made.path.name, options), options, reference, command)
 
 
 def export_om(
     loaded: LoadedNetwork,
-    made: Deployment,
-    options: AtcOptions,
+    made: OnnxExport,
+    plan: OmPlan,
     cann: Cann,
     *,
     verify: bool = True,
-    time_limit_s: float,
     command: Sequence[str] = (),
-    on_line: Callable[[str], None] = lambda _: None,
-) -> OmDeployment:
+    watch: Watch = SILENT,
+) -> OmExport:
     """Compile a verified ONNX file, and check the OM where this machine has a device of that chip.
 
     Args:
         loaded: the network.
         made: its ONNX file; the OM appears in the same folder.
-        options: of ATC.
+        plan: of the OM.
         cann: of this machine.
         verify: whether to check on a device.
-        time_limit_s: seconds that ATC may take.
         command: recorded in the manifest.
-        on_line: given each line that ATC prints, and what is done after it.
+        watch: told each line that ATC prints, and what is done after it.
 
     Raises:
         UsageError, ArtifactError: the pre-check or ATC refuses the file.
         ToolchainError: ATC is missing or broken.
         ParityFailedError: the device's numbers differ; nothing was left.
     """
-    findings = check_accepted(made.path, options)
-    planned = planned_manifest(loaded, made, options, command)
+    options, findings = plan.options, check_accepted(made.path, plan.options)
+    subject = Subject(loaded.network, om_preprocessing(made.manifest, options))
+    planned = planned_manifest(subject, made, options, command)
     name, folder = planned.files[0].name, made.path.parent
-    with staging(folder) as stage:
+    with staging(folder) as stage, watch.working(f"making an OM of {made.path.name}") as on_line:
         _, manifest = compile_planned(
             made.path,
             made.manifest,
@@ -100,7 +111,7 @@ def export_om(
             stage.folder,
             options,
             cann,
-            time_limit_s=time_limit_s,
+            time_limit_s=plan.time_limit_s,
             log_folder=folder,
             on_line=on_line,
         )
@@ -108,14 +119,18 @@ def export_om(
         verdict, unchecked = None, _why_not_checked(verify, cann, options)
         if not unchecked:
             on_line("checking it on the device")
-            verdict = _check(loaded, om, manifest)
+            batch = manifest.inputs[0].shape[0]
+            checked = subject.check(
+                opener(om), TOLERANCES["fp16"], batch_size=batch if isinstance(batch, int) else None
+            )
+            verdict = Verdict(checked.report)
             if not verdict.passed:
                 raise ParityFailedError(f"{name}: parity failed on the device; no OM was written", verdict)
             manifest = replace(manifest, parity=verdict.to_json())
             manifest.write(manifest_path(om))
         stage.publish(name, manifest_path(om).name)
     final = folder / name
-    return OmDeployment(final, manifest_path(final), manifest, findings, verdict, unchecked)
+    return OmExport(final, manifest_path(final), manifest, findings, verdict, unchecked)
 
 
 def check_accepted(onnx: Path, options: AtcOptions) -> tuple[Finding, ...]:
@@ -179,16 +194,3 @@ def _why_not_checked(verify: bool, cann: Cann, options: AtcOptions) -> str:
     if cann.soc_version != options.soc.name:
         return "this machine has none" if cann.soc_version is None else f"this machine has a {cann.soc_version}"
     return "" if importlib.util.find_spec("acl") is not None else "pyACL, the module acl, is missing here"
-
-
-def _check(loaded: LoadedNetwork, om: Path, manifest: Manifest) -> Verdict:
-    batch = manifest.inputs[0].shape[0]
-    report = check_artifact(
-        opener(om),
-        loaded.network,
-        {},
-        batch if isinstance(batch, int) else None,
-        manifest.preprocessing,
-        TOLERANCES["fp16"],
-    )
-    return Verdict(report, None)

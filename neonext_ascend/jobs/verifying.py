@@ -1,35 +1,50 @@
-"""Check an artifact again, perhaps on another machine: against its network, another file or stored values.
-
-Without PyTorch the stored values and other files remain: a machine that only runs an OM needs no more.
-"""
+"""Verify: an artifact or a model against its reference, again or on another machine."""
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from neonext_ascend.artifacts.manifest import Manifest
-from neonext_ascend.artifacts.reading import manifest_of
-from neonext_ascend.artifacts.staging import sha256_of
-from neonext_ascend.data import sample_pictures
-from neonext_ascend.errors import ArtifactError, ToolchainError
-from neonext_ascend.runtimes.registry import Runtime, opener, runtime_for
-from neonext_ascend.spec import TOLERANCES, TensorSpec, Tolerance
-from neonext_ascend.verify.feeds import DYNAMIC_BATCHES, feeds_for
-from neonext_ascend.verify.parity import OpenWithPoints, ParityReport, Verdict, check_parity, check_stored
+from neonext_ascend.errors import UsageError
+from neonext_ascend.jobs.watching import SILENT, Watch
+from neonext_ascend.machine.environment import versions
+from neonext_ascend.runtimes.registry import Runtime, is_artifact
+from neonext_ascend.spec import TOLERANCES, Dtype, Tolerance
+from neonext_ascend.verify.parity import Verdict
+
+if TYPE_CHECKING:
+    from neonext_ascend.jobs.networks import ModelWord, Size
 
 
 @dataclass(frozen=True)
-class Recheck:
-    """A verdict, what it was reached against, what the user should know, and what computed."""
+class Verification:
+    """A verdict and how it was reached.
 
+    Args:
+        checked: the artifact or model.
+        verdict: with every figure.
+        against: what it was compared with.
+        where: what computed, in words.
+        warnings: what the user should know.
+    """
+
+    checked: str
     verdict: Verdict
     against: str
-    warnings: tuple[str, ...]
     where: str
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of ``--json``."""
+        return {
+            "checked": self.checked,
+            "runtime": self.where,
+            "against": self.against,
+            "parity": self.verdict.to_json(),
+            "warnings": list(self.warnings),
+            "environment": versions(),
+        }
 
 
 @dataclass(frozen=True)
@@ -37,13 +52,13 @@ class Options:
     """How a check is made.
 
     Args:
-        reference_dtype: in which the reference network computes.
+        reference: in which the reference network computes.
         atol, rtol: of each element, in place of the bounds for the artifact's dtype.
         runtime: that opens the artifact; ``auto`` goes by the file.
         device: number of the NPU.
     """
 
-    reference_dtype: Literal["fp32", "fp64"] = "fp32"
+    reference: Literal["fp32", "fp64"] = "fp32"
     atol: float | None = None
     rtol: float | None = None
     runtime: Runtime = "auto"
@@ -61,140 +76,78 @@ class Options:
         )
 
 
-DEFAULT = Options()
-
-
-def recheck_artifact(
-    path: Path, *, against: Path | None = None, checkpoint: Path | None = None, options: Options = DEFAULT
-) -> Recheck:
-    """Check an ONNX or OM file that has its manifest beside it.
+def verify(
+    subject: ModelWord | Path = None,
+    *,
+    config: str | Path | None = None,
+    checkpoint: str | Path | None = None,
+    image_size: Size | None = None,
+    num_classes: int | None = None,
+    seed: int | None = None,
+    reference: Literal["fp32", "fp64"] = "fp32",
+    against: str | Path | None = None,
+    runtime: Runtime = "auto",
+    device: int = 0,
+    dtype: Dtype | None = None,
+    atol: float | None = None,
+    rtol: float | None = None,
+    watch: Watch = SILENT,
+) -> Verification:
+    """Compare an artifact with the network it was made from, or a prepared network with the unfolded one.
 
     Args:
-        path: of the artifact.
-        against: an ONNX file as the reference, in ONNX Runtime on the CPU.
-        checkpoint: its weights, for the full check where they were not packaged or drawn from a seed.
-        options: how.
+        subject: an ONNX or OM file with its manifest beside it; or a model's name or configuration.
+        config: a TOML file in place of a model.
+        checkpoint: of the weights: an artifact's own, for the full check where they were not packaged or drawn.
+        image_size, num_classes, seed: of a model.
+        reference: in which the reference network computes.
+        against: an ONNX file as an artifact's reference, in ONNX Runtime on the CPU.
+        runtime: that opens the artifact; of a model ``npu`` for torch_npu, else the CPU.
+        device: number of the NPU.
+        dtype: in which the NPU computes a model, fp16 by default; the CPU computes in fp32.
+        atol, rtol: of each element, in place of the bounds for the dtype.
+        watch: told of each long step.
 
     Raises:
-        UsageError: the runtime does not open such a file.
-        ArtifactError: there is nothing to compare with, or the manifest is damaged.
+        UsageError, ArtifactError, CheckpointError: wrong usage or input, or nothing to compare with.
         FileAccessError: a file cannot be read.
-        ToolchainError: what runs the artifact is missing here.
+        ToolchainError: what runs the subject is missing here.
     """
-    runtime = runtime_for(path, options.runtime)
-    manifest = manifest_of(path)
-    open_artifact = opener(path, runtime, options.device)
-    where = _check_tensors(path, manifest, open_artifact)
-    warnings = _file_warnings(path, manifest)
-    # What runs on the NPU computes in half precision, whatever its inputs are.
-    bounds = options.bounds("fp16" if runtime in ("acl", "cann") else manifest.dtype)
-    changed: tuple[str, ...] = ()
-    if warnings and manifest.format == "onnx":
-        from neonext_ascend.exporters.onnx_file.constants import changed_constants
+    options = Options(reference, atol, rtol, runtime, device)
+    where = f"checking {subject or config or checkpoint}"
+    if isinstance(subject, Path) or (isinstance(subject, str) and is_artifact(subject)):
+        if any(given is not None for given in (config, image_size, num_classes, seed, dtype)):
+            raise UsageError(
+                "--config, --image-size, --num-classes, --seed and --dtype are a model's; the artifact's manifest "
+                "tells them"
+            )
+        if against is not None and checkpoint is not None:
+            raise UsageError(f"both --against {against} and --checkpoint {checkpoint}; give one")
+        from neonext_ascend.jobs.verifying_file import verify_file
 
-        changed = changed_constants(path, manifest)
+        with watch.working(where):
+            return verify_file(Path(subject), _path(against), _path(checkpoint), options)
     if against is not None:
-        warnings += _against_warnings(against, manifest)
-        report = _check_against(open_artifact, against, manifest, bounds)
-        what = f"{against} in ONNX Runtime on the CPU"
-    elif _has_network(manifest, checkpoint):
-        from neonext_ascend.jobs.verifying_network import check_with_network
+        raise UsageError(f"--against {against} compares an artifact; a model is compared with its unfolded network")
+    if runtime not in ("auto", "npu"):
+        raise UsageError(f"--runtime {runtime} opens files; a model runs in PyTorch, or with --runtime npu on an NPU")
+    if dtype is not None and runtime != "npu":
+        raise UsageError("--dtype is of a model on the NPU; give --runtime npu with it")
+    with watch.working(where):
+        from neonext_ascend.jobs.networks import load_networks
+        from neonext_ascend.jobs.verifying_network import verify_network
 
-        report, more = check_with_network(manifest, checkpoint, open_artifact, bounds, options.reference_dtype)
-        warnings += more
-        what = f"the unfolded network in PyTorch, {options.reference_dtype}"
-    else:
-        report = _check_stored_values(path, manifest, open_artifact, bounds)
-        what = "the values stored in the manifest"
-    return Recheck(Verdict(replace(report, changed=changed), None), what, tuple(warnings), where)
-
-
-def _has_network(manifest: Manifest, checkpoint: Path | None) -> bool:
-    """Whether the unfolded network can be built here."""
-    torch = importlib.util.find_spec("torch") is not None
-    if checkpoint is not None and not torch:
-        raise ToolchainError("--checkpoint needs PyTorch, which is not installed; leave it out, or give --against FILE")
-    return torch and (checkpoint is not None or manifest.weights.source != "checkpoint")
-
-
-def _check_stored_values(
-    path: Path, manifest: Manifest, open_artifact: OpenWithPoints, bounds: Tolerance
-) -> ParityReport:
-    if manifest.reference is None:
-        raise ArtifactError(
-            f"{path}: exported with --no-verify, so its manifest stores no values; give --checkpoint "
-            f"{manifest.weights.file} for the full check"
+        (loaded,) = load_networks(
+            subject,
+            config=config,
+            checkpoint=checkpoint,
+            sizes=(image_size,),
+            num_classes=num_classes,
+            seed=seed or 0,
+            watch=SILENT,
         )
-    shape = [_stored_batch(manifest), 3, *manifest.preprocessing.image_size]
-    if manifest.reference.get("input_shape") != shape:
-        raise ArtifactError(f"the manifest's reference values are not those of an input {shape}; export again")
-    with open_artifact(()) as candidate:
-        return check_stored(candidate, open_artifact, manifest.reference, bounds, manifest.preprocessing)
+        return verify_network(str(subject or config or checkpoint), loaded, options, dtype or "fp16")
 
 
-def _stored_batch(manifest: Manifest) -> int:
-    """The batch of the stored values: the artifact's, its smallest gear, or 1 where it is free."""
-    batch = manifest.inputs[0].shape[0]
-    if isinstance(batch, int):
-        return batch
-    return min(manifest.compilation.gears, default=1) if manifest.compilation else 1
-
-
-def _check_against(open_artifact: OpenWithPoints, against: Path, manifest: Manifest, bounds: Tolerance) -> ParityReport:
-    """The artifact against an ONNX file; outputs alone, since two files need not have the same inner tensors."""
-    with open_artifact(()) as candidate, opener(against, "ort")(()) as reference:
-        batch = candidate.inputs[0].shape[0]
-        feeds = feeds_for(
-            (batch, 3, *manifest.preprocessing.image_size),
-            manifest.preprocessing,
-            sample_pictures(),
-            batches=candidate.gears or DYNAMIC_BATCHES,
-        )
-        return check_parity(candidate, open_artifact, reference, feeds, [], bounds)
-
-
-def _against_warnings(against: Path, manifest: Manifest) -> list[str]:
-    compiled = manifest.compilation
-    if compiled is None or sha256_of(against) == compiled.onnx.sha256:
-        return []
-    return [f"{against.name}: not the ONNX file that was compiled ({compiled.onnx.name}, by its SHA-256)"]
-
-
-def _file_warnings(path: Path, manifest: Manifest) -> list[str]:
-    warnings = []
-    expected = manifest.files[0]
-    if expected.name != path.name:
-        warnings.append(f"{path.name}: its manifest describes {expected.name}")
-    for file in manifest.files:
-        actual = path if file is expected else path.with_name(file.name)
-        if actual.exists() and sha256_of(actual) != file.sha256:
-            warnings.append(f"{actual.name}: changed since its export (its SHA-256 differs from the manifest's)")
-    return warnings
-
-
-def _check_tensors(path: Path, manifest: Manifest, open_artifact: OpenWithPoints) -> str:
-    """Refuse a file with other inputs or outputs than its manifest's before anything of their size is made.
-
-    Gives what it runs on.
-    """
-    with open_artifact(()) as runner:
-        for found, wanted in ((runner.inputs, manifest.inputs), (runner.outputs, manifest.outputs)):
-            if _forms(found, manifest) != _forms(wanted, manifest):
-                raise ArtifactError(
-                    f"{path}: not the file that its manifest describes: it has {', '.join(map(str, found))}, expected "
-                    f"{', '.join(map(str, wanted))}; export again"
-                )
-        return runner.where
-
-
-def _forms(specs: Sequence[TensorSpec], manifest: Manifest) -> list[tuple[object, ...]]:
-    """What must agree: a dynamic dimension's name need not, nor does it matter how ATC keeps floating numbers."""
-    floating = manifest.format == "om"
-    return [
-        (
-            s.name,
-            s.dtype.startswith("float") if floating else s.dtype,
-            [n if isinstance(n, int) else None for n in s.shape],
-        )
-        for s in specs
-    ]
+def _path(word: str | Path | None) -> Path | None:
+    return None if word is None else Path(word)

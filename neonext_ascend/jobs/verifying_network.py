@@ -1,4 +1,4 @@
-"""The part of a check that needs PyTorch: an artifact against the unfolded network."""
+"""The part of a check that needs PyTorch: an artifact, or a prepared network, against the unfolded one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from torch import nn
 from neonext_ascend.artifacts.manifest import Manifest
 from neonext_ascend.checkpoints.loading import LoadedNetwork, load
 from neonext_ascend.errors import ArtifactError, UsageError
+from neonext_ascend.jobs.verifying import Options, Verification
 from neonext_ascend.models.config import NetworkConfig
 from neonext_ascend.models.neonext import NeoNeXt
-from neonext_ascend.spec import Tolerance
-from neonext_ascend.verify.against_network import ReferenceDtype, check_artifact
-from neonext_ascend.verify.parity import OpenWithPoints, ParityReport
+from neonext_ascend.passes.pipeline import prepare
+from neonext_ascend.runtimes.base import Runner
+from neonext_ascend.runtimes.eager import EagerRunner
+from neonext_ascend.spec import Dtype, Tolerance
+from neonext_ascend.verify.parity import OpenWithPoints, ParityReport, Verdict
+from neonext_ascend.verify.subjects import ReferenceDtype, Subject, subjects, tensors_of
 
 
 def check_with_network(
@@ -34,17 +38,47 @@ def check_with_network(
         warnings.append(f"{checkpoint}: not the checkpoint that the manifest names ({manifest.weights.file})")
     _check_points(manifest, loaded.network)
     batch = manifest.inputs[0].shape[0]
-    report = check_artifact(
+    checked = Subject(loaded.network, manifest.preprocessing).check(
         open_artifact,
-        loaded.network,
-        dict(manifest.points),
-        batch if isinstance(batch, int) else None,
-        manifest.preprocessing,
         bounds,
-        reference_dtype,
-        manifest.layout,
+        batch_size=batch if isinstance(batch, int) else None,
+        points=manifest.points,
+        reference_dtype=reference_dtype,
+        layout=manifest.layout,
     )
-    return report, warnings
+    return checked.report, warnings
+
+
+def verify_network(what: str, loaded: LoadedNetwork, options: Options, dtype: Dtype) -> Verification:
+    """The prepared network against the unfolded one in PyTorch, both on noise; with a twin where untrained.
+
+    Args:
+        what: the network, in the user's words.
+        loaded: the network.
+        options: how; the runtime is ``npu`` for torch_npu, anything else for the CPU.
+        dtype: in which the NPU computes; the CPU computes in fp32.
+
+    Raises:
+        ToolchainError: torch_npu or its device is missing.
+    """
+    bounds, where = options.bounds(dtype if options.runtime == "npu" else "fp32"), ""
+    reports = []
+    for subject in subjects(loaded.network, trained=loaded.weights.trained):
+        with _prepared(subject.network, options, dtype) as candidate:
+            where = candidate.where
+            checked = subject.check(lambda _: candidate, bounds, reference_dtype=options.reference)
+        reports.append(checked.report)
+    against = f"the unfolded network in PyTorch, {options.reference}"
+    return Verification(what, Verdict(*reports), against, where, tuple(loaded.notes))
+
+
+def _prepared(network: NeoNeXt, options: Options, dtype: Dtype) -> Runner:
+    deployed, tensors = prepare(network)[0], tensors_of(network)
+    if options.runtime != "npu":
+        return EagerRunner(deployed, *tensors)
+    from neonext_ascend.runtimes.npu import NpuRunner
+
+    return NpuRunner(deployed, *tensors, dtype=dtype, device=options.device)
 
 
 def _check_points(manifest: Manifest, network: NeoNeXt) -> None:

@@ -30,11 +30,13 @@ class Feed:
         what: in words.
         array: ``(N, C, H, W)`` float32.
         pixels: ``(N, H, W, 3)`` uint8, of which ``array`` is the normalised form; ``None`` where nothing takes pixels.
+        seed: of noise.
     """
 
     what: str
     array: NDArray[np.float32]
     pixels: NDArray[np.uint8] | None = None
+    seed: int = 0
 
     def for_input(self, spec: TensorSpec) -> NDArray[np.generic]:
         """What an input of this dtype takes."""
@@ -61,9 +63,9 @@ def noise_feed(shape: tuple[int, ...], preprocessing: Preprocessing | None, seed
     """Noise ``(N, C, H, W)``; pixels where the artifact takes them."""
     what = f"noise, batch {shape[0]}"
     if preprocessing is None or preprocessing.normalised_on == "host":
-        return Feed(what, noise(shape, seed))
+        return Feed(what, noise(shape, seed), seed=seed)
     pixels = pixel_noise((shape[0], *shape[2:], shape[1]), seed)
-    return Feed(f"{what}, pixels", preprocessing.normalise(pixels), pixels)
+    return Feed(f"{what}, pixels", preprocessing.normalise(pixels), pixels, seed)
 
 
 def feeds_for(

@@ -107,7 +107,7 @@ class Verdict:
     """The artifact's parity and, for untrained weights, that of a twin whose every weight matters."""
 
     artifact: ParityReport
-    twin: ParityReport | None
+    twin: ParityReport | None = None
 
     @property
     def passed(self) -> bool:
@@ -120,6 +120,14 @@ class Verdict:
         return {**self.artifact.to_json(), "passed": self.passed, "twin": twin}
 
 
+@dataclass(frozen=True)
+class Checked:
+    """A report, and what a manifest keeps of the reference: see :func:`stored_values`."""
+
+    report: ParityReport
+    stored: dict[str, Any]
+
+
 def check_parity(
     candidate: Runner,
     candidate_points: OpenWithPoints,
@@ -127,48 +135,48 @@ def check_parity(
     feeds: Iterable[Feed],
     point_names: Sequence[str],
     tolerance: Tolerance,
-) -> ParityReport:
+) -> Checked:
     """Run both on the same feeds.
 
     Args:
         candidate: the artifact, as it will be used.
         candidate_points: opens it with inner points as outputs.
         reference: gives the logits first, then the points by the same names.
-        feeds: the inputs; points are compared on the first.
+        feeds: the inputs, seeded noise first; points are compared on it.
         point_names: in the network's order.
         tolerance: the bounds.
     """
-    comparisons, points = [], []
+    comparisons: list[Comparison] = []
+    points: list[PointError] = []
+    stored: dict[str, Any] = {}
     for number, feed in enumerate(feeds):
         want = reference.infer({reference.inputs[0].name: feed.for_input(reference.inputs[0])})
         got = _logits(candidate, feed)
         comparisons.append(compare_logits(feed.what, got, want[reference.outputs[0].name], tolerance))
-        if number == 0 and point_names:
-            with candidate_points(point_names) as opened:
-                inner = opened.infer({opened.inputs[0].name: feed.for_input(opened.inputs[0])})
-            points = compare_points(point_names, inner, want, tolerance)
-    return ParityReport(reference.name, candidate.name, tolerance, tuple(comparisons), tuple(points))
+        if number == 0:
+            stored = stored_values(feed, reference, want, point_names)
+            if point_names:
+                with candidate_points(point_names) as opened:
+                    inner = opened.infer({opened.inputs[0].name: feed.for_input(opened.inputs[0])})
+                points = compare_points(point_names, inner, want, tolerance)
+    report = ParityReport(reference.name, candidate.name, tolerance, tuple(comparisons), tuple(points))
+    return Checked(report, stored)
 
 
-def stored_reference(
-    reference: Runner,
-    shape: Sequence[int | str],
-    point_names: Sequence[str],
-    preprocessing: Preprocessing | None = None,
-    seed: int = 0,
+def stored_values(
+    feed: Feed, reference: Runner, values: Mapping[str, NDArray[np.generic]], point_names: Sequence[str] = ()
 ) -> dict[str, Any]:
     """What a manifest keeps so that an artifact can be checked without the checkpoint.
 
-    The values are the reference network's on seeded noise ``(N, C, H, W)`` at the artifact's batch (1 where it is
-    dynamic); on pixels where the device normalises them.
+    Args:
+        feed: seeded noise; pixels where the device normalises them.
+        reference: the unfolded network.
+        values: that it gave.
+        point_names: of the inner values that are sampled.
     """
-    batch = shape[0] if isinstance(shape[0], int) else 1
-    full = (batch, *(int(n) for n in shape[1:]))
-    feed = noise_feed(full, preprocessing, seed)
-    values = reference.infer({reference.inputs[0].name: feed.array})
     return {
-        "seed": seed,
-        "input_shape": list(full),
+        "seed": feed.seed,
+        "input_shape": list(feed.array.shape),
         "pixels": feed.pixels is not None,
         "computed_by": reference.name,
         "logits": values[reference.outputs[0].name].astype(np.float64).tolist(),
@@ -183,7 +191,7 @@ def check_stored(
     tolerance: Tolerance,
     preprocessing: Preprocessing | None = None,
 ) -> ParityReport:
-    """Compare with :func:`stored_reference` values; arguments as of :func:`check_parity` and there.
+    """Compare with :func:`stored_values`; arguments as of :func:`check_parity`.
 
     Raises:
         ArtifactError: the manifest's values cannot be read.

@@ -12,22 +12,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from neonext_ascend import passes
+from neonext_ascend import jobs, passes
 from neonext_ascend.artifacts.reading import read_manifest
 from neonext_ascend.checkpoints.loading import load
-from neonext_ascend.cost.choice import lowering_rule
+from neonext_ascend.cost.choice import GraphForm, lowering_rule
 from neonext_ascend.data import labels_for
 from neonext_ascend.errors import PassRefusedError, UsageError
 from neonext_ascend.exporters.atc_rules.rules import inspect_onnx
 from neonext_ascend.exporters.onnx_file.export import export_onnx
-from neonext_ascend.jobs.exporting import export_verified
-from neonext_ascend.jobs.verifying import recheck_artifact
+from neonext_ascend.jobs.exporting_onnx import FileRequest, export_verified
 from neonext_ascend.kernels.geometry import Geometry
 from neonext_ascend.machine.chips import SOCS
 from neonext_ascend.models.neocell import NeoCell
 from neonext_ascend.models.neonext import build, redraw_at_order_one
 from neonext_ascend.models.variants import VARIANTS
-from neonext_ascend.passes.form import GraphForm
 from neonext_ascend.runtimes.ort import OrtRunner
 from neonext_ascend.spec import LOWERINGS, Layout, LoweringName
 from tests.passes.test_passes import FOLDED, Mixer, ready, relative
@@ -95,7 +93,7 @@ def test_every_opset_runs(tmp_path: Path, opset: int, lowering: LoweringName) ->
 
 
 def test_the_export_is_verified_inside_and_a_wrong_matrix_is_named(tmp_path: Path) -> None:
-    made = export_verified(load("neonext_nano"), tmp_path, labels_for("neonext_nano", 10), batch_size=2, form=CHNW)
+    made = export_verified(load("neonext_nano"), tmp_path, labels_for("neonext_nano", 10), FileRequest(CHNW, 2))
     assert made.verdict is not None
     assert made.verdict.passed
     names = [point.name for point in made.verdict.artifact.points]
@@ -104,9 +102,9 @@ def test_the_export_is_verified_inside_and_a_wrong_matrix_is_named(tmp_path: Pat
     manifest = read_manifest(made.manifest_path)
     assert manifest.layout == "chnw"
     assert manifest.passes["lowerings"]["downsample_1.neocell"] == "blockdiag"
-    assert recheck_artifact(made.path).verdict.passed
+    assert jobs.verify(made.path).verdict.passed
     transpose(made.path, "stage2.block1.neocell.left")
-    departure = recheck_artifact(made.path).verdict.artifact.departure
+    departure = jobs.verify(made.path).verdict.artifact.departure
     assert departure is not None
     assert departure.startswith("stage2.block1")
 
@@ -114,7 +112,7 @@ def test_the_export_is_verified_inside_and_a_wrong_matrix_is_named(tmp_path: Pat
 def test_half_precision_and_a_free_batch(tmp_path: Path) -> None:
     form = GraphForm("chnw", "packed")
     labels = labels_for("neonext_nano", 10)
-    made = export_verified(load("neonext_nano"), tmp_path, labels, batch_size=None, dtype="fp16", form=form)
+    made = export_verified(load("neonext_nano"), tmp_path, labels, FileRequest(form, None, dtype="fp16"))
     assert made.verdict is not None
     assert made.verdict.passed
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
+from neonext_ascend.cli.export_options import PRECISIONS as OFFERED_PRECISIONS
 from neonext_ascend.cli.main import run
-from neonext_ascend.cli.om_options import PRECISIONS as OFFERED_PRECISIONS
 from neonext_ascend.cli.options import RUNTIMES as OFFERED
 from neonext_ascend.errors import ToolchainError, UsageError
 from neonext_ascend.exporters.om_file.options import PRECISIONS

@@ -12,15 +12,14 @@ import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from neonext_ascend import jobs
 from neonext_ascend.artifacts.manifest import manifest_path
 from neonext_ascend.artifacts.reading import read_manifest
 from neonext_ascend.checkpoints.loading import load
 from neonext_ascend.data import labels_for
 from neonext_ascend.errors import ArtifactError, FileAccessError
 from neonext_ascend.exporters import export_onnx
-from neonext_ascend.jobs.exporting import Deployment, ParityFailedError, export_verified
-from neonext_ascend.jobs.verifying import Options, recheck_artifact
-from neonext_ascend.jobs.verifying_model import check_model
+from neonext_ascend.jobs.exporting_onnx import FileRequest, OnnxExport, ParityFailedError, export_verified
 from neonext_ascend.models.neonext import redraw_at_order_one
 from neonext_ascend.models.variants import VARIANTS
 from neonext_ascend.spec import TOLERANCES
@@ -41,7 +40,7 @@ def transpose(path: Path, name: str) -> None:
 
 
 @pytest.fixture
-def nano(tmp_path: Path) -> Deployment:
+def nano(tmp_path: Path) -> OnnxExport:
     return export_verified(load("neonext_nano"), tmp_path, LABELS)
 
 
@@ -54,7 +53,7 @@ def checkpoint(tmp_path: Path) -> Path:
     return path
 
 
-def test_an_export_is_verified_and_its_manifest_says_so(nano: Deployment) -> None:
+def test_an_export_is_verified_and_its_manifest_says_so(nano: OnnxExport) -> None:
     assert nano.verdict is not None
     assert nano.verdict.passed
     assert nano.verdict.twin is None
@@ -70,8 +69,8 @@ def test_an_export_is_verified_and_its_manifest_says_so(nano: Deployment) -> Non
 
 def test_recheck_passes_against_the_network_and_against_stored_values(checkpoint: Path, tmp_path: Path) -> None:
     made = export_verified(load("neonext_nano", checkpoint=checkpoint), tmp_path, LABELS)
-    stored = recheck_artifact(made.path)
-    full = recheck_artifact(made.path, checkpoint=checkpoint, options=Options("fp64"))
+    stored = jobs.verify(made.path)
+    full = jobs.verify(made.path, checkpoint=checkpoint, reference="fp64")
     assert stored.verdict.passed
     assert full.verdict.passed
     assert stored.against == "the values stored in the manifest"
@@ -86,7 +85,7 @@ def test_one_transposed_matrix_fails_with_and_without_the_checkpoint(
     made = export_verified(load("neonext_nano", checkpoint=checkpoint), tmp_path, LABELS)
     transpose(made.path, name)
     for given in (None, checkpoint):
-        result = recheck_artifact(made.path, checkpoint=given)
+        result = jobs.verify(made.path, checkpoint=given)
         assert not result.verdict.passed
         assert result.verdict.artifact.departure == name.rpartition(".neocell")[0] + ".fc2"
         assert "changed since its export" in result.warnings[0]
@@ -99,14 +98,14 @@ def test_a_transposed_matrix_fails_though_layer_scale_hides_it_from_the_logits(t
     assert made.verdict.twin is not None
     assert made.verdict.twin.passed
     transpose(made.path, "stage2.block0.neocell.left")
-    report = recheck_artifact(made.path).verdict.artifact
+    report = jobs.verify(made.path).verdict.artifact
     assert all(c.passed for c in report.comparisons)  # the logits alone would have let it through
     assert not report.passed
     assert report.departure == "stage2.block0.fc2"
 
 
 def test_a_wrong_export_leaves_nothing_and_names_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import neonext_ascend.jobs.exporting as deploy
+    import neonext_ascend.jobs.exporting_onnx as line
 
     original = export_onnx
 
@@ -115,7 +114,7 @@ def test_a_wrong_export_leaves_nothing_and_names_the_place(tmp_path: Path, monke
         transpose(artifact.files[0].path, "stage2.block1.neocell.left")
         return artifact
 
-    monkeypatch.setattr(deploy, "export_onnx", broken)
+    monkeypatch.setattr(line, "export_onnx", broken)
     with pytest.raises(ParityFailedError, match="nothing was written") as caught:
         export_verified(load("neonext_nano"), tmp_path, LABELS)
     assert caught.value.exit_code == 1
@@ -126,12 +125,12 @@ def test_a_wrong_export_leaves_nothing_and_names_the_place(tmp_path: Path, monke
 def test_a_failed_export_keeps_the_older_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = export_verified(load("neonext_nano"), tmp_path, LABELS)
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
-    import neonext_ascend.jobs.exporting as deploy
+    import neonext_ascend.jobs.exporting_onnx as line
 
     def interrupted(*_args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(deploy, "_check", interrupted)
+    monkeypatch.setattr(line.FileRequest, "check", interrupted)
     with pytest.raises(KeyboardInterrupt):
         export_verified(load("neonext_nano"), tmp_path, LABELS)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
@@ -157,46 +156,46 @@ def test_the_twin_is_wrong_when_the_code_is(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_dynamic_batches_are_checked_at_one_and_three(tmp_path: Path) -> None:
-    made = export_verified(load("neonext_nano"), tmp_path, LABELS, batch_size=None)
+    made = export_verified(load("neonext_nano"), tmp_path, LABELS, FileRequest(batch_size=None))
     assert made.verdict is not None
     assert [c.what for c in made.verdict.artifact.comparisons] == [
         "noise, batch 1",
         "noise, batch 3",
         "pictures, batch 3",
     ]
-    assert recheck_artifact(made.path).verdict.passed
+    assert jobs.verify(made.path).verdict.passed
 
 
 def test_half_precision_passes_its_own_bounds_and_not_those_of_fp32(tmp_path: Path) -> None:
-    made = export_verified(load("neonext_nano"), tmp_path, LABELS, dtype="fp16")
+    made = export_verified(load("neonext_nano"), tmp_path, LABELS, FileRequest(dtype="fp16"))
     assert made.verdict is not None
     assert made.verdict.passed
-    assert not recheck_artifact(made.path, options=Options(atol=1e-4, rtol=1e-3)).verdict.passed
+    assert not jobs.verify(made.path, atol=1e-4, rtol=1e-3).verdict.passed
 
 
 def test_a_model_is_checked_without_an_artifact() -> None:
-    trained = check_model(load("neonext_nano"), Options("fp64"))
+    trained = jobs.verify("neonext_nano", reference="fp64")
     assert trained.verdict.passed
     assert trained.verdict.twin is None
-    assert not check_model(load("neonext_nano"), Options("fp64", 0.0, 1e-12)).verdict.passed
+    assert not jobs.verify("neonext_nano", reference="fp64", atol=0.0, rtol=1e-12).verdict.passed
 
 
 def test_what_cannot_be_checked_says_what_is_missing(checkpoint: Path, tmp_path: Path) -> None:
     made = export_verified(load("neonext_nano", checkpoint=checkpoint), tmp_path, LABELS, verify=False)
     with pytest.raises(ArtifactError, match=r"exported with --no-verify.*give --checkpoint weights.pt"):
-        recheck_artifact(made.path)
+        jobs.verify(made.path)
     manifest_path(made.path).unlink()
     with pytest.raises(ArtifactError, match=r"its manifest .* is missing"):
-        recheck_artifact(made.path)
+        jobs.verify(made.path)
     with pytest.raises(FileAccessError):
-        recheck_artifact(tmp_path / "absent.onnx")
+        jobs.verify(tmp_path / "absent.onnx")
 
 
 def test_another_checkpoint_fails_and_is_named(checkpoint: Path, tmp_path: Path) -> None:
     made = export_verified(load("neonext_nano", checkpoint=checkpoint), tmp_path, LABELS)
     other = load("neonext_nano").network
     torch.save(other.state_dict(), tmp_path / "other.pt")
-    result = recheck_artifact(made.path, checkpoint=tmp_path / "other.pt")
+    result = jobs.verify(made.path, checkpoint=tmp_path / "other.pt")
     assert not result.verdict.passed
     assert result.verdict.artifact.departure == "stem.conv"
     assert "not the checkpoint that the manifest names (weights.pt)" in result.warnings[0]
@@ -243,19 +242,19 @@ def test_noise_is_the_same_everywhere() -> None:
 def test_half_precision_cannot_hide_a_changed_constant(tmp_path: Path) -> None:
     # LayerScale of 1e-6 in half precision: no output and no inner point can tell.
     config = replace(VARIANTS["neonext_nano"].config, name="fresh", num_classes=12)
-    made = export_verified(load(config), tmp_path, [""] * 12, dtype="fp16")
-    assert recheck_artifact(made.path).verdict.passed
+    made = export_verified(load(config), tmp_path, [""] * 12, FileRequest(dtype="fp16"))
+    assert jobs.verify(made.path).verdict.passed
     transpose(made.path, "stage3.block1.neocell.right")
-    report = recheck_artifact(made.path).verdict.artifact
+    report = jobs.verify(made.path).verdict.artifact
     assert report.changed == ("stage3.block1.neocell.right",)
     assert not report.passed
     assert report.departure == "stage3.block1.neocell.right"
 
 
-def test_a_file_that_was_only_rewritten_still_passes(nano: Deployment) -> None:
+def test_a_file_that_was_only_rewritten_still_passes(nano: OnnxExport) -> None:
     model = onnx.load(str(nano.path))
     model.doc_string = "looked at"
     onnx.save(model, str(nano.path))
-    result = recheck_artifact(nano.path)
+    result = jobs.verify(nano.path)
     assert result.verdict.passed
     assert "changed since its export" in result.warnings[0]

@@ -76,11 +76,7 @@ def export_onnx(
         FileAccessError: the file cannot be written.
     """
     path = Path(path)
-    if opset not in OPSETS:
-        raise UsageError(
-            f"opset {opset}: expected {OPSETS.start} to {OPSETS.stop - 1} (ATC's ONNX parser ends there); "
-            f"take {DEFAULT_OPSET}"
-        )
+    check_opset(opset)
     batch: object = batch_size  # what a caller without a type checker may give
     if batch is not None and not (isinstance(batch, int) and batch >= 1):
         raise UsageError(f"batch size {batch_size}: expected at least 1, or None for a dynamic batch")
@@ -102,6 +98,19 @@ def export_onnx(
         stage.publish(*(file.path.name for file in reversed(written)))
     files = tuple(WrittenFile(path.parent / f.path.name, f.nbytes, f.sha256) for f in written)
     return OnnxArtifact(files, opset, dtype, inputs, outputs, points, checksums)
+
+
+def check_opset(opset: int) -> None:
+    """Refuse an opset that is not written.
+
+    Raises:
+        UsageError: it is none of :data:`OPSETS`.
+    """
+    if opset not in OPSETS:
+        raise UsageError(
+            f"opset {opset}: expected {OPSETS.start} to {OPSETS.stop - 1}, ATC's ONNX parser ends there; "
+            f"take {DEFAULT_OPSET}"
+        )
 
 
 def _emit(

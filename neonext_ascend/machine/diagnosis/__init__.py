@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from neonext_ascend.machine.cann import find_cann
 from neonext_ascend.machine.diagnosis.abilities import (
@@ -24,7 +24,7 @@ from neonext_ascend.machine.diagnosis.host import machine_findings
 from neonext_ascend.machine.diagnosis.npu import acl_finding, torch_npu_finding
 from neonext_ascend.machine.diagnosis.python import library, onnxruntime, python
 
-__all__ = ["ABILITIES", "Ability", "Can", "Diagnosis", "Finding", "as_json", "diagnose"]
+__all__ = ["ABILITIES", "Ability", "Can", "Diagnosis", "Finding", "diagnose"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,14 @@ class Diagnosis:
     def can(self, ability: Ability) -> Can:
         """What follows for one ability."""
         return next(can for can in self.abilities if can.ability == ability)
+
+    def to_json(self) -> dict[str, Any]:
+        """By name."""
+        return {
+            "findings": [finding.to_json() for finding in self.findings],
+            "abilities": [can.to_json() for can in self.abilities],
+            "docker": self.docker.to_json(),
+        }
 
 
 def diagnose(root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> Diagnosis:
@@ -61,15 +69,3 @@ def diagnose(root: Path = Path("/"), environ: Mapping[str, str] = os.environ) ->
         can_run_on_npu(cann, torch_npu, usable, acl, docker),
     )
     return Diagnosis(findings, abilities, docker)
-
-
-def as_json(diagnosis: Diagnosis) -> str:
-    """One JSON object."""
-    return json.dumps(
-        {
-            "findings": [finding.to_json() for finding in diagnosis.findings],
-            "abilities": [can.to_json() for can in diagnosis.abilities],
-            "docker": diagnosis.docker.to_json(),
-        },
-        indent=2,
-    )

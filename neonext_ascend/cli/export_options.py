@@ -1,0 +1,107 @@
+"""The options of ``export``: the form of a file, and the OM."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from neonext_ascend.cli.options import PATH, BatchSize, ImageSize
+from neonext_ascend.spec import LAYOUTS, LOWERINGS
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+# As in exporters/om_file/options.py, which the help does not load; tests/runtimes/test_registry.py compares them.
+PRECISIONS = ("fp16", "origin", "mixed_float16", "cube_fp16in_fp32out")
+
+
+class Gears(click.ParamType[tuple[int, ...]]):
+    """``1,2,4,8``; how many and which, ATC's rules tell later."""
+
+    name = "N,N,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """Parse."""
+        if not re.fullmatch(r"\d{1,6}(,\d{1,6})*", str(value)):
+            self.fail(f"{value!r}; expected batch sizes with commas between, such as 1,2,4,8", param, ctx)
+        return tuple(int(part) for part in value.split(","))
+
+
+class ImageSizes(click.ParamType[tuple[tuple[int, int], ...]]):
+    """``224,256`` or ``224x320,256``."""
+
+    name = "N,N,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[tuple[int, int], ...]:
+        """Parse."""
+        sizes = tuple(ImageSize().convert(part, param, ctx) for part in str(value).split(","))
+        if len(set(sizes)) < len(sizes):
+            self.fail(f"{value!r}; names a size twice", param, ctx)
+        return sizes
+
+
+_FORM = (
+    click.option("--batch-size", type=BatchSize(), metavar="N|dynamic", help="Of the ONNX input [default: 1]."),
+    click.option("--dtype", type=click.Choice(["fp32", "fp16"]), default="fp32", show_default=True),
+    click.option("--opset", type=int, default=17, show_default=True, help="11 to 18, exactly this one is written."),
+    click.option(
+        "--layout",
+        type=click.Choice(["auto", *LAYOUTS]),
+        default="auto",
+        show_default=True,
+        help="Of the maps inside; auto takes nchw for a CPU, and goes by the cost model for a chip.",
+    ),
+    click.option(
+        "--lowering",
+        type=click.Choice(["auto", *LOWERINGS]),
+        default="auto",
+        show_default=True,
+        help="Of the NeoCells; auto takes block-diagonal for a CPU, and each stage's cheapest on a chip.",
+    ),
+    click.option("--image-sizes", type=ImageSizes(), help="Several, in place of --image-size: files for each."),
+)
+_OM = (
+    click.option("--soc-version", metavar="NAME", help="The chip of an OM: Ascend and the name from npu-smi info."),
+    click.option(
+        "--precision",
+        type=click.Choice(PRECISIONS),
+        default="fp16",
+        show_default=True,
+        help="In which ATC lets an OM compute; always passed to it.",
+    ),
+    click.option("--batch-gears", type=Gears(), help="Batch sizes of one OM, in place of --batch-size."),
+    click.option("--aipp", is_flag=True, help="The OM takes uint8 pixels (N, H, W, 3) and normalises them itself."),
+    click.option("--keep-fp32", metavar="NODE,...", help="ONNX nodes that an OM computes in fp32."),
+    click.option("--atc-arg", multiple=True, metavar="FLAG", help="A further flag of atc, such as --log=info."),
+    click.option("--dry-run", is_flag=True, help="Print the exact atc command and environment; write nothing."),
+    click.option(
+        "--bundle", type=PATH, metavar="FILE.tar.gz", help="Pack all that a machine with CANN needs to make the OM."
+    ),
+    click.option(
+        "--time-limit",
+        type=click.FloatRange(0, min_open=True),
+        default=3600.0,
+        show_default=True,
+        help="Seconds that atc may take.",
+    ),
+)
+NAMES = ("soc_version", "precision", "batch_gears", "aipp", "keep_fp32", "atc_arg", "dry_run", "bundle", "time_limit")
+
+
+def form_options(function: _F) -> _F:
+    """The options of an ONNX file."""
+    return _with(_FORM, function)
+
+
+def om_options(function: _F) -> _F:
+    """The options of an OM."""
+    return _with(_OM, function)
+
+
+def _with(options: tuple[Callable[[_F], _F], ...], function: _F) -> _F:
+    for option in reversed(options):
+        function = option(function)
+    return function

@@ -1,0 +1,209 @@
+"""From a loaded network to a verified ONNX file with its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from neonext_ascend._version import __version__
+from neonext_ascend.artifacts.manifest import ArtifactFile, Manifest, Weights, manifest_path
+from neonext_ascend.artifacts.staging import staging
+from neonext_ascend.checkpoints.loading import LoadedNetwork
+from neonext_ascend.cost.choice import GraphForm
+from neonext_ascend.errors import ParityError
+from neonext_ascend.exporters.onnx_file.export import DEFAULT_OPSET, OnnxArtifact, export_onnx
+from neonext_ascend.images.preprocessing import preprocessing_for
+from neonext_ascend.jobs.watching import SILENT, Watch
+from neonext_ascend.machine.environment import versions
+from neonext_ascend.models.config import NetworkConfig, size_text
+from neonext_ascend.passes.base import Report
+from neonext_ascend.passes.pipeline import prepare
+from neonext_ascend.runtimes.registry import opener
+from neonext_ascend.spec import TOLERANCES, Dtype
+from neonext_ascend.verify.parity import Checked, Verdict
+from neonext_ascend.verify.subjects import Subject, subjects
+
+
+@dataclass(frozen=True)
+class FileRequest:
+    """How an ONNX file is to be.
+
+    Args:
+        form: layout and lowering.
+        batch_size: ``None`` for a dynamic batch.
+        opset: 11 to 18.
+        dtype: of weights, input and output.
+    """
+
+    form: GraphForm = GraphForm()  # noqa: RUF009 -- frozen
+    batch_size: int | None = 1
+    opset: int = DEFAULT_OPSET
+    dtype: Dtype = "fp32"
+
+    def name(self, config: NetworkConfig) -> str:
+        """``neonext_t-224-b1-fp32.onnx``."""
+        batch = "bdyn" if self.batch_size is None else f"b{self.batch_size}"
+        return f"{config.name}-{size_text(config.image_size)}-{batch}-{self.dtype}.onnx"
+
+    def emit(
+        self, subject: Subject, path: Path, metadata: Mapping[str, str] | None = None
+    ) -> tuple[OnnxArtifact, Report]:
+        """Prepare a network and write it.
+
+        Raises:
+            UsageError, FileAccessError: as of :func:`export_onnx`.
+        """
+        prepared, report = prepare(subject.network, defer=True, layout=self.form.layout, lowering=self.form.lowering)
+        artifact = export_onnx(
+            prepared, path, batch_size=self.batch_size, opset=self.opset, dtype=self.dtype, metadata=metadata
+        )
+        return artifact, report
+
+    def check(self, subject: Subject, artifact: OnnxArtifact) -> Checked:
+        """The file in ONNX Runtime against its network."""
+        return subject.check(
+            opener(artifact.files[0].path, "ort"),
+            TOLERANCES[self.dtype],
+            batch_size=self.batch_size,
+            points=artifact.points,
+            layout=self.form.layout,
+        )
+
+
+@dataclass(frozen=True)
+class OnnxExport:
+    """What was made: files, manifest, what preparation did, and the verdict (``None`` where not asked for)."""
+
+    path: Path
+    manifest_path: Path
+    manifest: Manifest
+    report: Report
+    verdict: Verdict | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The artifact's entry in ``--json``."""
+        return {
+            **artifact_json(self.path, self.manifest),
+            "external_data": [file.name for file in self.manifest.files[1:]],
+            "parity": self.verdict and self.verdict.to_json(),
+        }
+
+
+def artifact_json(path: Path, manifest: Manifest) -> dict[str, Any]:
+    """What every artifact's entry in ``--json`` holds."""
+    return {
+        "path": str(path.absolute()),
+        "manifest": str(manifest_path(path).absolute()),
+        "format": manifest.format,
+        "dtype": manifest.dtype,
+        "opset": manifest.opset,
+        "layout": manifest.layout,
+        "sha256": manifest.files[0].sha256,
+        "bytes": manifest.files[0].nbytes,
+        "trained": manifest.weights.trained,
+    }
+
+
+class ParityFailedError(ParityError):
+    """The artifact's numbers differ; carries the verdict. Nothing was left under the final name."""
+
+    def __init__(self, message: str, verdict: Verdict) -> None:
+        super().__init__(message)
+        self.verdict = verdict
+
+
+DEFAULT = FileRequest()
+
+
+def export_verified(
+    loaded: LoadedNetwork,
+    folder: Path,
+    labels: Sequence[str],
+    request: FileRequest = DEFAULT,
+    *,
+    verify: bool = True,
+    command: Sequence[str] = (),
+    watch: Watch = SILENT,
+) -> OnnxExport:
+    """For each subject prepare, emit and check; only then give the first one's files their names.
+
+    Args:
+        loaded: the network.
+        folder: of the artifact; created where absent.
+        labels: one for each class.
+        request: how the file is to be.
+        verify: whether to check, where untrained its twin as well.
+        command: recorded in the manifest.
+        watch: told of each long step.
+
+    Raises:
+        ParityFailedError: the numbers differ.
+        UsageError, FileAccessError: as of :func:`export_onnx`.
+    """
+    config, name = loaded.network.config, request.name(loaded.network.config)
+    preprocessing = preprocessing_for(config.name, config.image_size)
+    made: list[tuple[OnnxArtifact, Report]] = []
+    checks: list[Checked] = []
+    with staging(folder) as stage:
+        for subject in subjects(
+            loaded.network, trained=loaded.weights.trained or not verify, preprocessing=preprocessing
+        ):
+            path, metadata = stage.folder / (f"twin-{name}" if made else name), _metadata(config, loaded.weights)
+            with watch.working(f"preparing and exporting {config.name}"):
+                made.append(request.emit(subject, path, metadata))
+            if verify:
+                with watch.working(f"checking {name} against PyTorch"):
+                    checks.append(request.check(subject, made[-1][0]))
+        verdict = Verdict(*(checked.report for checked in checks)) if checks else None
+        if verdict is not None and not verdict.passed:
+            raise ParityFailedError(f"{name}: parity failed; nothing was written", verdict)
+        artifact, report = made[0]
+        manifest = Manifest(
+            files=tuple(ArtifactFile(f.path.name, f.sha256, f.nbytes) for f in artifact.files),
+            format="onnx",
+            dtype=artifact.dtype,
+            opset=artifact.opset,
+            layout=request.form.layout,
+            layout_reason=request.form.reason,
+            inputs=artifact.inputs,
+            outputs=artifact.outputs,
+            network=config.to_json(),
+            weights=loaded.weights,
+            preprocessing=preprocessing,
+            labels=tuple(labels),
+            points=artifact.points,
+            checksums=artifact.checksums,
+            passes=report.to_json(),
+            parity=None if verdict is None else verdict.to_json(),
+            reference=checks[0].stored if checks else None,
+            tool=f"neonext-ascend {__version__}",
+            environment={**versions(), "torch_threads": str(torch.get_num_threads())},
+            command=tuple(command),
+        )
+        manifest.write(manifest_path(stage.folder / name))
+        # The manifest last: an artifact without one is incomplete, a manifest without its artifact is wrong.
+        names = [file.path.name for file in reversed(artifact.files)]
+        stage.publish(*names, manifest_path(Path(name)).name)
+        if len(artifact.files) == 1:
+            (folder / f"{name}.data").unlink(missing_ok=True)  # an earlier, larger export's
+    final = folder.absolute() / name
+    return OnnxExport(final, manifest_path(final), manifest, report, verdict)
+
+
+def _metadata(config: NetworkConfig, weights: Weights) -> dict[str, str]:
+    preprocessing = preprocessing_for(config.name, config.image_size)
+    return {
+        "model": config.name,
+        "definition": config.definition,
+        "shifts": ",".join(str(int(s)) for s in config.shifts),
+        "image_size": size_text(config.image_size),
+        "normalisation_mean": ",".join(map(str, preprocessing.mean)),
+        "normalisation_std": ",".join(map(str, preprocessing.std)),
+        "weights": f"NeoInit seed {weights.seed}, untrained" if weights.source == "seed" else str(weights.file),
+        "checkpoint_sha256": weights.sha256 or "",
+        "tool": f"neonext-ascend {__version__}",
+    }

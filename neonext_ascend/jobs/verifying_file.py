@@ -1,0 +1,143 @@
+"""Check an artifact again, perhaps on another machine: against its network, another file or stored values.
+
+Without PyTorch the stored values and other files remain: a machine that only runs an OM needs no more.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from neonext_ascend.artifacts.manifest import Manifest
+from neonext_ascend.artifacts.reading import manifest_of
+from neonext_ascend.artifacts.staging import sha256_of
+from neonext_ascend.data import sample_pictures
+from neonext_ascend.errors import ArtifactError, ToolchainError
+from neonext_ascend.jobs.verifying import Options, Verification
+from neonext_ascend.runtimes.registry import opener, runtime_for
+from neonext_ascend.spec import TensorSpec, Tolerance
+from neonext_ascend.verify.feeds import DYNAMIC_BATCHES, feeds_for
+from neonext_ascend.verify.parity import OpenWithPoints, ParityReport, Verdict, check_parity, check_stored
+
+
+def verify_file(path: Path, against: Path | None, checkpoint: Path | None, options: Options) -> Verification:
+    """Check an ONNX or OM file with its manifest beside it; arguments and errors as of :func:`~.verifying.verify`."""
+    runtime = runtime_for(path, options.runtime)
+    manifest = manifest_of(path)
+    open_artifact = opener(path, runtime, options.device)
+    where = _check_tensors(path, manifest, open_artifact)
+    warnings = _file_warnings(path, manifest)
+    # What runs on the NPU computes in half precision, whatever its inputs are.
+    bounds = options.bounds("fp16" if runtime in ("acl", "cann") else manifest.dtype)
+    changed: tuple[str, ...] = ()
+    if warnings and manifest.format == "onnx":
+        from neonext_ascend.exporters.onnx_file.constants import changed_constants
+
+        changed = changed_constants(path, manifest)
+    if against is not None:
+        warnings += _against_warnings(against, manifest)
+        report = _check_against(open_artifact, against, manifest, bounds)
+        what = f"{against} in ONNX Runtime on the CPU"
+    elif _has_network(manifest, checkpoint):
+        from neonext_ascend.jobs.verifying_network import check_with_network
+
+        report, more = check_with_network(manifest, checkpoint, open_artifact, bounds, options.reference)
+        warnings += more
+        what = f"the unfolded network in PyTorch, {options.reference}"
+    else:
+        report = _check_stored_values(path, manifest, open_artifact, bounds)
+        what = "the values stored in the manifest"
+    return Verification(str(path), Verdict(replace(report, changed=changed)), what, where, tuple(warnings))
+
+
+def _has_network(manifest: Manifest, checkpoint: Path | None) -> bool:
+    """Whether the unfolded network can be built here."""
+    torch = importlib.util.find_spec("torch") is not None
+    if checkpoint is not None and not torch:
+        raise ToolchainError("--checkpoint needs PyTorch, which is not installed; leave it out, or give --against FILE")
+    return torch and (checkpoint is not None or manifest.weights.source != "checkpoint")
+
+
+def _check_stored_values(
+    path: Path, manifest: Manifest, open_artifact: OpenWithPoints, bounds: Tolerance
+) -> ParityReport:
+    if manifest.reference is None:
+        raise ArtifactError(
+            f"{path}: exported with --no-verify, so its manifest stores no values; give --checkpoint "
+            f"{manifest.weights.file} for the full check"
+        )
+    shape = [_stored_batch(manifest), 3, *manifest.preprocessing.image_size]
+    if manifest.reference.get("input_shape") != shape:
+        raise ArtifactError(f"the manifest's reference values are not those of an input {shape}; export again")
+    with open_artifact(()) as candidate:
+        return check_stored(candidate, open_artifact, manifest.reference, bounds, manifest.preprocessing)
+
+
+def _stored_batch(manifest: Manifest) -> int:
+    """The batch of the stored values: the artifact's, its smallest gear, or 1 where it is free."""
+    batch = manifest.inputs[0].shape[0]
+    if isinstance(batch, int):
+        return batch
+    return min(manifest.compilation.gears, default=1) if manifest.compilation else 1
+
+
+def _check_against(open_artifact: OpenWithPoints, against: Path, manifest: Manifest, bounds: Tolerance) -> ParityReport:
+    """The artifact against an ONNX file; outputs alone, since two files need not have the same inner tensors."""
+    with open_artifact(()) as candidate, opener(against, "ort")(()) as reference:
+        batch = candidate.inputs[0].shape[0]
+        feeds = feeds_for(
+            (batch, 3, *manifest.preprocessing.image_size),
+            manifest.preprocessing,
+            sample_pictures(),
+            batches=candidate.gears or DYNAMIC_BATCHES,
+        )
+        return check_parity(candidate, open_artifact, reference, feeds, [], bounds).report
+
+
+def _against_warnings(against: Path, manifest: Manifest) -> list[str]:
+    compiled = manifest.compilation
+    if compiled is None or sha256_of(against) == compiled.onnx.sha256:
+        return []
+    return [f"{against.name}: not the ONNX file that was compiled ({compiled.onnx.name}, by its SHA-256)"]
+
+
+def _file_warnings(path: Path, manifest: Manifest) -> list[str]:
+    warnings = []
+    expected = manifest.files[0]
+    if expected.name != path.name:
+        warnings.append(f"{path.name}: its manifest describes {expected.name}")
+    for file in manifest.files:
+        actual = path if file is expected else path.with_name(file.name)
+        if actual.exists() and sha256_of(actual) != file.sha256:
+            warnings.append(f"{actual.name}: changed since its export (its SHA-256 differs from the manifest's)")
+    return warnings
+
+
+def _check_tensors(path: Path, manifest: Manifest, open_artifact: OpenWithPoints) -> str:
+    """Refuse a file with other inputs or outputs than its manifest's before anything of their size is made.
+
+    Gives what it runs on.
+    """
+    with open_artifact(()) as runner:
+        for found, wanted in ((runner.inputs, manifest.inputs), (runner.outputs, manifest.outputs)):
+            if _forms(found, manifest) != _forms(wanted, manifest):
+                raise ArtifactError(
+                    f"{path}: not the file that its manifest describes: it has {', '.join(map(str, found))}, expected "
+                    f"{', '.join(map(str, wanted))}; export again"
+                )
+        return runner.where
+
+
+def _forms(specs: Sequence[TensorSpec], manifest: Manifest) -> list[tuple[object, ...]]:
+    """What must agree: a dynamic dimension's name need not, nor does it matter how ATC keeps floating numbers."""
+    floating = manifest.format == "om"
+    return [
+        (
+            s.name,
+            s.dtype.startswith("float") if floating else s.dtype,
+            [n if isinstance(n, int) else None for n in s.shape],
+        )
+        for s in specs
+    ]

@@ -1,0 +1,72 @@
+"""What an export made, in words."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from neonext_ascend.artifacts.manifest import Manifest, manifest_path
+from neonext_ascend.exporters.atc_rules.rules import Finding, alike
+from neonext_ascend.models.config import NetworkConfig
+from neonext_ascend.passes.base import Report
+from neonext_ascend.reporting.words import LABEL_WIDTH, bytes_text, form_lines, labelled, network_lines, parity_lines
+from neonext_ascend.verify.parity import Verdict
+
+
+def onnx_lines(path: str, manifest: Manifest, report: Report, verdict: Verdict | None) -> list[str]:
+    """The network, its form, the files and the verdict."""
+    first, *others = manifest.files
+    lines = network_lines(NetworkConfig.from_json(manifest.network), manifest.weights) + form_lines(manifest, report)
+    lines += labelled("wrote", f"{path} ({bytes_text(first.nbytes)}, opset {manifest.opset})")
+    for extra in others:
+        lines += labelled("", f"{extra.name} ({bytes_text(extra.nbytes)}, external data: keep it beside)")
+    lines += labelled("", manifest_path(Path(path)).name)
+    lines += verdict_lines(verdict) if verdict else labelled("parity", "not checked (--no-verify)")
+    if not manifest.weights.trained:
+        lines += labelled("note", "untrained weights: the file is right, its answers mean nothing")
+    return lines
+
+
+def verdict_lines(verdict: Verdict) -> list[str]:
+    """The artifact's parity, and the twin's."""
+    lines = parity_lines(verdict.artifact)
+    if verdict.twin is not None:
+        lines += labelled("twin", "untrained weights hide errors; the same network with weights of order 1")
+        lines += parity_lines(verdict.twin, label="")
+    return lines
+
+
+def next_lines(path: str) -> list[str]:
+    """What to do with an ONNX file."""
+    return [*labelled("next", "classify a picture:"), _copied(f"neonext-ascend predict {shlex.quote(path)} PICTURE")]
+
+
+def om_lines(path: str, manifest: Manifest, verdict: Verdict | None, unchecked: str) -> list[str]:
+    """The OM and its verdict, or why there is none and where to get it."""
+    compiled = manifest.compilation
+    assert compiled is not None
+    what = f"{bytes_text(manifest.files[0].nbytes)}, {compiled.soc_version}, precision {compiled.precision}"
+    lines = [*labelled("wrote", f"{path} ({what})"), *labelled("", manifest_path(Path(path)).name)]
+    if verdict is not None:
+        return [*lines, *parity_lines(verdict.artifact, label="on npu")]
+    lines += labelled("parity", f"of the OM: not checked ({unchecked}); on a {compiled.soc_version}:")
+    return [*lines, _copied(f"neonext-ascend verify {shlex.quote(path)}")]
+
+
+def warning_lines(findings: Sequence[Finding]) -> Iterator[str]:
+    """The pre-check's warnings, equal ones together."""
+    for first, *more in alike(findings):
+        yield f"{first.rule}: {first.message}" + (f" ({1 + len(more)} nodes)" if more else "")
+
+
+def bundle_lines(path: Path, nbytes: int, top: str) -> list[str]:
+    """The archive, and what to do with it on the other machine."""
+    lines = labelled("packed", f"{path} ({bytes_text(nbytes)})")
+    lines += labelled("next", "on the machine with CANN, after sourcing its set_env.sh:")
+    return [*lines, _copied(f"tar xzf {shlex.quote(path.name)} && python3 {shlex.quote(top)}/run.py")]
+
+
+def _copied(command: str) -> str:
+    """A command for copying: never broken."""
+    return f"{' ' * LABEL_WIDTH}{command}"
