@@ -30,7 +30,7 @@ from neonext_ascend.jobs.exporting_om import check_accepted, planned_manifest
 from neonext_ascend.jobs.exporting_onnx import OnnxExport
 from neonext_ascend.jobs.running_bundle import EXPECTED, INPUTS, OPTIONS, options_json
 from neonext_ascend.verify.feeds import Feed, feeds_for
-from neonext_ascend.verify.subjects import Subject
+from neonext_ascend.verify.subject import Subject
 
 _RUN = '''"""Compile the ONNX file beside this script, run it on the NPU, compare; writes report.json and report.txt."""
 

@@ -25,7 +25,7 @@ from neonext_ascend.jobs.om_request import OmPlan, OmRequest
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.cann import Cann, find_cann
 from neonext_ascend.spec import INPUT, NUMPY_DTYPES, Dtype, TensorSpec
-from neonext_ascend.verify.subjects import Subject
+from neonext_ascend.verify.subject import Subject
 
 Made = OnnxExport | OmExport | Bundle
 

@@ -24,7 +24,7 @@ from neonext_ascend.runtimes.registry import opener
 from neonext_ascend.spec import TOLERANCES
 from neonext_ascend.verify.feeds import noise_feed
 from neonext_ascend.verify.parity import Verdict, stored_values
-from neonext_ascend.verify.subjects import Subject
+from neonext_ascend.verify.subject import Subject
 
 
 @dataclass(frozen=True)

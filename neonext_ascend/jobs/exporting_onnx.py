@@ -25,7 +25,7 @@ from neonext_ascend.passes.pipeline import prepare
 from neonext_ascend.runtimes.registry import opener
 from neonext_ascend.spec import TOLERANCES, Dtype
 from neonext_ascend.verify.parity import Checked, Verdict
-from neonext_ascend.verify.subjects import Subject, subjects
+from neonext_ascend.verify.subject import Subject, subjects
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from neonext_ascend.runtimes.base import Runner
 from neonext_ascend.runtimes.eager import EagerRunner
 from neonext_ascend.spec import Dtype, Tolerance
 from neonext_ascend.verify.parity import OpenWithPoints, ParityReport, Verdict
-from neonext_ascend.verify.subjects import ReferenceDtype, Subject, subjects, tensors_of
+from neonext_ascend.verify.subject import ReferenceDtype, Subject, subjects, tensors_of
 
 
 def check_with_network(
