@@ -9,7 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch, Rectangle
+
+from neonext_ascend.drawing.style import (
+    BLUE,
+    EDGE,
+    GREEN,
+    GRID,
+    ORANGE,
+    PURPLE,
+    SOFT,
+    TEXT_SIZE,
+    TITLE_SIZE,
+    axes,
+    draw,
+)
 from neonext_ascend.kernels.geometry import Cell, CellGroup, Geometry, Side
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
@@ -21,229 +39,194 @@ SIDE = MAP * PIXEL
 SHADES = [[round(0.2 + 0.8 * (CELL * r + c) / (CELL * CELL - 1), 2) for c in range(CELL)] for r in range(CELL)]
 # One channel for each shift from 0 to 3.
 GEOMETRY = Geometry((CellGroup(Cell.square(CELL), CELL, shift=True),))
-
-# class: properties, light colour, dark colour
-STYLES = (
-    ("text", "stroke: none; fill", "#1f2328", "#f0f6fc"),
-    (".soft", "fill", "#59636e", "#9198a1"),
-    (".left", "fill", "#0969da", "#58a6ff"),
-    (".right", "fill", "#bc4c00", "#ff9b50"),
-    (".patch", "fill", "#1a7f37", "#3fb950"),
-    (".result", "fill", "#8250df", "#ab7df8"),
-    (".map", "fill", "#d8dee4", "#30363d"),
-    (".line", "fill: none; stroke", "#818b98", "#9198a1"),
-    (".thin", "fill: none; stroke-width: 0.5; stroke", "#afb8c1", "#484f58"),
-    (".box", "fill: none; stroke-width: 1.5; stroke", "#0969da", "#58a6ff"),
-    (".later", "fill: none; stroke-width: 1.5; stroke-dasharray: 5 4; stroke", "#818b98", "#9198a1"),
-    (".head", "fill", "#818b98", "#9198a1"),
-)
+COLOURS: dict[Side, str] = {"left": BLUE, "right": ORANGE}
 
 
-def svg(width: int, height: int, title: str, description: str, body: Iterable[str]) -> str:
-    """A whole file, with a transparent background."""
-    light = [f"  {name} {{ {properties}: {colour}; }}" for name, properties, colour, _ in STYLES]
-    dark = [f"    {name} {{ {properties.split('; ')[-1]}: {colour}; }}" for name, properties, _, colour in STYLES]
-    head = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img">',
-        f"<title>{title}</title>",
-        f"<desc>{description}</desc>",
-        "<style>",
-        "  text { font: 13px system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif; text-anchor: middle; }",
-        "  .title { font-size: 16px; font-weight: 600; }",
-        "  .sign { font-size: 18px; }",
-        *light,
-        "  @media (prefers-color-scheme: dark) {",
-        *dark,
-        "  }",
-        "</style>",
-        '<marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">',
-        '  <path class="head" d="M0 0L8 4L0 8z"/>',
-        "</marker>",
-    ]
-    return "\n".join([*head, *body, "</svg>"]) + "\n"
+class Sheet:
+    """The whole figure, in pixels from its upper left corner."""
+
+    def __init__(self, figure: Figure) -> None:
+        width, height = figure.get_size_inches() * 72
+        self.axes: Axes = axes(figure, 0, 0, 0, 0)
+        self.axes.set(xlim=(0, width), ylim=(height, 0))
+        self.axes.axis("off")
+
+    def text(self, x: float, y: float, words: str, **looks: Any) -> None:
+        """Words centred on ``x``."""
+        self.axes.text(x, y, words, **{"ha": "center", "size": TEXT_SIZE, **looks})
+
+    def title(self, x: float, y: float, words: str) -> None:
+        """Words that stand out."""
+        self.text(x, y, words, size=TITLE_SIZE, weight="semibold")
+
+    def square(self, x: float, y: float, size: float, colour: str, alpha: float = 1) -> None:
+        """A filled square."""
+        self.axes.add_patch(Rectangle((x, y), size, size, facecolor=colour, linewidth=0, alpha=alpha))
+
+    def lines(self, x: float, y: float, size: float, places: Iterable[float], colour: str, width: float) -> None:
+        """Horizontal and vertical lines across a square, at ``places`` from its upper left corner."""
+        found = list(places)
+        for draw_lines, across, along in ((self.axes.hlines, y, x), (self.axes.vlines, x, y)):
+            draw_lines([across + p for p in found], along, along + size, colors=colour, linewidth=width)
+
+    def frame(self, x: float, y: float, size: float) -> None:
+        """The edges of a square."""
+        self.lines(x, y, size, (0, size), EDGE, 1)
+
+    def path(self, *points: tuple[float, float], arrow: bool = True, style: str = "-") -> None:
+        """Straight lines from point to point."""
+        *before, last = points
+        self.axes.plot(*zip(*points, strict=True), style, color=EDGE, linewidth=1)
+        if arrow:
+            looks = {"arrowstyle": "-|>", "color": EDGE, "linewidth": 1, "shrinkA": 0, "shrinkB": 0}
+            near = (0.9 * last[0] + 0.1 * before[-1][0], 0.9 * last[1] + 0.1 * before[-1][1])
+            self.axes.annotate("", last, near, arrowprops={**looks, "mutation_scale": 14})
+
+    def cells(self, x: float, y: float, side: Side) -> None:
+        """L or R by itself."""
+        for r in range(CELL):
+            for c in range(CELL):
+                self.square(x + c * ZOOMED, y + r * ZOOMED, ZOOMED, COLOURS[side], SHADES[r][c])
+        self.frame(x, y, CELL * ZOOMED)
+
+    def patch(self, x: float, y: float, colour: str) -> None:
+        """The marked patch by itself."""
+        self.square(x, y, CELL * ZOOMED, colour)
+        self.lines(x, y, CELL * ZOOMED, (i * ZOOMED for i in range(1, CELL)), GRID, 0.5)
+        self.frame(x, y, CELL * ZOOMED)
+
+    def map(self, x: float, y: float, shift: int, corner: int, colour: str) -> None:
+        """A map of 12 x 12 pixels cut into patches, one of them marked: where it begins in rows and columns."""
+        self.square(x, y, SIDE, GRID)
+        self.square(x + corner * PIXEL, y + corner * PIXEL, CELL * PIXEL, colour)
+        self.lines(x, y, SIDE, (i * PIXEL for i in range(1, MAP)), EDGE, 0.25)
+        self.lines(x, y, SIDE, (i * PIXEL for i in range(shift, MAP + 1, CELL)), EDGE, 1)
+        self.frame(x, y, SIDE)
+
+    def matrix(self, x: float, y: float, side: Side, shift: int) -> None:
+        """A or B of the channel that has this shift."""
+        first = 1 + shift * CELL * CELL
+        for row, indices in enumerate(GEOMETRY.index_map(side, MAP, MAP)[shift].tolist()):
+            for column, index in enumerate(indices):
+                if index:
+                    r, c = divmod(index - first, CELL)
+                    self.square(x + column * PIXEL, y + row * PIXEL, PIXEL, COLOURS[side], SHADES[r][c])
+        self.lines(x, y, SIDE, (i * PIXEL for i in range(1, MAP)), GRID, 0.5)
+        self.frame(x, y, SIDE)
+
+    def product(self, columns: Sequence[float], y: float, size: float, names: Sequence[str], name_y: float) -> None:
+        """Names of four squares side by side, and the signs between them: a product of three is the fourth."""
+        for column, name in zip(columns, names, strict=True):
+            self.text(column + size / 2, name_y, name)
+        for column, after, sign in zip(columns, columns[1:], "··=", strict=False):
+            self.text((column + size + after) / 2, y + size / 2, sign, size=18, va="center")
 
 
-def text(x: float, y: float, words: str, kind: str = "") -> str:
-    """Words centred on ``x``."""
-    marked = f' class="{kind}"' if kind else ""
-    return f'<text x="{x:g}" y="{y:g}"{marked}>{words}</text>'
-
-
-def rect(x: float, y: float, width: float, height: float, kind: str, opacity: float = 1.0, radius: int = 0) -> str:
-    """A rectangle; its class decides whether it is filled or outlined."""
-    faint = "" if opacity == 1.0 else f' fill-opacity="{opacity:g}"'
-    rounded = f' rx="{radius}"' if radius else ""
-    return f'<rect class="{kind}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}"{faint}{rounded}/>'
-
-
-def path(points: Sequence[tuple[float, float]], kind: str = "line", arrow: bool = True) -> str:
-    """Straight lines from point to point."""
-    steps = "L".join(f"{x:g} {y:g}" for x, y in points)
-    return f'<path class="{kind}" d="M{steps}"' + (' marker-end="url(#arrow)"/>' if arrow else "/>")
-
-
-def lines(x: float, y: float, size: float, places: Iterable[float], kind: str) -> str:
-    """Horizontal and vertical lines across a square, at ``places`` from its upper left corner."""
-    steps = "".join(f"M{x:g} {y + p:g}h{size:g}M{x + p:g} {y:g}v{size:g}" for p in places)
-    return f'<path class="{kind}" d="{steps}"/>'
-
-
-def feature_map(x: float, y: float, shift: int, patch: tuple[int, int], kind: str) -> list[str]:
-    """A map of 12 x 12 pixels cut into patches, one of them marked: its row and column in pixels, and its class."""
-    return [
-        rect(x, y, SIDE, SIDE, "map"),
-        rect(x + patch[1] * PIXEL, y + patch[0] * PIXEL, CELL * PIXEL, CELL * PIXEL, kind),
-        lines(x, y, SIDE, (i * PIXEL for i in range(1, MAP)), "thin"),
-        lines(x, y, SIDE, (i * PIXEL for i in range(shift, MAP + 1, CELL)), "line"),
-        rect(x, y, SIDE, SIDE, "line"),
-    ]
-
-
-def matrix(x: float, y: float, side: Side, shift: int) -> list[str]:
-    """A or B of the channel that has this shift."""
-    first = 1 + shift * CELL * CELL
-    drawn = [lines(x, y, SIDE, (i * PIXEL for i in range(1, MAP)), "thin")]
-    for row, indices in enumerate(GEOMETRY.index_map(side, MAP, MAP)[shift].tolist()):
-        for column, index in enumerate(indices):
-            if index:
-                r, c = divmod(index - first, CELL)
-                drawn.append(rect(x + column * PIXEL, y + row * PIXEL, PIXEL, PIXEL, side, SHADES[r][c]))
-    return [*drawn, rect(x, y, SIDE, SIDE, "line")]
-
-
-def cell(x: float, y: float, side: Side) -> list[str]:
-    """L or R by itself."""
-    drawn = [
-        rect(x + c * ZOOMED, y + r * ZOOMED, ZOOMED, ZOOMED, side, SHADES[r][c])
-        for r in range(CELL)
-        for c in range(CELL)
-    ]
-    return [*drawn, rect(x, y, CELL * ZOOMED, CELL * ZOOMED, "line")]
-
-
-def zoomed_patch(x: float, y: float, kind: str) -> list[str]:
-    """The marked patch by itself."""
-    size = CELL * ZOOMED
-    return [
-        rect(x, y, size, size, kind),
-        lines(x, y, size, (i * ZOOMED for i in range(1, CELL)), "thin"),
-        rect(x, y, size, size, "line"),
-    ]
-
-
-def patchwise() -> list[str]:
+def patchwise(sheet: Sheet) -> None:
     """The left half of ``neocell.svg``."""
     size, top, below, columns = CELL * ZOOMED, 92, 274, (20, 116, 212, 308)
-    x_map, y_map, patch = 40, 272, (CELL, CELL)
-    corner, bottom = patch[1] * PIXEL, top + (patch[0] + CELL) * PIXEL
-    drawn = [
-        text(200, 26, "Patchwise", "title"),
-        text(200, 48, "each k x k patch by itself:  Y[i, j] = L · X[i, j] · R", "soft"),
-        text(x_map + SIDE / 2, top - 10, "X"),
-        text(y_map + SIDE / 2, top - 10, "Y"),
-        *feature_map(x_map, top, 0, patch, "patch"),
-        *feature_map(y_map, top, 0, patch, "result"),
-        path([(x_map + SIDE + 10, top + SIDE / 2), (y_map - 10, top + SIDE / 2)]),
-        text((x_map + SIDE + y_map) / 2, top + SIDE / 2 - 12, "every patch", "soft"),
-        text((x_map + SIDE + y_map) / 2, top + SIDE / 2 + 24, "same L, R", "soft"),
-    ]
-    for left, target in ((x_map, columns[1]), (y_map, columns[3])):
-        drawn.append(path([(left + corner, bottom), (target, below)], "later", arrow=False))
-        drawn.append(path([(left + corner + CELL * PIXEL, bottom), (target + size, below)], "later", arrow=False))
-    drawn += cell(columns[0], below, "left") + zoomed_patch(columns[1], below, "patch")
-    drawn += cell(columns[2], below, "right") + zoomed_patch(columns[3], below, "result")
-    for column, name in zip(columns, ("L", "X[i, j]", "R", "Y[i, j]"), strict=True):
-        drawn.append(text(column + size / 2, below + size + 20, name))
-    for column, sign in zip(columns, "··=", strict=False):
-        drawn.append(text(column + size + 12, below + size / 2 + 6, sign, "sign"))
-    return [*drawn, text(200, below + size + 46, "here k = 4; L and R are learned for each channel", "soft")]
+    x_map, y_map = 40, 272
+    sheet.title(200, 26, "Patchwise")
+    sheet.text(200, 48, "each k x k patch by itself:  Y[i, j] = L · X[i, j] · R", color=SOFT)
+    for left, target, name, colour in ((x_map, columns[1], "X", GREEN), (y_map, columns[3], "Y", PURPLE)):
+        sheet.text(left + SIDE / 2, top - 10, name)
+        sheet.map(left, top, 0, CELL, colour)
+        for near, far in ((CELL * PIXEL, 0), (2 * CELL * PIXEL, size)):
+            sheet.path((left + near, top + 2 * CELL * PIXEL), (target + far, below), arrow=False, style="--")
+        sheet.patch(target, below, colour)
+    middle = (x_map + SIDE + y_map) / 2
+    sheet.path((x_map + SIDE + 10, top + SIDE / 2), (y_map - 10, top + SIDE / 2))
+    sheet.text(middle, top + SIDE / 2 - 12, "every patch", color=SOFT)
+    sheet.text(middle, top + SIDE / 2 + 24, "same L, R", color=SOFT)
+    sheet.cells(columns[0], below, "left")
+    sheet.cells(columns[2], below, "right")
+    sheet.product(columns, below, size, ("L", "X[i, j]", "R", "Y[i, j]"), below + size + 20)
+    sheet.text(200, below + size + 46, "here k = 4; L and R are learned for each channel", color=SOFT)
 
 
-def block_diagonal(left: int) -> list[str]:
+def block_diagonal(sheet: Sheet, left: int) -> None:
     """The right half of ``neocell.svg``."""
     columns = [left + i * (SIDE + 28) for i in range(4)]
     middle = (columns[0] + columns[3] + SIDE) / 2
-    drawn = [
-        text(middle, 26, "Block-diagonal", "title"),
-        text(middle, 48, "the whole map at once:  Y = A · X · B", "soft"),
-    ]
+    sheet.title(middle, 26, "Block-diagonal")
+    sheet.text(middle, 48, "the whole map at once:  Y = A · X · B", color=SOFT)
     for top, shift in ((92, 0), (274, SHIFT)):
-        patch = (CELL + shift, CELL + shift)
-        drawn += matrix(columns[0], top, "left", shift) + feature_map(columns[1], top, shift, patch, "patch")
-        drawn += matrix(columns[2], top, "right", shift) + feature_map(columns[3], top, shift, patch, "result")
-        for column, name in zip(columns, "AXBY", strict=True):
-            drawn.append(text(column + SIDE / 2, top - 10, name))
-        for column, sign in zip(columns, "··=", strict=False):
-            drawn.append(text(column + SIDE + 14, top + SIDE / 2 + 6, sign, "sign"))
-    return [
-        *drawn,
-        text(middle, 222, "A repeats L along its diagonal, B repeats R; zero elsewhere", "soft"),
-        text(middle, 404, "shift s = 2: the diagonal starts 2 pixels later; the corner holds the cell's", "soft"),
-        text(middle, 422, "lower-right 2 x 2 part, the last block is cropped", "soft"),
-    ]
+        sheet.matrix(columns[0], top, "left", shift)
+        sheet.map(columns[1], top, shift, CELL + shift, GREEN)
+        sheet.matrix(columns[2], top, "right", shift)
+        sheet.map(columns[3], top, shift, CELL + shift, PURPLE)
+        sheet.product(columns, top, SIDE, "AXBY", top - 10)
+    for y, words in (
+        (222, "A repeats L along its diagonal, B repeats R; zero elsewhere"),
+        (404, "shift s = 2: the diagonal starts 2 pixels later; the corner holds the cell's"),
+        (422, "lower-right 2 x 2 part, the last block is cropped"),
+    ):
+        sheet.text(middle, y, words, color=SOFT)
 
 
 def neocell() -> str:
     """NeoCell's two forms side by side."""
-    return svg(
-        976,
-        436,
-        "NeoCell, patchwise and block-diagonal",
+
+    def paint(figure: Figure) -> None:
+        sheet = Sheet(figure)
+        patchwise(sheet)
+        sheet.path((420, 20), (420, 416), arrow=False)
+        block_diagonal(sheet, 444)
+
+    told = (
         "Left: an image cut into patches, each multiplied from the left by L and from the right by R. Right: the same "
-        "as two matrix products with block-diagonal matrices A and B, without and with a shift.",
-        [*patchwise(), path([(420, 20), (420, 416)], "thin", arrow=False), *block_diagonal(444)],
+        "as two matrix products with block-diagonal matrices A and B, without and with a shift."
     )
+    return draw(976, 436, "NeoCell, patchwise and block-diagonal", told, paint)
 
 
 def pipeline() -> str:
-    """From a checkpoint to a verified ONNX file, and what is not built yet."""
+    """From a checkpoint to a verified ONNX file, and on to a chip."""
     width, height, gap, top, later = 152, 64, 40, 76, 206
     columns = [20 + i * (width + gap) for i in range(5)]
     centres = [column + width / 2 for column in columns]
-    done = (
+    tested = (
         ("checkpoint", ".pt or .safetensors"),
         ("network", "PyTorch, as trained"),
         ("passes", "fold, then lower"),
         ("ONNX file", "opset 11 to 18"),
         ("parity check", "outside and inside"),
     )
-    planned = (("atc", "CANN's compiler"), ("OM", "for one chip"), ("device", "Ascend NPU"))
+    chip = (("atc", "CANN's compiler"), ("OM", "for one chip"), ("device", "Ascend NPU"))
 
-    def box(x: float, y: float, words: tuple[str, str], kind: str) -> list[str]:
-        name, detail = words
-        return [
-            rect(x, y, width, height, kind, radius=8),
-            text(x + width / 2, y + 27, name, "title"),
-            text(x + width / 2, y + 48, detail, "soft"),
-        ]
+    def row(sheet: Sheet, lefts: Sequence[float], y: float, boxes: Sequence[tuple[str, str]], style: str) -> None:
+        for left, (name, detail) in zip(lefts, boxes, strict=True):
+            looks: dict[str, Any] = {
+                "facecolor": "none",
+                "edgecolor": BLUE if style == "-" else EDGE,
+                "linestyle": style,
+            }
+            shape = "round,pad=0,rounding_size=8"
+            sheet.axes.add_patch(FancyBboxPatch((left, y), width, height, shape, linewidth=1.5, **looks))
+            sheet.title(left + width / 2, y + 27, name)
+            sheet.text(left + width / 2, y + 48, detail, color=SOFT)
+        for left in lefts[:-1]:
+            sheet.path((left + width + 4, y + height / 2), (left + width + gap - 4, y + height / 2), style=style)
 
-    drawn: list[str] = []
-    for column, words in zip(columns, done, strict=True):
-        drawn += box(column, top, words, "box")
-    for column in columns[:-1]:
-        drawn.append(path([(column + width + 4, top + height / 2), (column + width + gap - 4, top + height / 2)]))
-    drawn.append(path([(centres[1], top - 4), (centres[1], 44), (centres[4], 44), (centres[4], top - 4)]))
-    drawn.append(text((centres[1] + centres[4]) / 2, 34, "the unfolded network is the reference: same inputs to both"))
-    for column, words in zip(columns[2:], planned, strict=True):
-        drawn += box(column, later, words, "later")
-    elbow = (top + height + later) / 2
-    drawn.append(
-        path(
-            [(centres[3], top + height + 4), (centres[3], elbow), (centres[2], elbow), (centres[2], later - 4)], "later"
-        )
+    def paint(figure: Figure) -> None:
+        sheet = Sheet(figure)
+        row(sheet, columns, top, tested, "-")
+        row(sheet, columns[2:], later, chip, "--")
+        sheet.path((centres[1], top - 4), (centres[1], 44), (centres[4], 44), (centres[4], top - 4))
+        reference = "the unfolded network is the reference: same inputs to both"
+        sheet.text((centres[1] + centres[4]) / 2, 34, reference)
+        elbow = (top + height + later) / 2
+        corners = ((centres[3], elbow), (centres[2], elbow))
+        sheet.path((centres[3], top + height + 4), *corners, (centres[2], later - 4), style="--")
+        sheet.text(centres[0] + 96, later + height / 2 - 6, "dashed: built after CANN's documents,", color=SOFT)
+        sheet.text(centres[0] + 96, later + height / 2 + 14, "not yet tried with CANN itself", color=SOFT)
+
+    told = (
+        "Checkpoint, network, passes, ONNX file, parity check against the unfolded network; then atc, OM, device, "
+        "which are dashed: built after CANN's documents, not yet tried with CANN itself."
     )
-    for column in columns[2:4]:
-        drawn.append(
-            path([(column + width + 4, later + height / 2), (column + width + gap - 4, later + height / 2)], "later")
-        )
-    drawn.append(text(centres[1], later + height / 2 + 5, "dashed: not built yet", "soft"))
-    return svg(
-        columns[-1] + width + 20,
-        later + height + 16,
-        "From a checkpoint to a verified ONNX file",
-        "Checkpoint, network, passes, ONNX file, parity check against the unfolded network. Dashed, not built yet: "
-        "atc, OM, device.",
-        drawn,
+    return draw(
+        int(columns[-1]) + width + 20, later + height + 16, "From a checkpoint to a verified ONNX file", told, paint
     )
 
 

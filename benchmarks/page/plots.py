@@ -2,143 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.measure.growth import FORMS
 from benchmarks.measure.neocell import PATCHWISE
 from benchmarks.measure.networks import RIVAL
 from benchmarks.measure.operators import KINDS
-from benchmarks.page.drawing import Axis, Drawing
+from neonext_ascend.drawing.style import BLUE, GREY, SERIES, TEXT, axes, draw, logarithmic
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Figures = Mapping[str, Any]
-WIDTH, LEFT, RIGHT, TOP = 760, 250, 24, 72
-ROW, GAP = 20, 14
+WIDTH, LEFT, RIGHT, BOTTOM, ROW = 760, 232, 24, 48, 20
+TOP, PLAIN_TOP = 92, 64  # below a legend; without one
+# Heading: what stands below it, each with its rows.
+Listed = Mapping[str, Mapping[str, Sequence[Any]]]
 
 
 def networks(figures: Figures) -> str:
     """Ratios of NeoNeXt to each rival with one thread, by batch."""
-    rows = [row for row in figures["networks"] if row["ratio"] and row["threads"] == 1]
-    batches = sorted({row["batch"] for row in rows})
-    height = TOP + len(batches) * GAP + (len(rows) + len(batches)) * ROW + 52
-    ends = [row["ratio"][key] for row in rows for key in ("lower", "upper")]
-    axis = Axis(min(0.7, *ends) - 0.02, max(1.1, *ends) + 0.02, LEFT, WIDTH - RIGHT)
+    listed: dict[str, dict[str, list[Any]]] = {}
+    for row in figures["networks"]:
+        if row["ratio"] and row["threads"] == 1:
+            rival = row["name"].replace("GELU fused, 1x1 convolutions", "fused, 1x1 conv.")
+            name = f"{row['ours'].removeprefix('NeoNeXt-')} / {rival}"
+            listed.setdefault(f"batch {row['batch']}", {})[name] = [row]
+
+    def paint(figure: Figure) -> None:
+        plot = axes(figure, LEFT, PLAIN_TOP, RIGHT, BOTTOM)
+        for y, row in _listed(plot, listed):
+            _spread(plot, y, row["ratio"], BLUE if row["name"] == RIVAL else GREY)
+        plot.axvline(1, color=TEXT, linewidth=1)
+        plot.set_xlabel("time of NeoNeXt over time of the rival")
+
     title = "NeoNeXt over its rivals, time in ONNX Runtime, one thread"
-    drawing = Drawing(
-        WIDTH, height, title, "median of pairwise ratios and the middle half; left of 1 NeoNeXt is faster", title
-    )
-    _grid(drawing, axis, height - 40, "time of NeoNeXt over time of the rival")
-    drawing.line("axis thick", axis(1), TOP - 8, axis(1), height - 40)
-    y = float(TOP)
-    for batch in batches:
-        drawing.text(24, y + 14, f"batch {batch}")
-        y += ROW
-        for row in (row for row in rows if row["batch"] == batch):
-            series = 0 if row["name"] == RIVAL else 4
-            name = row["name"].replace("GELU fused, 1x1 convolutions", "fused, 1x1 conv.")
-            drawing.text(24, y + 14, f"{row['ours'].removeprefix('NeoNeXt-')} / {name}", "soft")
-            drawing.line(
-                f"line{series} thick", axis(row["ratio"]["lower"]), y + 10, axis(row["ratio"]["upper"]), y + 10
-            )
-            drawing.dot(series, axis(row["ratio"]["median"]), y + 10)
-            y += ROW
-        y += GAP
-    return drawing.svg()
+    subtitle = "median of pairwise ratios and the middle half; left of 1 NeoNeXt is faster"
+    return draw(WIDTH, _height(listed, PLAIN_TOP), title, f"{title}; {subtitle}.", paint, subtitle)
 
 
 def operators(figures: Figures) -> str:
     """Milliseconds an image by kind of operator, stacked."""
-    rows = figures["operators"]
-    bars: dict[tuple[int, str], dict[str, float]] = {}
-    for row in rows:
-        bar = bars.setdefault((row["batch"], row["network"]), dict.fromkeys(KINDS, 0.0))
+    bars: dict[str, dict[str, float]] = {}
+    for row in figures["operators"]:
+        bar = bars.setdefault(f"{row['network'].split(' ')[0]}, batch {row['batch']}", dict.fromkeys(KINDS, 0.0))
         bar[row["kind"]] += 1e3 * row["seconds"] / row["batch"]
-    height = TOP + 56 + len(bars) * 40 + 52
-    axis = Axis(0.0, 1.02 * max(sum(bar.values()) for bar in bars.values()), LEFT, WIDTH - RIGHT)
-    title = "Where the time goes, one thread"
-    drawing = Drawing(WIDTH, height, title, "ONNX Runtime's own profile, by kind of operator", title)
-    for line in range(2):
-        for place, kind in enumerate(KINDS[4 * line : 4 * line + 4]):
-            x = 24 + 180 * place
-            drawing.dot(4 * line + place, x + 4, TOP + 4 + 18 * line)
-            drawing.text(x + 14, TOP + 8 + 18 * line, kind, "soft")
-    top = TOP + 56
-    _grid(drawing, axis, height - 40, "milliseconds an image", top)
-    for number, ((batch, network), bar) in enumerate(bars.items()):
-        y, before = top + 40 * number, 0.0
-        drawing.text(24, y + 18, f"{network.split(' ')[0]}, batch {batch}")
-        for series, kind in enumerate(KINDS):
-            start, end = axis(before), axis(before + bar[kind])
-            if bar[kind]:
-                drawing.bar(series, start, y, round(end - start, 2), 26)
-            before += bar[kind]
-    return drawing.svg()
+
+    def paint(figure: Figure) -> None:
+        plot = axes(figure, 160, TOP + 44, RIGHT, BOTTOM)
+        before = [0.0] * len(bars)
+        for kind, colour in zip(KINDS, SERIES, strict=True):
+            widths = [bar[kind] for bar in bars.values()]
+            plot.barh(list(bars), widths, 0.65, before, color=colour, label=kind)
+            before = [start + width for start, width in zip(before, widths, strict=True)]
+        plot.grid(visible=False, axis="y")
+        plot.invert_yaxis()
+        plot.set_xlabel("milliseconds an image")
+        figure.legend(loc="upper left", ncols=3, bbox_to_anchor=(16 / WIDTH, 1 - 60 / height), columnspacing=1.2)
+
+    height = TOP + 44 + 40 * len(bars) + BOTTOM
+    title, subtitle = "Where the time goes, one thread", "ONNX Runtime's own profile, by kind of operator"
+    return draw(WIDTH, height, title, f"{title}: {subtitle}.", paint, subtitle)
 
 
 def neocell(figures: Figures) -> str:
     """Speed over equation 1 of each form, by stage; one colour a batch."""
     rows = [row for row in figures["cells"] if row["form"] != PATCHWISE]
     batches = sorted({row["batch"] for row in rows})
-    stages: dict[int, dict[str, list[Any]]] = {}
+    listed: dict[str, dict[str, list[Any]]] = {}
     for row in rows:
-        stages.setdefault(row["stage"], {}).setdefault(row["form"], []).append(row)
-    lines = sum(len(forms) for forms in stages.values())
-    height = TOP + 24 + len(stages) * (GAP + ROW) + lines * ROW + 52
-    values = [row["speed_up"][key] for row in rows for key in ("lower", "upper")]
-    axis = Axis(min(1.0, *values) / 1.1, max(10.0, *values) * 1.1, LEFT, WIDTH - RIGHT, log=True)
+        stage = f"stage {row['stage']}: {row['channels']} x {row['size']} x {row['size']}"
+        listed.setdefault(stage, {}).setdefault(row["form"], []).append(row)
+
+    def paint(figure: Figure) -> None:
+        plot = axes(figure, LEFT, TOP, RIGHT, BOTTOM)
+        for y, row in _listed(plot, listed):
+            _spread(plot, y, row["speed_up"], SERIES[batches.index(row["batch"])])
+        logarithmic(plot, "x")
+        plot.set_xlabel("times equation 1's speed, logarithmic")
+        _legend(figure, [f"batch {batch}" for batch in batches])
+
     title = "One NeoCell: how many times faster than patch by patch (equation 1)"
-    drawing = Drawing(WIDTH, height, title, "stages of NeoNeXt-T, one thread; median and the middle half", title)
-    drawing.legend(28, TOP + 4, [f"batch {batch}" for batch in batches], 90)
-    y = TOP + 24.0
-    _grid(drawing, axis, height - 40, "times equation 1's speed, logarithmic", y)
-    for stage, forms in stages.items():
-        first = next(iter(forms.values()))[0]
-        drawing.text(24, y + 14, f"stage {stage}: {first['channels']} x {first['size']} x {first['size']}")
-        y += ROW
-        for form, found in forms.items():
-            drawing.text(40, y + 14, form, "soft")
-            for row in found:
-                series, spread = batches.index(row["batch"]), row["speed_up"]
-                drawing.line(f"line{series} thick", axis(spread["lower"]), y + 10, axis(spread["upper"]), y + 10)
-                drawing.dot(series, axis(spread["median"]), y + 10)
-            y += ROW
-        y += GAP
-    return drawing.svg()
+    subtitle = "stages of NeoNeXt-T, one thread; median and the middle half"
+    return draw(WIDTH, _height(listed), title, f"{title}; {subtitle}.", paint, subtitle)
 
 
 def growth(figures: Figures) -> str:
     """Time over size with the fitted power laws, one panel a sweep."""
-    sweeps = figures["sweeps"]
-    panel, space, bottom = 232, 20, 400
-    width = 24 + len(sweeps) * (panel + space)
+    sweeps, height = figures["sweeps"], 500
+
+    def paint(figure: Figure) -> None:
+        plots = figure.subplots(1, len(sweeps), sharey=True)
+        figure.subplots_adjust(60 / WIDTH, 112 / height, 1 - RIGHT / WIDTH, 1 - 124 / height, wspace=0.1)
+        for plot, sweep in zip(plots, sweeps, strict=True):
+            values = [point["value"] for point in sweep["points"]]
+            for number, (form, colour) in enumerate(zip(FORMS, SERIES, strict=False)):
+                fit = sweep["fits"][form]
+                law = [fit["factor"] * value ** fit["exponent"] * 1e3 for value in values]
+                plot.plot(values, law, "--", color=colour)
+                plot.plot(values, [point[form]["median"] * 1e3 for point in sweep["points"]], "o", color=colour)
+                text = f"{form}: {fit['exponent']:.2f} / {sweep['predicted'][form]}"
+                plot.annotate(text, (0, 0), (0, -44 - 16 * number), "axes fraction", "offset points", color=colour)
+            logarithmic(plot, "x")
+            plot.set_xticks(values, map(str, values))
+            plot.set_title(sweep["title"], fontsize=11)
+        logarithmic(plots[0], "y")
+        plots[0].set_ylabel("milliseconds")
+        _legend(figure, FORMS)
+
     title = "How the time of one NeoCell grows"
     subtitle = "dots: medians; lines: fitted power laws; exponent fitted / predicted by equations 4 and 5"
-    drawing = Drawing(width, 490, title, subtitle, title)
-    drawing.legend(28, 72, list(FORMS), 130)
-    every = [point[form]["median"] * 1e3 for sweep in sweeps for point in sweep["points"] for form in FORMS]
-    y = Axis(min(every) / 1.3, max(every) * 1.3, bottom, 118, log=True)
-    for number, sweep in enumerate(sweeps):
-        left = 48 + number * (panel + space)
-        values = [point["value"] for point in sweep["points"]]
-        x = Axis(min(values) / 1.15, max(values) * 1.15, left, left + panel - 30, log=True)
-        drawing.text(left, 104, sweep["title"], "soft")
-        for tick in y.ticks():
-            drawing.line("grid", left, y(tick), left + panel - 30, y(tick))
-            if number == 0:
-                drawing.text(left - 6, y(tick) + 4, f"{tick:g}", "soft", "end")
-        for value in values:
-            drawing.line("axis", x(value), bottom, x(value), bottom + 4)
-            drawing.text(x(value), bottom + 18, f"{value}", "soft", "middle")
-        for series, form in enumerate(FORMS):
-            fit = sweep["fits"][form]
-            ends = [fit["factor"] * value ** fit["exponent"] * 1e3 for value in (values[0], values[-1])]
-            drawing.line(f"line{series} dashed", x(values[0]), y(ends[0]), x(values[-1]), y(ends[1]))
-            for point in sweep["points"]:
-                drawing.dot(series, x(point["value"]), y(point[form]["median"] * 1e3))
-            text = f"{form}: {fit['exponent']:.2f} / {sweep['predicted'][form]}"
-            drawing.text(left, bottom + 40 + 16 * series, text, "soft")
-    drawing.text(12, 104, "ms", "soft")
-    return drawing.svg()
+    return draw(WIDTH, height, title, f"{title}; {subtitle}.", paint, subtitle)
 
 
 # section: file of its plot, what it shows, how it is drawn
@@ -150,8 +126,35 @@ PLOTS: Mapping[str, tuple[str, str, Callable[[Figures], str]]] = {
 }
 
 
-def _grid(drawing: Drawing, axis: Axis, bottom: float, label: str, top: float = TOP) -> None:
-    for tick in axis.ticks():
-        drawing.line("grid", axis(tick), top - 8, axis(tick), bottom)
-        drawing.text(axis(tick), bottom + 16, f"{tick:.4g}", "soft", "middle")
-    drawing.text((axis.start + axis.end) / 2, bottom + 34, label, "soft", "middle")
+def _height(listed: Listed, top: int = TOP) -> int:
+    return top + ROW * sum(1 + len(below) for below in listed.values()) + BOTTOM
+
+
+def _listed(plot: Axes, listed: Listed) -> list[tuple[float, Any]]:
+    """Name a line for each heading and each entry, from the top down; where each entry's rows belong."""
+    names = [name for heading, below in listed.items() for name in (heading, *below)]
+    plot.set(ylim=(len(names) - 0.5, -0.5))
+    plot.set_yticks(range(len(names)), names)
+    plot.grid(visible=False, axis="y")
+    for label in plot.get_yticklabels():
+        if label.get_text() in listed:
+            label.set(color=TEXT, weight="semibold")
+    lines = [rows for below in listed.values() for rows in ([], *below.values())]
+    return [(float(y), row) for y, rows in enumerate(lines) for row in rows]
+
+
+def _spread(plot: Axes, y: float, found: Mapping[str, float], colour: str) -> None:
+    """Median and middle half."""
+    plot.plot([found["lower"], found["upper"]], [y, y], color=colour)
+    plot.plot(found["median"], y, "o", color=colour)
+
+
+def _legend(figure: Figure, names: Sequence[str]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=colour, marker="o", linestyle="none", label=name)
+        for name, colour in zip(names, SERIES, strict=False)
+    ]
+    place = (16 / WIDTH, 1 - 58 / (figure.get_figheight() * 72))
+    figure.legend(handles=handles, ncols=len(names), loc="upper left", bbox_to_anchor=place, handletextpad=0.1)

@@ -10,7 +10,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from neonext_ascend.jobs.benchmarking import Benchmark, benchmark
     from neonext_ascend.jobs.exporting import Export, export
+    from neonext_ascend.jobs.inspecting import InspectedFile, InspectedModel, inspect
     from neonext_ascend.jobs.listing import Listed, list_models
     from neonext_ascend.jobs.om_request import OmRequest
     from neonext_ascend.jobs.verifying import Verification, verify
@@ -19,27 +21,37 @@ if TYPE_CHECKING:
 
 # Job, argument or result -> the file that holds it.
 _HOMES = {
+    "Benchmark": "jobs.benchmarking",
     "Diagnosis": "machine.diagnosis",
     "Export": "jobs.exporting",
+    "InspectedFile": "jobs.inspecting",
+    "InspectedModel": "jobs.inspecting",
     "Listed": "jobs.listing",
     "OmRequest": "jobs.om_request",
     "Verification": "jobs.verifying",
     "Watch": "jobs.watching",
+    "benchmark": "jobs.benchmarking",
     "diagnose": "machine.diagnosis",
     "export": "jobs.exporting",
+    "inspect": "jobs.inspecting",
     "list_models": "jobs.listing",
     "verify": "jobs.verifying",
 }
 
 __all__ = [
+    "Benchmark",
     "Diagnosis",
     "Export",
+    "InspectedFile",
+    "InspectedModel",
     "Listed",
     "OmRequest",
     "Verification",
     "Watch",
+    "benchmark",
     "diagnose",
     "export",
+    "inspect",
     "list_models",
     "verify",
 ]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from neonext_ascend.artifacts.manifest import Manifest, Weights
 from neonext_ascend.models.config import NetworkConfig, size_text
-from neonext_ascend.passes.base import Report
 from neonext_ascend.verify.compare import summarize
-from neonext_ascend.verify.parity import ParityReport
+
+if TYPE_CHECKING:  # these load PyTorch
+    from neonext_ascend.passes.base import Report
+    from neonext_ascend.verify.parity import ParityReport
 
 WIDTH, LABEL_WIDTH = 80, 9
 FOLDED = {

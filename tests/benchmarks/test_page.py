@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -30,12 +28,13 @@ from benchmarks.measure.timing import Spread, ratios
 from benchmarks.outcome import Bound, conclude, rounded
 from benchmarks.page.cells import factors
 from benchmarks.page.document import IMAGES, PAGE, page, pictures
-from benchmarks.page.drawing import Axis
 from benchmarks.page.fit import fit_power_law
 from benchmarks.page.parts import paragraph
+from benchmarks.page.plots import growth, networks
 from benchmarks.rivals.patchwise import Patchwise
 from benchmarks.rivals.table import RIVALS, build_rival
 from benchmarks.sections import ROOT, SECTIONS, read_documents
+from neonext_ascend.drawing.style import BLUE, GREY
 from neonext_ascend.kernels.geometry import Cell, CellGroup, Geometry
 from neonext_ascend.kernels.lowerings import legal, lower
 from neonext_ascend.kernels.reference import neocell_patchwise
@@ -43,6 +42,7 @@ from neonext_ascend.models.neocell import NeoCell
 from neonext_ascend.models.neonext import redraw_at_order_one
 from neonext_ascend.models.variants import find_variant
 from neonext_ascend.spec import LAYOUTS, Layout
+from tests.support.pictures import assert_same_picture, marks_of, texts_of
 
 AVX2, AVX512 = {"vector_units": ["avx2"]}, {"vector_units": ["avx2", "avx512f"]}
 
@@ -63,11 +63,24 @@ def test_the_committed_page_is_what_the_code_makes_of_the_committed_figures() ->
 
 
 def test_the_committed_plots_are_what_the_code_draws() -> None:
-    committed = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / IMAGES).glob("bench_*.svg")}
-    assert committed == pictures(read_documents(ROOT)), "run: python -m benchmarks.page.document"
-    for drawn in committed.values():
-        ElementTree.fromstring(drawn)
-        assert "prefers-color-scheme: dark" in drawn
+    drawn = pictures(read_documents(ROOT))
+    assert {path.name for path in (ROOT / IMAGES).glob("bench_*.svg")} == set(drawn)
+    for name, svg in drawn.items():  # run: python -m benchmarks.page.document
+        assert_same_picture((ROOT / IMAGES / name).read_text(encoding="utf-8"), svg)
+
+
+def test_a_plot_shows_its_figures_where_they_are() -> None:
+    figures = read_documents(ROOT)["networks"]["figures"]
+    rows = [row for row in figures["networks"] if row["ratio"] and row["threads"] == 1]
+    drawn = networks(figures)
+    marks = sorted(marks_of(drawn, BLUE) + marks_of(drawn, GREY), key=lambda place: place[1])
+    ratios = [row["ratio"]["median"] for batch in (1, 8, 32) for row in rows if row["batch"] == batch]
+    assert len(marks) == len(ratios) == len(rows)
+    # Pixels are a straight line through the ratios; coordinates have six decimals.
+    slope, start = np.polyfit(ratios, [x for x, _ in marks], 1)
+    assert np.abs(slope * np.array(ratios) + start - [x for x, _ in marks]).max() < 1e-3
+    for row in rows:
+        assert any(row["name"].split(" (")[0] in text for text in texts_of(drawn))
 
 
 def test_the_committed_figures_are_no_trial() -> None:
@@ -338,15 +351,14 @@ def test_an_event_is_put_where_it_belongs(
 # Axes and the one command
 
 
-@pytest.mark.parametrize(("low", "high", "log"), [(0.0, 7.3, False), (0.8, 1.2, False), (0.02, 55.0, True)])
-def test_an_axis_marks_round_values_inside_it(low: float, high: float, log: bool) -> None:
-    axis = Axis(low, high, 100, 500, log)
-    ticks = axis.ticks()
-    assert len(ticks) >= 2
-    assert all(100 - 1e-6 <= axis(tick) <= 500 + 1e-6 for tick in ticks)
-    assert (axis(low), axis(high)) == (100, 500)
-    for tick in ticks if log else np.diff(ticks):
-        assert round(tick / 10 ** math.floor(math.log10(tick) + 1e-9), 6) in (1, 2, 5)
+def test_logarithmic_axes_mark_round_values_and_every_size() -> None:
+    figures = read_documents(ROOT)["growth"]["figures"]
+    texts = texts_of(growth(figures))
+    for sweep in figures["sweeps"]:
+        assert {str(point["value"]) for point in sweep["points"]} <= set(texts)
+        for form, fit in sweep["fits"].items():
+            assert f"{form}: {fit['exponent']:.2f} / {sweep['predicted'][form]}" in texts
+    assert {"0.1", "1", "10"} <= set(texts)
 
 
 def test_a_crash_is_not_taken_for_a_measurement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

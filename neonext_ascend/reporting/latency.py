@@ -1,4 +1,4 @@
-"""Latencies in words and as JSON: a table, and a line for each ratio."""
+"""Latencies in words: a table, and a line for each ratio."""
 
 from __future__ import annotations
 
@@ -6,55 +6,14 @@ import math
 import string
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from neonext_ascend.timing.latency import CONFIDENCE, Ratio, Timing, ratio_between
+from neonext_ascend.reporting.words import WIDTH
+from neonext_ascend.timing.entry import Entry
+from neonext_ascend.timing.latency import CONFIDENCE, Ratio
 
-WIDTH = 80
 # Each contender is a letter in words.
 LETTERS = string.ascii_uppercase
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One contender's result; ``ratio`` is against the first, ``None`` for the first; ``threads`` is of the CPU."""
-
-    name: str
-    path: Path | None
-    dtype: str
-    batch: int
-    threads: int | None
-    where: str
-    timing: Timing
-    ratio: Ratio | None
-
-    @property
-    def images_per_second(self) -> float:
-        """Images of all timed runs over their seconds."""
-        return self.batch / self.timing.summary()["mean"]
-
-    def to_json(self) -> dict[str, Any]:
-        """By name; ``path`` is ``None`` for a model."""
-        return {
-            "name": self.name,
-            "path": None if self.path is None else str(self.path),
-            "dtype": self.dtype,
-            "batch": self.batch,
-            "threads": self.threads,
-            "runtime": self.where,
-            "warm_up_runs": self.timing.warm_up_runs,
-            "runs": len(self.timing.seconds),
-            "latency_ms": {name: 1e3 * seconds for name, seconds in self.timing.summary().items()},
-            "images_per_second": self.images_per_second,
-            "ratio": None if self.ratio is None else self.ratio.to_json(),
-        }
-
-
-def ratios_to_first(timings: Sequence[Timing]) -> list[Ratio | None]:
-    """Each timing's ratio over the first; ``None`` in the first place."""
-    return [None if i == 0 else ratio_between(timing, timings[0]) for i, timing in enumerate(timings)]
 
 
 def machine_lines(machine: Mapping[str, Any], versions: Mapping[str, str]) -> list[str]:
@@ -71,7 +30,7 @@ def labels(entries: Sequence[Entry], width: int = WIDTH) -> list[str]:
     """``A  artifacts/neonext_t-224-b1-fp32.onnx`` for each; of a long path the end, which tells more."""
     lines = []
     for letter, entry in zip(LETTERS, entries, strict=False):
-        name, room = entry.name, width - 3
+        name, room = entry.of.name, width - 3
         lines.append(f"{letter}  {name if len(name) <= room else '...' + name[3 - room :]}")
     return lines
 
@@ -82,13 +41,13 @@ def latency_table(entries: Sequence[Entry]) -> list[str]:
     for letter, entry in zip(LETTERS, entries, strict=False):
         latencies = [_digits(1e3 * seconds) for seconds in entry.timing.summary().values()]
         runs = str(len(entry.timing.seconds))
-        rows.append((letter, entry.dtype, str(entry.batch), runs, *latencies, _digits(entry.images_per_second)))
+        rows.append((letter, entry.of.dtype, str(entry.of.batch), runs, *latencies, _digits(entry.images_per_second)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     table = [
         " ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
         for row in rows
     ]
-    named = [text for label, e in zip(labels(entries), entries, strict=True) for text in (label, f"   {e.where}")]
+    named = [text for label, e in zip(labels(entries), entries, strict=True) for text in (label, f"   {e.of.where}")]
     return [*named, "", "latency of one run in milliseconds", *table]
 
 
@@ -100,7 +59,7 @@ def ratio_lines(entries: Sequence[Entry]) -> list[str]:
             middle, low, high = _ratio_digits(entry.ratio)
             verdict = "" if entry.ratio.differs else ": no difference seen"
             interval = f"{100 * CONFIDENCE:g} % interval {low} to {high}"
-            batches = "" if entry.batch == entries[0].batch else "; of whole runs, batches differ"
+            batches = "" if entry.of.batch == entries[0].of.batch else "; of whole runs, batches differ"
             lines.append(f"{letter} / {LETTERS[0]}: {middle} ({interval}{batches}){verdict}")
     return lines
 

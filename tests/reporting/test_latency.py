@@ -1,29 +1,31 @@
-"""Latencies in words, as JSON and as a drawing."""
+"""Latencies in words."""
 
 from __future__ import annotations
 
-import re
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 
-from neonext_ascend.drawing.latencies import draw_latencies
+from neonext_ascend.reporting.latency import latency_table, machine_lines, ratio_lines
+from neonext_ascend.reporting.words import WIDTH
+from neonext_ascend.timing.entry import Contender, Entry, ratios_to_first
 from neonext_ascend.timing.latency import Ratio, Timing
-from neonext_ascend.timing.report import WIDTH, Entry, latency_table, machine_lines, ratio_lines, ratios_to_first
-
-SVG = "{http://www.w3.org/2000/svg}"
 
 
 def entry(milliseconds: float, name: str = "x.onnx", ratio: Ratio | None = None) -> Entry:
-    return Entry(name, Path("/") / name, "fp32", 1, 1, "a runtime", Timing([[[milliseconds / 1000] * 9]] * 6), ratio)
+    who = Contender(name, Path("/") / name, "fp32", 1, 1, "a runtime", nullcontext)
+    return Entry(who, Timing([[[milliseconds / 1000] * 9]] * 6), ratio)
+
+
+def in_batches(of: Entry, batch: int) -> Entry:
+    return replace(of, of=replace(of.of, batch=batch))
 
 
 def test_the_table_keeps_its_width_whatever_it_holds() -> None:
     huge = entry(123456.789, "long/" * 40 + "name.onnx")
-    tiny = replace(entry(0.0123), batch=65536, timing=Timing([[[1.23e-5] * 10**5]] * 60))
+    tiny = replace(in_batches(entry(0.0123), 65536), timing=Timing([[[1.23e-5] * 10**5]] * 60))
     lines = latency_table([huge, tiny])
     assert max(map(len, lines)) <= WIDTH
     assert lines[0].startswith("A  ...")
@@ -49,7 +51,7 @@ def test_a_ratio_in_words(ratio: tuple[float, float, float], text: str) -> None:
 
 
 def test_a_ratio_between_batches_says_so() -> None:
-    other = replace(entry(2, ratio=Ratio(2, 1.9, 2.1)), batch=8)
+    other = in_batches(entry(2, ratio=Ratio(2, 1.9, 2.1)), 8)
     assert ratio_lines([entry(1), other]) == ["B / A: 2.00 (95 % interval 1.90 to 2.10; of whole runs, batches differ)"]
 
 
@@ -67,29 +69,3 @@ def test_the_machine_in_words_is_at_most_80_wide() -> None:
     lines = machine_lines({**machine, "load": 0.5}, {f"library{i}": "1.2.3" for i in range(9)})
     assert max(map(len, lines)) <= WIDTH
     assert "1 core, governor unknown, load 0.5" in " ".join(lines)
-
-
-@pytest.mark.parametrize(
-    "seconds",
-    [
-        [[0.001, 0.002, 0.004], [0.0012]],
-        [[1e-5] * 3, [10.0] * 3],
-        [[0.5], [0.5]],
-        [list(np.linspace(0.0994, 0.1003, 1000)), [0.1]],
-    ],
-    ids=["linear", "logarithmic", "one value", "narrow"],
-)
-def test_a_drawing_keeps_within_its_frame_and_its_axis_has_ticks(seconds: list[list[float]]) -> None:
-    names = ["A <&> \x01\udcff", "B"]
-    root = ElementTree.fromstring(draw_latencies(names, seconds, "a machine"))
-    _, _, width, height = map(float, root.attrib["viewBox"].split())
-    for element in root.iter():
-        for key in ("x", "x1", "x2", "cx"):
-            assert 0 <= float(element.get(key, 0)) <= width
-        for key in ("y", "y1", "y2", "cy"):
-            assert 0 <= float(element.get(key, 0)) <= height
-    texts = [element.text or "" for element in root.iter(f"{SVG}text")]
-    ticks = [float(text) for text in texts if re.fullmatch(r"[\d.e+-]+", text)]
-    assert len(ticks) >= 3
-    assert len(set(ticks)) == len(ticks)
-    assert "A <&> \N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}" in texts

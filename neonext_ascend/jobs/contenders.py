@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from neonext_ascend.models.variants import VARIANTS, find_variant
 from neonext_ascend.runtimes.base import Runner
 from neonext_ascend.runtimes.registry import OM_SUFFIX, Runtime, is_artifact, open_runner, runtime_for
 from neonext_ascend.spec import BATCH, INPUT, NUMPY_DTYPES, OUTPUT, TensorSpec
+from neonext_ascend.timing.entry import Contender
 
 UNFOLDED = ":unfolded"
 _DTYPES = {numpy_name: name for name, numpy_name in NUMPY_DTYPES.items()} | {"float64": "fp64"}
@@ -36,35 +36,16 @@ class Named:
     folded: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Contender:
-    """Ready to be timed.
-
-    Attributes:
-        name: as the user wrote it.
-        path: absolute, of a file; ``None`` for a model.
-        dtype: in which it computes: an OM's precision, the input's of another file.
-        batch: of the input.
-        threads: in which it computes; ``None`` on an NPU.
-        where: what computes, in words.
-        open: opens it afresh, with a place in memory of its own, and gives a function that runs it once on noise.
-    """
-
-    name: str
-    path: Path | None
-    dtype: str
-    batch: int
-    threads: int | None
-    where: str
-    open: Callable[[], AbstractContextManager[Callable[[], object]]]
-
-
-def named_by(word: str) -> Named:
+def named_by(word: str | Path) -> Named:
     """What ``word`` names: ``FILE.onnx``, ``FILE.om``, ``neonext_t`` (folded for deployment) or ``neonext_t:unfolded``.
+
+    A path is always a file.
 
     Raises:
         UsageError: it is no file, no model and no form of one.
     """
+    if isinstance(word, Path):
+        return Named(str(word), path=word)
     model, colon, form = word.partition(":")
     path = Path(word)
     if is_artifact(word) or (path.is_dir() and word not in VARIANTS):
