@@ -10,13 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from neonext_ascend.errors import CheckpointError
 from neonext_ascend.models.config import DEFINITIONS, STAGES, Cells, DefinitionName, NetworkConfig
+from neonext_ascend.models.neonext import NeoNeXt
 from neonext_ascend.models.variants import VARIANTS
 
 _BLOCK = re.compile(r"stage_([1-9]\d{0,2})\.(\d{1,4})\.ops\.content\.(.+)")
+# BatchNorm's number of training steps, which files converted from elsewhere lack; nothing else reads it.
+COUNTER = "num_batches_tracked"
+_LARGE = 2**14  # pixels; every cell fits into the maps of such a picture
 _FAMILIES = {"t": "NeoNeXt-T", "s": "NeoNeXt-S", "b": "NeoNeXt-B", "l": "NeoNeXt-L", "nano": "neonext_nano"}
 
 
@@ -78,6 +83,25 @@ class Contents:
                 return name
         return None
 
+    def missing(self, state: Mapping[str, Tensor]) -> list[str]:
+        """Keys of the network that ``state`` lacks, but for the counters, which may be absent.
+
+        Raises:
+            UsageError: no network is like this.
+        """
+        config = NetworkConfig(
+            "its network",
+            self.definition() or "release",
+            self.depths,
+            self.widths,
+            self.cells,
+            (False,) * STAGES,
+            image_size=(_LARGE, _LARGE),
+        )
+        with torch.device("meta"):
+            expected = NeoNeXt(config).state_dict()
+        return [key for key in expected if key not in state and not key.endswith(COUNTER)]
+
     def label(self) -> str:
         """The network in a few words."""
         names = self.fitting()
@@ -105,15 +129,14 @@ def read_contents(state: Mapping[str, Tensor], path: Path) -> Contents:
     """
     depths = _depths(state, path)
     widths = tuple(_dimension(state, f"stage_{s + 1}.0.ops.content.norm.weight", 0, path) for s in range(STAGES))
-    first = "stage_1.0.ops.content."
     return Contents(
         depths=depths,
         widths=widths,
         cells=tuple(_cells(state, stage, path) for stage in range(STAGES)),
         num_classes=_dimension(state, "head.fc.weight", 0, path),
-        linear_bias=f"{first}fc_1.bias" in state,
-        layer_scale=f"{first}layer_scale.gamma" in state,
-        downsample_conv_first="downsample_1.norm_2.weight" not in state,
+        linear_bias=any(key.endswith(".fc_1.bias") for key in state),
+        layer_scale=any(key.endswith(".layer_scale.gamma") for key in state),
+        downsample_conv_first=not any(key.endswith(".norm_2.weight") for key in state),
     )
 
 
@@ -138,11 +161,11 @@ def _depths(state: Mapping[str, Tensor], path: Path) -> tuple[int, ...]:
 
 
 def _cells(state: Mapping[str, Tensor], stage: int, path: Path) -> tuple[int, ...]:
-    prefix = f"stage_{stage + 1}.0.ops.content.neocell.weight_a."
-    groups = sum(key.startswith(prefix) for key in state)
-    if not groups:
-        raise CheckpointError(f"{path}: the state dict lacks key {prefix + '0'!r}")
-    return tuple(_dimension(state, f"{prefix}{g}", -1, path) for g in range(groups))
+    prefix = f"stage_{stage + 1}.0.ops.content.neocell.weight_"
+    # Counted in both lists: one that lacks its other half is named.
+    groups = {key.removeprefix(prefix)[2:] for key in state if key.startswith(prefix)}
+    count = sum(group.isdecimal() for group in groups)
+    return tuple(_dimension(state, f"{prefix}a.{g}", -1, path) for g in range(max(count, 1)))
 
 
 def _dimension(state: Mapping[str, Tensor], key: str, axis: int, path: Path) -> int:

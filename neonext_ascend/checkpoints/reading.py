@@ -1,16 +1,13 @@
 """Checkpoint files: read without running anything, named by their contents, loaded strictly.
 
-Accepted are PyTorch files (zip or legacy, read with ``weights_only=True``) and safetensors, with or without the
-``module.`` that DDP puts before each key, plain or nested under one of :data:`NESTED_KEYS`.
+Accepted are PyTorch files (zip or legacy) and safetensors that hold a NeoNeXt's state dict, however nested and under
+whatever prefixes (:mod:`~neonext_ascend.checkpoints.choosing`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import pickle
 import stat
-import warnings
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,16 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neonext_ascend.checkpoints import safetensors_file
-from neonext_ascend.checkpoints.contents import Contents, read_contents
+from neonext_ascend.artifacts import foreign
+from neonext_ascend.checkpoints import pickled, safetensors_file
+from neonext_ascend.checkpoints.choosing import choose
+from neonext_ascend.checkpoints.contents import COUNTER, Contents, read_contents
 from neonext_ascend.errors import CheckpointError, FileAccessError
 from neonext_ascend.models.config import NetworkConfig
 from neonext_ascend.models.neonext import NeoNeXt
-
-# Where training scripts put the weights, averaged ones first: those are what accuracies are published for.
-NESTED_KEYS = ("model_ema", "state_dict_ema", "ema", "model", "state_dict")
-# Bytes of tensors for each byte of the file. torch.save does not compress; more is damaged, or fills the memory.
-_MAX_EXPANSION = 8
 
 
 @dataclass(frozen=True)
@@ -38,9 +32,9 @@ class Checkpoint:
     Args:
         path: where it was read from.
         sha256: of the file's bytes, hexadecimal.
-        state: fp32 parameters and statistics by their key, without ``module.``.
+        state: fp32 parameters and statistics by NeoNeXt's keys.
         contents: the network that keys and shapes describe.
-        notes: what a user should know about how it was read.
+        notes: what a user should know about how it was read, in one line at most.
     """
 
     path: Path
@@ -58,11 +52,17 @@ def read_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: it opens but does not hold a NeoNeXt's weights.
     """
     digest = _check_and_hash(path)
-    raw = _load(path)
-    state, notes = _state_dict(raw, path)
-    _check_size(sum(tensor.numel() * tensor.element_size() for tensor in state.values()), path)
+    raw, origin = _load(path)
+    state, notes = choose(raw, path)
+    pickled.check_size(sum(tensor.numel() * tensor.element_size() for tensor in state.values()), path)
     state, conversions = _as_float32(state, path)
-    return Checkpoint(path, digest, state, read_contents(state, path), (*notes, *conversions))
+    contents = read_contents(state, path)
+    norms = [key.removesuffix("running_mean") for key in state if key.endswith(".running_mean")]
+    absent = {key: torch.zeros((), dtype=torch.int64) for norm in norms if (key := norm + COUNTER) not in state}
+    if absent:
+        conversions.append(f"{COUNTER} is not in the file and taken as 0; only training reads it")
+    said = [*notes, *origin, *conversions]
+    return Checkpoint(path, digest, {**state, **absent}, contents, tuple(["; ".join(said)] if said else []))
 
 
 def load_network(config: NetworkConfig, checkpoint: Checkpoint) -> NeoNeXt:
@@ -106,6 +106,11 @@ def _check_and_hash(path: Path) -> str:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
             kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+            if (path / ".metadata").is_file():
+                kind = (
+                    "a distributed checkpoint; join it first: "
+                    "python -m torch.distributed.checkpoint.format_utils dcp_to_torch DIRECTORY FILE, then"
+                )
             raise FileAccessError(f"{path}: is {kind}; expected a checkpoint file (.pt or .safetensors)")
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -116,97 +121,16 @@ def _check_and_hash(path: Path) -> str:
     return digest
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path) -> tuple[Any, list[str]]:
+    """What the file holds, and what is to say of its making."""
     with path.open("rb") as file:
-        head = file.read(16)
+        head = file.read(foreign.HEAD)
     if safetensors_file.looks_like(head):
-        return safetensors_file.load(path)
-    if not head.startswith((b"PK\x03\x04", b"\x80")):
-        raise CheckpointError(f"{path}: neither a PyTorch file nor safetensors; expected one of these")
-    if head.startswith(b"PK"):
-        _check_zip(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch wonders at what a damaged file says of itself
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except EOFError:
-        raise FileAccessError(f"{path}: the file is truncated; copy it again") from None
-    except pickle.UnpicklingError as error:
-        raise _unpickling_error(path, str(error)) from None
-    except MemoryError:
-        raise CheckpointError(f"{path}: it asks for more memory than there is; the file is damaged") from None
-    except Exception as error:  # a damaged file makes torch raise nearly anything
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        if "unexpected EOF" in first:
-            raise FileAccessError(f"{path}: the file is truncated; copy it again") from None
-        raise CheckpointError(f"{path}: not a readable PyTorch file: {first[:200]}") from None
-
-
-def _check_zip(path: Path) -> None:
-    """Compare the checksums that ``torch.save`` writes and ``torch.load`` does not look at."""
-    try:
-        if not zipfile.is_zipfile(path):
-            raise FileAccessError(f"{path}: the file is truncated: its zip directory is missing; copy it again")
-        with zipfile.ZipFile(path) as archive:
-            records = archive.infolist()
-            _check_size(sum(record.file_size for record in records), path)
-            # torch.serialization.set_crc32_options(False) leaves zeros.
-            damaged = archive.testzip() if any(record.CRC for record in records) else None
-    except (CheckpointError, FileAccessError):
-        raise
-    except Exception as error:  # a damaged directory makes zipfile raise nearly anything
-        raise CheckpointError(f"{path}: the file is damaged ({error}); copy it again") from None
-    if damaged is not None:
-        raise CheckpointError(f"{path}: the file is damaged: the checksum of {damaged} is wrong; copy it again")
-
-
-def _check_size(claimed: int, path: Path) -> None:
-    size = path.stat().st_size
-    if claimed > _MAX_EXPANSION * size:
-        raise CheckpointError(f"{path}: the file is damaged: {size} bytes that claim to hold {claimed}; copy it again")
-
-
-def _unpickling_error(path: Path, text: str) -> CheckpointError | FileAccessError:
-    if "truncated" in text:
-        return FileAccessError(f"{path}: the file is truncated; copy it again")
-    culprit = ""
-    for marker in ("GLOBAL ", "Unsupported operand ", "Unsupported global: GLOBAL "):
-        if marker in text:
-            word = text.split(marker, 1)[1].split()[0].strip(".,")
-            # A bare opcode number tells a user nothing, nor does what damage has made of a name.
-            culprit = f" ({word})" if word.isprintable() and not word.isdigit() and len(word) <= 100 else ""
-    what = "it holds" if culprit else "it is damaged, or holds"
-    return CheckpointError(
-        f"{path}: refused: {what} Python objects{culprit} that could run code when loaded; expected tensors "
-        "alone; where you trust the file, load it yourself and save its state dict: "
-        "torch.save(model.state_dict(), FILE)"
-    )
-
-
-def _state_dict(raw: object, path: Path) -> tuple[dict[str, Tensor], list[str]]:
-    """The flat state dict inside, keys without ``module.``."""
-    notes = []
-    if not isinstance(raw, Mapping):
-        raise CheckpointError(f"{path}: holds a {type(raw).__name__}; expected a state dict (names to tensors)")
-    nested = [key for key in NESTED_KEYS if isinstance(raw.get(key), Mapping)]
-    if nested:
-        others = f"; also there: {', '.join(nested[1:])}" if len(nested) > 1 else ""
-        notes.append(f"weights taken from {nested[0]!r} in the file{others}")
-        raw = raw[nested[0]]
-        assert isinstance(raw, Mapping)
-    state: dict[str, Tensor] = {}
-    for key, value in raw.items():
-        if not isinstance(key, str) or not isinstance(value, Tensor):
-            raise CheckpointError(
-                f"{path}: entry {key!r} is a {type(value).__name__}; expected a state dict of tensors alone, "
-                f"or one under {', '.join(NESTED_KEYS)}"
-            )
-        state[key] = value
-    if not state:
-        raise CheckpointError(f"{path}: the state dict is empty; expected a NeoNeXt's weights")
-    while all(key.startswith("module.") for key in state):
-        state = {key.removeprefix("module."): value for key, value in state.items()}
-    return state, notes
+        return safetensors_file.load(path), []
+    if pickled.looks_like(head):
+        return pickled.load(path)
+    what = safetensors_file.describe_index(path, head) or foreign.describe(head)
+    raise CheckpointError(f"{path}: " + (what or "neither a PyTorch file nor safetensors; expected one of these"))
 
 
 def _as_float32(state: Mapping[str, Tensor], path: Path) -> tuple[dict[str, Tensor], list[str]]:
@@ -214,23 +138,33 @@ def _as_float32(state: Mapping[str, Tensor], path: Path) -> tuple[dict[str, Tens
     converted, kinds = {}, set()
     for key, value in state.items():
         tensor = value.detach()
-        if (
-            tensor.layout != torch.strided
-            or tensor.is_quantized
-            or tensor.is_complex()
-            or tensor.is_meta
-            or tensor.is_nested
-        ):
-            raise CheckpointError(f"{path}: {key} is sparse, quantised or complex; expected plain real numbers")
-        if not tensor.is_floating_point() and not key.endswith("num_batches_tracked"):
+        kind = _unusual(tensor)
+        if kind is not None:
+            raise CheckpointError(f"{path}: {key} is {kind}; expected plain real numbers")
+        if key.endswith(COUNTER) and not tensor.is_complex():
+            converted[key] = tensor.to(torch.int64)
+            continue
+        if not tensor.is_floating_point():
             raise CheckpointError(f"{path}: {key} holds {tensor.dtype}; expected floating-point numbers")
-        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+        if tensor.dtype != torch.float32:
             kinds.add(str(tensor.dtype).removeprefix("torch."))
             try:
                 tensor = tensor.float()
             except RuntimeError:
                 raise CheckpointError(f"{path}: {key} holds {tensor.dtype}, which cannot become float32") from None
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        if not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(f"{path}: {key} holds NaN or infinity; the training diverged or the file is damaged")
         converted[key] = tensor
     return converted, [f"{' and '.join(sorted(kinds))} weights converted to float32"] if kinds else []
+
+
+def _unusual(tensor: Tensor) -> str | None:
+    """What a tensor is where it does not hold its numbers plainly."""
+    kinds = {
+        "quantised (take the weights from before quantisation)": tensor.is_quantized,
+        "sparse": tensor.layout != torch.strided,
+        "nested": tensor.is_nested,
+        "complex": tensor.is_complex(),
+        "without data (on the meta device)": tensor.is_meta,
+    }
+    return next((kind for kind, holds in kinds.items() if holds), None)

@@ -18,6 +18,20 @@ def looks_like(head: bytes) -> bool:
     return len(head) >= 9 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= _MAX_HEADER
 
 
+def describe_index(path: Path, head: bytes) -> str | None:
+    """What to do with the JSON index of a checkpoint in several files; ``None`` where ``head`` is not of JSON."""
+    if not head.lstrip().startswith(b"{"):
+        return None
+    try:
+        files = set(json.loads(path.read_bytes()[:_MAX_HEADER])["weight_map"].values())
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return "a JSON file; give the checkpoint itself"
+    return (
+        f"the index of a checkpoint in {len(files)} files; join them: safetensors.torch.save_file("
+        "{k: v for file in FILES for k, v in safetensors.torch.load_file(file).items()}, 'weights.safetensors')"
+    )
+
+
 def load(path: Path) -> dict[str, Tensor]:
     """All tensors by name.
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from neonext_ascend.artifacts.manifest import Manifest
 from neonext_ascend.checkpoints.loading import LoadedNetwork, load
-from neonext_ascend.errors import ArtifactError, UsageError
+from neonext_ascend.errors import ArtifactError, CheckpointError, UsageError
 from neonext_ascend.jobs.verifying import Options, Verification
 from neonext_ascend.models.config import NetworkConfig
 from neonext_ascend.models.neonext import NeoNeXt
@@ -33,9 +33,10 @@ def check_with_network(
         ArtifactError: the manifest's network cannot be built.
         CheckpointError, FileAccessError: the checkpoint cannot be used.
     """
-    loaded, warnings = _network(manifest, checkpoint), []
+    loaded, warnings = _network(manifest, checkpoint), list[str]()
     if checkpoint is not None and loaded.weights.sha256 != manifest.weights.sha256:
-        warnings.append(f"{checkpoint}: not the checkpoint that the manifest names ({manifest.weights.file})")
+        named = f"{checkpoint}: not the checkpoint that the manifest names ({manifest.weights.file})"
+        warnings += [named, *loaded.notes]
     _check_points(manifest, loaded.network)
     batch = manifest.inputs[0].shape[0]
     checked = Subject(loaded.network, manifest.preprocessing).check(
@@ -98,5 +99,11 @@ def _network(manifest: Manifest, checkpoint: Path | None) -> LoadedNetwork:
     except UsageError as error:
         raise ArtifactError(f"the manifest's network cannot be built: {error}") from None
     if checkpoint is not None:
-        return load(config, checkpoint=checkpoint)
+        loaded = load(config, checkpoint=checkpoint)
+        if loaded.network.config.num_classes != config.num_classes:
+            raise CheckpointError(
+                f"{checkpoint}: holds {loaded.network.config.num_classes} classes, the artifact {config.num_classes}; "
+                f"give the checkpoint that it was made from ({manifest.weights.file})"
+            )
+        return loaded
     return load(config, seed=manifest.weights.seed or 0)

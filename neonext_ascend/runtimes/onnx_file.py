@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
+from neonext_ascend.artifacts import foreign
 from neonext_ascend.errors import ArtifactError, FileAccessError
 
 _VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
@@ -26,6 +27,9 @@ def check_onnx_file(path: Path) -> None:
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
+            file.seek(0)
+            if what := foreign.describe(file.read(foreign.HEAD)):
+                raise ArtifactError(f"{path}: {what}")
             file.seek(0)
             if size == 0:
                 raise FileAccessError(f"{path}: the file is empty; expected an ONNX model; export it again")

@@ -56,6 +56,11 @@ def with_nan(folder: Path) -> Path:
     return saved(folder, weights)
 
 
+def of_classes(count: int) -> dict[str, torch.Tensor]:
+    weights = state()
+    return {**weights, **{key: weights[key][:count] for key in ("head.fc.weight", "head.fc.bias")}}
+
+
 def lying_header(folder: Path) -> Path:
     data = bytearray(data_path(NANO_WEIGHTS).read_bytes())
     data[8:40] = b'{"stem.conv.weight":{"dtype":"F3'[:32]
@@ -176,8 +181,8 @@ CHECKPOINTS = [
     Refusal("an absent checkpoint", export_with(nothing), 5, "No such file", "Check the path."),
     Refusal("a list inside", export_with(lambda d: saved(d, [1, 2])), 2, "holds a list; expected a state dict", _STATE),
     Refusal(
-        "an optimizer's state inside",
-        export_with(lambda d: saved(d, {**state(), "optimizer": {"lr": 0.1}})),
+        "an optimizer's state alone",
+        export_with(lambda d: saved(d, {"optimizer": {"lr": 0.1}})),
         2,
         "entry 'optimizer' is a dict",
         _STATE,
@@ -225,6 +230,34 @@ CHECKPOINTS = [
         2,
         "lacks key 'head.fc.bias'",
         _STATE,
+    ),
+    Refusal(
+        "a Git LFS pointer",
+        export_with(lambda d: write(d / "w.pt", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")),
+        2,
+        "a Git LFS pointer in place of the file it stands for",
+        "`git lfs pull` in that repository.",
+    ),
+    Refusal(
+        "several networks' weights",
+        export_with(lambda d: saved(d, {"student": state(), "teacher": {k: v + 1 for k, v in state().items()}})),
+        2,
+        "nothing says which to take: 'student', 'teacher'",
+        "Save the right one alone: `torch.save(state, FILE)`.",
+    ),
+    Refusal(
+        "another pickle protocol",
+        export_with(lambda d: saved(d, state(), pickle_protocol=4)),
+        2,
+        "written with pickle protocol 4",
+        "Save it again without `pickle_protocol`.",
+    ),
+    Refusal(
+        "a checkpoint of other classes than the artifact's",
+        lambda d: ["verify", artifact(d), "--checkpoint", saved(d, of_classes(7))],
+        2,
+        "holds 7 classes, the artifact 10",
+        "Give the checkpoint that the artifact was made from.",
     ),
     Refusal(
         "a network without a name",

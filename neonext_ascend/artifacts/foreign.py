@@ -1,0 +1,40 @@
+"""What a file is in truth, by its first bytes, where it is not what its name says: the reason and what to do."""
+
+from __future__ import annotations
+
+HEAD = 512  # bytes that :func:`describe` looks at
+
+# First bytes (after white space, for text), what such a file is, what to do.
+_KINDS: tuple[tuple[bytes, str, str], ...] = (
+    (
+        b"version https://git-lfs.github.com/spec/",
+        "a Git LFS pointer in place of the file it stands for",
+        "fetch that with: git lfs pull",
+    ),
+    (b"<!doctype", "a web page", "download the file itself"),
+    (b"<html", "a web page", "download the file itself"),
+    (b"\x1f\x8b", "compressed with gzip", "unpack it first: gunzip FILE"),
+    (b"\xfd7zXZ\x00", "compressed with xz", "unpack it first: unxz FILE"),
+    (b"BZh", "compressed with bzip2", "unpack it first: bunzip2 FILE"),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd", "unpack it first: unzstd FILE"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it first"),
+    (b"Rar!\x1a\x07", "a RAR archive", "unpack it first"),
+    (b"\x89HDF\r\n", "an HDF5 file, as Keras writes", "give the PyTorch checkpoint"),
+    (b"\x93NUMPY", "a NumPy array", "give the PyTorch checkpoint"),
+    (b"GGUF", "a GGUF file of quantised weights", "give the PyTorch checkpoint"),
+)
+
+
+def describe(head: bytes) -> str | None:
+    """What a file that starts with ``head`` is and what to do, or ``None`` where nothing known.
+
+    Args:
+        head: its first :data:`HEAD` bytes, or fewer.
+    """
+    if head[257:262] == b"ustar":
+        return "a tar archive; unpack it first"
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    for start, what, cure in _KINDS:
+        if head.startswith(start) or text.startswith(start):
+            return f"{what}; {cure}"
+    return None
