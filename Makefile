@@ -9,7 +9,7 @@ CODE := neonext_ascend tests benchmarks tools examples
 # Pytest workers: as many as cores, at most four.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
-.PHONY: install export test lint types floors unit container environments kernels bench clean
+.PHONY: install export test lint types floors unit container environments kernels bench docs pages clean
 
 install: $(BIN)/.installed
 $(BIN)/.installed: pyproject.toml
@@ -20,6 +20,10 @@ $(BIN)/.installed: pyproject.toml
 
 $(BIN)/.developing: $(BIN)/.installed
 	$(BIN)/python -m pip install --quiet --group dev
+	touch $@
+
+$(BIN)/.documenting: $(BIN)/.installed
+	$(BIN)/python -m pip install --quiet --group docs
 	touch $@
 
 export: install
@@ -59,5 +63,13 @@ kernels: $(BIN)/.developing
 bench: $(BIN)/.developing
 	$(BIN)/python -m benchmarks.run
 
+# The pages as a site in build/site, without a warning and without a broken link.
+docs: $(BIN)/.documenting
+	$(BIN)/python -m tools.build_site
+
+# The site in a browser; where there is none, and no root on Debian to install one, one line says why not.
+pages: docs
+	$(BIN)/python -m tests.pages.check
+
 clean:
-	rm -rf $(VENV) $(OUT) build dist *.egg-info .coverage*
+	rm -rf $(VENV) $(OUT) build dist .cache *.egg-info .coverage*

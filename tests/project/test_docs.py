@@ -27,7 +27,13 @@ from tests.support.pictures import assert_same_picture
 from tools.write_ascend_page import ascend_page
 
 RUNNABLE = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-LINKING = [*RUNNABLE, *sorted(ROOT.glob("C*.md")), *sorted((ROOT / "neonext_ascend" / "data").glob("*.md"))]
+# The Chinese pages show the same blocks as the English ones: tests/project/test_chinese.py.
+LINKING = [
+    *RUNNABLE,
+    *sorted(page for page in ROOT.glob("*.md") if page not in RUNNABLE),
+    *sorted((ROOT / "docs" / "zh").glob("*.md")),
+    *sorted((ROOT / "neonext_ascend" / "data").glob("*.md")),
+]
 
 LANGUAGES = {"python", "console", "text", "toml", "json", "sh"}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -53,6 +53,7 @@ def test_the_sdist_holds_what_the_wheel_needs(built: Path) -> None:
         members = archive.getmembers()
     names = {member.name.split("/", 1)[1] for member in members if member.isfile()}
     assert sources() | DATA <= names
+    assert not [name for name in names if name.startswith(("docs/", "tools/", "mkdocs"))]
     assert {"README.md", "LICENSE", "pyproject.toml"} <= names
     assert not [m.name for m in members if m.issym() or m.islnk()]
 
