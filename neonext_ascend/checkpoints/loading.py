@@ -13,11 +13,13 @@ from neonext_ascend.artifacts.manifest import Weights
 from neonext_ascend.checkpoints.reading import Checkpoint, load_network, read_checkpoint
 from neonext_ascend.data import NANO_WEIGHTS, data_path
 from neonext_ascend.errors import CheckpointError, FileAccessError, UsageError
+from neonext_ascend.models.arguments import file_path, image_size_of, shown, whole_number
 from neonext_ascend.models.config import NetworkConfig, with_image_size
 from neonext_ascend.models.neonext import NeoNeXt, build
 from neonext_ascend.models.variants import VARIANTS, find_variant
 
 PACKAGED = "neonext_nano"
+_MOST_CLASSES = 10**6
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,13 @@ def load(
         FileAccessError: the checkpoint cannot be read.
     """
     # What needs no file comes first: a usage error is reported before a large file is read.
+    if not isinstance(model, (str, NetworkConfig, type(None))):
+        raise UsageError(f"model {shown(model)}: expected a name, such as neonext_t, or a NetworkConfig")
+    seed = whole_number(seed, "seed", least=0)
+    if image_size is not None:
+        image_size = image_size_of(image_size)
+    if num_classes is not None:
+        num_classes = whole_number(num_classes, "num_classes", most=_MOST_CLASSES)
     config = find_variant(model).config if isinstance(model, str) else model
     if config is None and checkpoint is None:
         raise UsageError("neither a model nor a checkpoint; name one of neonext-ascend list")
@@ -92,8 +101,8 @@ def create(
     seed: int = 0,
 ) -> NeoNeXt:
     """A network in evaluation mode; arguments and errors are those of :func:`load`."""
-    size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    path = None if checkpoint is None else Path(checkpoint)
+    path = None if checkpoint is None else file_path(checkpoint, "checkpoint")
+    size = None if image_size is None else image_size_of(image_size)
     return load(model, checkpoint=path, image_size=size, num_classes=num_classes, seed=seed).network
 
 

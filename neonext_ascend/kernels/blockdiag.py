@@ -13,6 +13,7 @@ from torch import Tensor
 
 from neonext_ascend.errors import GeometryError
 from neonext_ascend.kernels.geometry import Cell, CellGroup, Geometry, Side
+from neonext_ascend.kernels.operands import table
 
 What = Literal[Side, "bias"]
 Table = NDArray[np.int64]
@@ -77,12 +78,12 @@ def _spread(cells: Sequence[Tensor], geometry: Geometry, what: What, height: int
 
 def _spread_flat(flat: Tensor, geometry: Geometry, what: What, height: int, width: int) -> Tensor:
     index, places = _tables(geometry, what, height, width)
-    # The tensors are made anew: one made while PyTorch traces with fake tensors must not stay in a cache.
-    table = torch.from_numpy(index.reshape(-1)).to(flat.device)
-    if flat.requires_grad:
-        matrix: Tensor = _Spread.apply(flat, table, torch.from_numpy(places).to(flat.device))  # type: ignore[no-untyped-call]
+    sources = table(index, flat.device)
+    if flat.requires_grad and not torch._C._is_tracing():  # a trace holds PyTorch's own operators alone
+        back = table(places, flat.device).view(places.shape)
+        matrix: Tensor = _Spread.apply(flat, sources, back)  # type: ignore[no-untyped-call]
     else:
-        matrix = flat.index_select(0, table)
+        matrix = flat.index_select(0, sources)
     return matrix.view(index.shape)
 
 
@@ -138,9 +139,9 @@ def _tables(geometry: Geometry, what: What, height: int, width: int) -> tuple[Ta
     element = flat[places]
     counts = np.bincount(element, minlength=1 + elements)
     number = np.arange(places.size) - (np.cumsum(counts) - counts)[element]
-    table = np.full((counts.max(), 1 + elements), flat.size)
-    table[number, element] = places
-    return index, table
+    back = np.full((counts.max(), 1 + elements), flat.size)
+    back[number, element] = places
+    return index, back
 
 
 def _size(cell: Cell, what: What) -> int:

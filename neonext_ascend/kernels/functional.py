@@ -13,6 +13,7 @@ from torch import Tensor
 from neonext_ascend.kernels.blockdiag import tiled_bias
 from neonext_ascend.kernels.geometry import Geometry
 from neonext_ascend.kernels.lowerings import lower
+from neonext_ascend.kernels.operands import check, sizes, table
 from neonext_ascend.kernels.program import Add, Crop, Index, Matrix, Pad, Product, Program, Reshape, Transpose, run
 from neonext_ascend.spec import LOWERINGS, LoweringName
 
@@ -41,9 +42,10 @@ def neocell(
         ``(N, C, H', W')``.
 
     Raises:
-        GeometryError: the map is too small, or the lowering does not take this NeoCell.
+        GeometryError: the map is too small, the tensors do not fit, or the lowering does not take this NeoCell.
     """
-    height, width = x.shape[-2:]
+    check(x, left, right, geometry, bias)
+    height, width = sizes(x)[-2:]
     lowered = lower(lowering, geometry, height, width)
     constants = {name: build(matrix, left, right) for name, matrix in lowered.matrices.items()}
     y = run_program(lowered.steps, x, constants)
@@ -63,7 +65,7 @@ def build(matrix: Matrix, left: Sequence[Tensor], right: Sequence[Tensor]) -> Te
 
 def _gathered(index: Index, cells: Sequence[Tensor]) -> Tensor:
     flat = torch.cat([cells[0].new_zeros(1), *(cell.reshape(-1) for cell in cells)])
-    return flat.index_select(0, torch.from_numpy(index.reshape(-1)).to(flat.device))
+    return flat.index_select(0, table(index, flat.device))
 
 
 def run_program(program: Program, x: Tensor, constants: Mapping[str, Tensor]) -> Tensor:

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neonext_ascend.errors import GeometryError
 from neonext_ascend.kernels import triton_kernels, triton_neocell
 from neonext_ascend.kernels.blockdiag import block_diagonal, neocell_blockdiag
 from neonext_ascend.kernels.geometry import Cell, CellGroup, Geometry, Side
+from neonext_ascend.kernels.operands import autocast_dtype, check
 
 # Chips that the vendor's compiler has targets for, by how their names begin (ascendnpu-ir 1.2.0; no 310P, no 310B).
 _TARGETS = ("Ascend910B", "Ascend910_93", "Ascend950")
@@ -54,11 +54,9 @@ def neocell_fused(x: Tensor, left: Sequence[Tensor], right: Sequence[Tensor], ge
     Raises:
         GeometryError: the map is too small, or the tensors do not fit the geometry or one another.
     """
-    kind = x.device.type
-    if torch.is_autocast_enabled(kind) and x.dtype != torch.float64:
-        dtype = torch.get_autocast_dtype(kind)
+    if (dtype := autocast_dtype(x)) is not None:
         x, left, right = x.to(dtype), [L.to(dtype) for L in left], [R.to(dtype) for R in right]
-    _check(x, left, right, geometry)
+    check(x, left, right, geometry)
     groups = geometry.groups
     if not all(g.cell.h_in == g.cell.h_out == g.cell.w_in == g.cell.w_out for g in groups):
         return _by_matmul(x, left, right, geometry)
@@ -201,24 +199,3 @@ def _compiles_for(kind: str, index: int | None) -> bool:
         return torch.version.hip is None and torch.cuda.get_device_capability(index) >= (8, 0)
     named: Any = getattr(torch.get_device_module(kind), "get_device_name", None)
     return named is not None and str(named(index)).startswith(_TARGETS)
-
-
-def _check(x: Tensor, left: Sequence[Tensor], right: Sequence[Tensor], geometry: Geometry) -> None:
-    """Refuse tensors that do not fit: a kernel would read past their ends."""
-    if x.dim() != 4 or x.shape[1] != geometry.channels:
-        raise GeometryError(f"a NeoCell got X {tuple(x.shape)}; expected (N, {geometry.channels}, H, W)")
-    geometry.output_size(x.shape[2], x.shape[3])
-    expected = {
-        "L": [(g.channels, g.cell.h_out, g.cell.h_in) for g in geometry.groups],
-        "R": [(g.channels, g.cell.w_in, g.cell.w_out) for g in geometry.groups],
-    }
-    for (name, shapes), cells in zip(expected.items(), (left, right), strict=True):
-        found = [tuple(cell.shape) for cell in cells]
-        if found != shapes:
-            raise GeometryError(f"a NeoCell got {name} {found}; its groups need {shapes}")
-        for cell in cells:
-            if cell.dtype != x.dtype or cell.device != x.device:
-                raise GeometryError(
-                    f"a NeoCell got X as {x.dtype} on {x.device} and {name} as {cell.dtype} on {cell.device}; "
-                    "give them one dtype and device"
-                )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from neonext_ascend.errors import GeometryError
+from neonext_ascend.errors import GeometryError, UsageError
 from neonext_ascend.kernels.geometry import Geometry
 from neonext_ascend.kernels.lower_blockdiag import blockdiag
 from neonext_ascend.kernels.lower_kron import kron
@@ -36,7 +36,10 @@ def lower(name: LoweringName, geometry: Geometry, height: int, width: int, layou
 
     Raises:
         GeometryError: the map is too small, or this lowering does not take this NeoCell; the message says why.
+        UsageError: there is no lowering of that name.
     """
+    if name not in LOWERINGS:
+        raise UsageError(f"lowering {name!r}: expected {', '.join(LOWERINGS)}")
     return _WRITERS[name](geometry, height, width, layout)
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from neonext_ascend.kernels.geometry import Cell, Geometry
+from neonext_ascend.kernels.operands import check, sizes
 
 
 def neocell_patchwise(
@@ -30,9 +31,10 @@ def neocell_patchwise(
         ``(N, C, H', W')``.
 
     Raises:
-        GeometryError: the map is too small for a cell or its shift.
+        GeometryError: the map is too small for a cell or its shift, or the tensors do not fit.
     """
-    h_out, w_out = geometry.output_size(x.shape[-2], x.shape[-1])
+    check(x, left, right, geometry, bias)
+    h_out, w_out = geometry.output_size(*sizes(x)[-2:])
     outputs, first = [], 0
     for g, group in enumerate(geometry.groups):
         shifts = zip(group.shifts("left").tolist(), group.shifts("right").tolist(), strict=True)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from neonext_ascend.errors import GeometryError, UsageError
 from neonext_ascend.kernels.geometry import Geometry
+from neonext_ascend.models.arguments import shown
 
 STAGES = 4
 STEM_STRIDE = 4
@@ -160,7 +161,7 @@ class NetworkConfig:
         known = set(cls.__dataclass_fields__)
         unknown = sorted(set(data) - known)
         if unknown:
-            raise UsageError(f"unknown field {_shown(unknown[0])}; expected {', '.join(sorted(known))}")
+            raise UsageError(f"unknown field {shown(unknown[0])}; expected {', '.join(sorted(known))}")
         missing = sorted(known - {"num_classes", "image_size", "cells", "shifts"} - set(data))
         if missing:
             raise UsageError(f"field {missing[0]!r} is missing")
@@ -204,7 +205,7 @@ def _round_size(size: tuple[int, int]) -> tuple[int, int]:
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value or not all(c.isalnum() or c in "._-" for c in value) or value[0] in ".-":
         raise UsageError(
-            f"name {_shown(value)}: expected letters, digits, '.', '_' and '-', with a letter or digit first"
+            f"name {shown(value)}: expected letters, digits, '.', '_' and '-', with a letter or digit first"
         )
     return value
 
@@ -213,12 +214,12 @@ def _definition(value: object) -> DefinitionName:
     for name in DEFINITIONS:
         if value == name:
             return name
-    raise UsageError(f"definition {_shown(value)} is unknown; expected one of {', '.join(DEFINITIONS)}")
+    raise UsageError(f"definition {shown(value)} is unknown; expected one of {', '.join(DEFINITIONS)}")
 
 
 def _list(value: object, field: str) -> Sequence[Any]:
     if not isinstance(value, (list, tuple)):
-        raise UsageError(f"{field} is {_shown(value)}; expected a list")
+        raise UsageError(f"{field} is {shown(value)}; expected a list")
     return value
 
 
@@ -226,9 +227,9 @@ def _integers(value: object, field: str) -> tuple[int, ...]:
     items = _list(value, field)
     for item in items:
         if not isinstance(item, int) or isinstance(item, bool):
-            raise UsageError(f"{field} holds {_shown(item)}; expected whole numbers")
+            raise UsageError(f"{field} holds {shown(item)}; expected whole numbers")
         if not 1 <= item <= 1_000_000:
-            raise UsageError(f"{field} holds {_shown(item)}; expected a number from 1 to 1000000")
+            raise UsageError(f"{field} holds {shown(item)}; expected a number from 1 to 1000000")
     return tuple(items)
 
 
@@ -236,7 +237,7 @@ def _booleans(value: object) -> tuple[bool, ...]:
     items = _list(value, "shifts")
     for item in items:
         if not isinstance(item, bool):
-            raise UsageError(f"shifts holds {_shown(item)}; expected true or false")
+            raise UsageError(f"shifts holds {shown(item)}; expected true or false")
     return tuple(items)
 
 
@@ -245,11 +246,3 @@ def _size(value: object) -> tuple[int, int]:
     if len(numbers) != 2:
         raise UsageError(f"image_size is {list(numbers)}; expected one number or [height, width]")
     return numbers[0], numbers[1]
-
-
-def _shown(value: object) -> str:
-    """A value in an error message, never long; Python does not print a number of more than 4,300 digits."""
-    try:
-        return text if len(text := repr(value)) <= 60 else f"{text[:57]}..."
-    except ValueError:
-        return "a number of very many digits"

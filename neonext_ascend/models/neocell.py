@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from neonext_ascend.kernels.blockdiag import block_diagonal, neocell_blockdiag, tiled_bias
 from neonext_ascend.kernels.geometry import Geometry
+from neonext_ascend.kernels.operands import sizes
 
 
 class NeoCell(nn.Module):
@@ -57,7 +58,7 @@ class NeoCell(nn.Module):
 
         Where the fused kernel runs (CUDA or an NPU with Triton) there is a first derivative and no vmap.
         """
-        height, width = x.shape[-2:]
+        height, width = sizes(x)[-2:]
         bias = self.full_bias(height, width)
         if x.device.type != "cpu":
             # Imported here: Triton takes its time, and a CPU has no use for it.

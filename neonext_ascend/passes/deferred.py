@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from neonext_ascend.kernels.operands import sizes
+
 
 @dataclass(frozen=True)
 class Deferred:
@@ -45,7 +47,7 @@ class Deferred:
         """The float64 value, computed anew at every call."""
         with torch.no_grad():
             value = self.compute()
-        if tuple(value.shape) != self.shape or value.dtype != torch.float64:
+        if sizes(value) != self.shape or value.dtype != torch.float64:
             raise AssertionError(f"deferred {self.shape} gave {tuple(value.shape)} {value.dtype}")
         return value
 

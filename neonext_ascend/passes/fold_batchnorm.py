@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, fx, nn
 
+from neonext_ascend.passes import elementwise
 from neonext_ascend.passes.base import Pass, PassReport
 from neonext_ascend.passes.deferred import Deferred
 from neonext_ascend.passes.frozen import Frozen, FrozenConv2d
@@ -18,7 +19,7 @@ from neonext_ascend.passes.graph import absorb, describe, module_of, modules, on
 
 
 class FoldBatchNorm(Pass):
-    """BatchNorm2d behind a NeoCell or a convolution."""
+    """BatchNorm2d or SyncBatchNorm behind a NeoCell or a convolution."""
 
     name = "fold_batchnorm"
 
@@ -47,24 +48,25 @@ def _obstacle(norm: nn.modules.batchnorm._BatchNorm) -> str:
         return "it has no running statistics; it normalises each batch by itself"
     if norm.training:
         return "it is in training mode; call .eval() on the network first"
-    if type(norm) is not nn.BatchNorm2d:
-        return f"{type(norm).__name__} is not folded; only BatchNorm2d"
+    if type(norm) not in elementwise.BATCH_NORMS:
+        return f"{type(norm).__name__} is not folded; only BatchNorm2d and SyncBatchNorm"
     return ""
 
 
 def affine(norm: nn.modules.batchnorm._BatchNorm) -> tuple[Deferred, Deferred]:
     """``s (C,)`` and ``t (C,)`` of a BatchNorm with running statistics."""
-    mean, var, weight, bias = norm.running_mean, norm.running_var, norm.weight, norm.bias
-    assert mean is not None
-    assert var is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    mean, var = norm.running_mean.detach(), norm.running_var.detach()
+    weight, bias = (norm.weight.detach(), norm.bias.detach()) if norm.affine else (None, None)
 
     def scale() -> Tensor:
-        s = torch.rsqrt(var.detach().double() + norm.eps)
-        return s * weight.detach().double() if norm.affine else s
+        s = torch.rsqrt(var.double() + norm.eps)
+        return s if weight is None else s * weight.double()
 
     def shift() -> Tensor:
-        t = -mean.detach().double() * scale()
-        return t + bias.detach().double() if norm.affine else t
+        t = -mean.double() * scale()
+        return t if bias is None else t + bias.double()
 
     shape = tuple(mean.shape)
     return Deferred(shape, scale), Deferred(shape, shift)

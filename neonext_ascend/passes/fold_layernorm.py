@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import fx
 
 from neonext_ascend.passes.base import Pass, PassReport
+from neonext_ascend.passes.deployed import ORIGIN
 from neonext_ascend.passes.frozen import FrozenLayerNorm, FrozenLinear
-from neonext_ascend.passes.graph import ORIGIN, describe, module_of, modules, place, where
+from neonext_ascend.passes.graph import describe, module_of, modules, place, where
 
 
 class FoldLayerNorm(Pass):

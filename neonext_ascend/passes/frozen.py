@@ -1,12 +1,14 @@
 """Layers of constants: what a network is made of between tracing and export.
 
-Each holds its tensors as :class:`Deferred` until :meth:`Frozen.materialize` turns them into buffers.
+Each holds its tensors as :class:`Deferred` until :meth:`Frozen.materialize` turns them into buffers; from then on the
+buffers alone say what the layer computes with, whatever is done to them.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +28,7 @@ class Frozen(nn.Module, ABC):
     def __init__(self, constants: Mapping[str, Deferred | None]) -> None:
         super().__init__()
         self._deferred = {name: value for name, value in constants.items() if value is not None}
+        self._names = tuple(self._deferred)
         self.eval()
 
     @abstractmethod
@@ -42,8 +45,8 @@ class Frozen(nn.Module, ABC):
 
     @property
     def constants(self) -> Mapping[str, Deferred]:
-        """The constants by name."""
-        return self._deferred
+        """The constants by name, as they are now."""
+        return self._deferred or {name: Deferred.of(held) for name, held in self._held().items()}
 
     def optional(self, name: str) -> Deferred | None:
         """A constant that may be absent."""
@@ -51,23 +54,38 @@ class Frozen(nn.Module, ABC):
 
     def materialize(self, dtype: torch.dtype = torch.float32) -> None:
         """Compute every constant and keep it as a buffer of ``dtype``; the deferred forms are dropped."""
-        for name, deferred in list(self._deferred.items()):
+        for name, deferred in self._deferred.items():
             # A copy: the new network must not change when the original trains on.
-            buffer = deferred.rounded(dtype).clone()
-            self.register_buffer(name, buffer)
-            self._deferred[name] = Deferred.of(buffer)
+            self.register_buffer(name, deferred.rounded(dtype).clone())
+        self._deferred = {}
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer's output; an unmaterialised layer computes its constants at every call."""
-        values = {
-            name: getattr(self, name) if name in self._buffers else deferred.rounded(x.dtype)
-            for name, deferred in self._deferred.items()
-        }
-        return self.compute(x, values)
+        computed = {name: value.rounded(x.dtype).to(x.device) for name, value in self._deferred.items()}
+        return self.compute(x, computed or self._held())
+
+    def _expect_bias(self, outputs: int) -> None:
+        bias = self.optional("bias")
+        if bias is not None and bias.shape != (outputs,):
+            raise PassRefusedError(f"its bias is {bias.shape}, its weight gives {outputs} outputs")
+
+    def _held(self) -> dict[str, Tensor]:
+        """The constants of a materialised layer; its attributes, so that what replaces a buffer counts."""
+        return {name: held for name in self._names if (held := getattr(self, name, None)) is not None}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles, which stand by themselves: a layer's constants are computed for them."""
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
+        if not self._deferred:
+            return state
+        twin = type(self).__new__(type(self))
+        twin.__dict__ = {**state, "_buffers": {**self._buffers}}
+        twin.materialize()
+        return twin.__dict__
 
     def extra_repr(self) -> str:
         """Names and shapes of the constants."""
-        return ", ".join(f"{name}{list(value.shape)}" for name, value in self._deferred.items())
+        return ", ".join(f"{name}{list(value.shape)}" for name, value in self.constants.items())
 
 
 class FrozenConv2d(Frozen):
@@ -96,6 +114,7 @@ class FrozenConv2d(Frozen):
         """``(N, O, H', W')``."""
         outputs, inputs, *kernel = self.constants["weight"].shape
         expect_axis(shape, 4, 1, inputs * self.groups)
+        self._expect_bias(outputs)
         sizes = [(n - k) // s + 1 for n, k, s in zip(shape[2:], kernel, self.stride, strict=True)]
         if self.whole and any(n % s for n, s in zip(shape[2:], self.stride, strict=True)):
             raise PassRefusedError(
@@ -120,6 +139,7 @@ class FrozenLinear(Frozen):
         """``(..., O)``."""
         outputs, inputs = self.constants["weight"].shape
         expect_axis(shape, len(shape), -1, inputs)
+        self._expect_bias(outputs)
         return (*shape[:-1], outputs)
 
     def compute(self, x: Tensor, constants: Mapping[str, Tensor]) -> Tensor:

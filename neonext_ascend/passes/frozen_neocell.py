@@ -10,6 +10,7 @@ from neonext_ascend.kernels.blockdiag import tiled_bias
 from neonext_ascend.kernels.functional import build
 from neonext_ascend.kernels.geometry import Geometry
 from neonext_ascend.kernels.lowerings import lower
+from neonext_ascend.kernels.operands import sizes
 from neonext_ascend.kernels.program import Add, Matrix
 from neonext_ascend.passes.deferred import Deferred
 from neonext_ascend.passes.frozen import Frozen, expect_axis
@@ -118,5 +119,6 @@ class FrozenNeoCell(Frozen):
 
     def compute(self, x: Tensor, constants: Mapping[str, Tensor]) -> Tensor:
         """``(N, C, H, W)`` to ``(N, C, H', W')``, through the block-diagonal form."""
-        y: Tensor = self.lowered(*x.shape[-2:])(x)
+        *_, height, width = sizes(x)
+        y: Tensor = self.lowered(height, width)(x)
         return y

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from neonext_ascend.errors import PassRefusedError
 from neonext_ascend.kernels.functional import run_program
+from neonext_ascend.kernels.operands import sizes
 from neonext_ascend.kernels.program import Program
 from neonext_ascend.kernels.shapes import output_shape
 from neonext_ascend.passes.deferred import Deferred
@@ -53,7 +54,7 @@ class FrozenProgram(Frozen):
         Raises:
             PassRefusedError: the program was written for another size; its reshapes would take pixels for images.
         """
-        self._expect(tuple(x.shape))
+        self._expect(sizes(x))
         return run_program(self.steps, x, constants)
 
     def extra_repr(self) -> str:

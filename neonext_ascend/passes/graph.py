@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,13 +13,10 @@ from neonext_ascend.errors import PassRefusedError
 from neonext_ascend.models.layers import DropPath, LayerScale
 from neonext_ascend.models.neocell import NeoCell
 from neonext_ascend.passes.deferred import Deferred
+from neonext_ascend.passes.deployed import ORIGIN, SHAPE, Deployed
 from neonext_ascend.passes.frozen import Frozen, FrozenConv2d, FrozenLayerNorm, FrozenLinear
 from neonext_ascend.passes.frozen_neocell import FrozenNeoCell
-
-# node.meta[ORIGIN]: path of the module in the original network whose output this node equals.
-ORIGIN = "neonext_origin"
-# node.meta[SHAPE]: the node's output shape for batch 1, where it was propagated.
-SHAPE = "neonext_shape"
+from neonext_ascend.passes.plain import plain
 
 
 class _Tracer(fx.Tracer):
@@ -47,13 +45,9 @@ def as_graph(network: nn.Module) -> fx.GraphModule:
     Raises:
         PassRefusedError: the network's Python code cannot be traced.
     """
-    if isinstance(network, fx.GraphModule) and ORIGIN in network.meta:
-        nodes = fx.Graph()
-        nodes.output(nodes.graph_copy(network.graph, {}))
-        copy = fx.GraphModule(network, nodes, class_name="Deployed")
-        copy.meta.update(network.meta)
-        return copy
-    _refuse_hooks(network)
+    if isinstance(network, Deployed):
+        return copy.copy(network)
+    network = plain(network)
     tracer = _Tracer()
     try:
         graph = tracer.trace(network)
@@ -63,20 +57,11 @@ def as_graph(network: nn.Module) -> fx.GraphModule:
             f"{type(network).__name__} cannot be traced: {reason[0] if reason else type(error).__name__}; "
             "expected a forward without control flow that depends on tensor values"
         ) from None
-    result = fx.GraphModule(tracer.root, graph, class_name="Deployed")
-    result.meta[ORIGIN] = type(network).__name__
+    result = Deployed(tracer.root, graph, class_name="Deployed")
     for node in graph.nodes:
         _refuse_in_place(result, node)
     _freeze(result)
     return result
-
-
-def _refuse_hooks(network: nn.Module) -> None:
-    for path, module in network.named_modules():
-        if module._forward_hooks or module._forward_pre_hooks:
-            raise PassRefusedError(
-                f"{path or type(network).__name__}: has forward hooks, which tracing cannot see; remove them"
-            )
 
 
 def _refuse_in_place(graph: fx.GraphModule, node: fx.Node) -> None:
@@ -92,6 +77,13 @@ def _refuse_in_place(graph: fx.GraphModule, node: fx.Node) -> None:
 def _freeze(graph: fx.GraphModule) -> None:
     """Replace what has constants by its frozen form; a layer called twice becomes two."""
     seen: dict[str, int] = {}
+    called = {str(node.target) for node, _ in modules(graph)}
+    for node in graph.graph.nodes:
+        owner, _, name = str(node.target).rpartition(".")
+        if node.op == "get_attr" and owner in called:
+            # A layer's weight that the forward also uses directly; the frozen layer's is another.
+            node.target = _free_name(graph, f"{owner}_{name}".replace(".", "_"), 0)
+            setattr(graph, node.target, getattr(graph.get_submodule(owner), name))
     # All modules first: replacing one would hide it from its second call.
     for node, module in list(modules(graph)):
         target = str(node.target)
@@ -102,7 +94,7 @@ def _freeze(graph: fx.GraphModule) -> None:
 
 
 def _free_name(graph: fx.GraphModule, target: str, call: int) -> str:
-    taken = {name for name, _ in graph.named_modules()}
+    taken = {name for name, _ in graph.named_modules()} | set(dir(graph))
     while f"{target}_call{call}" in taken:
         call += 1
     return f"{target}_call{call}"
@@ -154,6 +146,25 @@ def only_input(node: fx.Node) -> fx.Node | None:
     """The node's single input node, or ``None`` where it has several or none."""
     inputs = node.all_input_nodes
     return inputs[0] if len(inputs) == 1 else None
+
+
+def result_of(graph: fx.GraphModule) -> fx.Node:
+    """The node whose value the network returns; shapes must have been propagated.
+
+    Raises:
+        PassRefusedError: it returns several, a dict, or no tensor.
+    """
+    (output,) = (node for node in graph.graph.nodes if node.op == "output")
+    result: Any = output.args[0]
+    if isinstance(result, fx.Node) and SHAPE in result.meta:
+        if 0 in result.meta[SHAPE]:
+            raise PassRefusedError(f"the network's output {result.meta[SHAPE]} is empty; expected numbers")
+        return result
+    kinds = ("tuple", tuple), ("list", list), ("dict", dict)  # fx has types of its own for the last two
+    kind = next((f"a {word}" for word, kind in kinds if isinstance(result, kind)), "no tensor")
+    raise PassRefusedError(
+        f"the network returns {kind}; expected one tensor: wrap it in a module whose forward returns that alone"
+    )
 
 
 def place(graph: fx.GraphModule, node: fx.Node, module: nn.Module, target: str | None = None) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
-from neonext_ascend.errors import PassRefusedError, UsageError
+from neonext_ascend.errors import PassRefusedError
+from neonext_ascend.models.arguments import image_size_of, one_of, whole_numbers
 from neonext_ascend.passes.base import Pass, PassReport, Report
 from neonext_ascend.passes.channels_first import ChannelsFirst
 from neonext_ascend.passes.fold_batchnorm import FoldBatchNorm
@@ -16,10 +17,12 @@ from neonext_ascend.passes.fold_layer_scale import FoldLayerScale
 from neonext_ascend.passes.fold_layernorm import FoldLayerNorm
 from neonext_ascend.passes.fold_space_to_depth import FoldSpaceToDepth
 from neonext_ascend.passes.frozen import Frozen
-from neonext_ascend.passes.graph import modules
+from neonext_ascend.passes.graph import modules, result_of
 from neonext_ascend.passes.lower_neocell import LoweringRule, LowerNeoCell
 from neonext_ascend.passes.move_shift import MoveShift
+from neonext_ascend.passes.plain import plain
 from neonext_ascend.passes.remove_noops import RemoveNoops
+from neonext_ascend.passes.shapes import propagate_shapes
 from neonext_ascend.passes.to_chnw import ToChnw
 from neonext_ascend.spec import LAYOUTS, LOWERINGS, Layout, LoweringName
 
@@ -38,8 +41,11 @@ def prepare(
 ) -> tuple[fx.GraphModule, Report]:
     """Fold everything that folds and lower NeoCell; the network itself stays untouched.
 
+    Constants are folded in float64 and kept as float32, whatever dtype the network's own are in.
+
     Args:
-        network: a NeoNeXt, or any traceable module that holds NeoCells, in evaluation mode, with one input.
+        network: a NeoNeXt, or any traceable module that holds NeoCells, in evaluation mode, with one input and one
+            output. It may be wrapped (torch.compile, DataParallel), and its weights may be parametrised.
         image_size: pixels, one number or (height, width); the input is then ``(1, 3, H, W)``. By default that of
             the network's own configuration.
         input_shape: instead, where the input is something else, batch included.
@@ -53,18 +59,25 @@ def prepare(
         The new network and what each pass did and refused.
 
     Raises:
-        PassRefusedError: training mode, a forward that cannot be traced, or an input that does not fit.
-        UsageError: a layout or lowering that is none.
+        PassRefusedError: training mode, a forward that cannot be traced, an input that does not fit, or weights that
+            are not there.
+        UsageError: a size, layout or lowering that is none.
         GeometryError: a map is too small for a NeoCell.
     """
+    network = plain(network)
+    if INPUT_SHAPE in getattr(network, "meta", {}):
+        raise PassRefusedError("this network was prepared already; give the one that it was made from")
     training = next((path for path, module in network.named_modules() if module.training), None)
     if training is not None:
         raise PassRefusedError(
             f"{training or type(network).__name__} is in training mode: BatchNorm would use each batch's own "
             "statistics; call .eval() on the whole network first"
         )
-    _check_form(layout, lowering)
+    one_of(layout, LAYOUTS, "layout")
+    if not callable(lowering):
+        one_of(lowering, LOWERINGS, "lowering")
     shape = _input_shape(network, image_size, input_shape)
+    _check_weights(network, defer)
     order: list[Pass] = [
         RemoveNoops(),
         FoldLayerScale(),
@@ -84,6 +97,8 @@ def prepare(
         current, report = step(current)
         reports.append(report)
     assert isinstance(current, fx.GraphModule)
+    propagate_shapes(current, shape)
+    result_of(current)
     current.meta[INPUT_SHAPE] = shape
     if not defer:
         _materialize(current)
@@ -91,11 +106,14 @@ def prepare(
     return current.eval(), Report(tuple(reports))
 
 
-def _check_form(layout: object, lowering: object) -> None:
-    if layout not in LAYOUTS:
-        raise UsageError(f"layout {layout!r}: expected {' or '.join(LAYOUTS)}")
-    if lowering not in LOWERINGS and not callable(lowering):
-        raise UsageError(f"lowering {lowering!r}: expected {', '.join(LOWERINGS)}, or a rule that names each NeoCell's")
+def _check_weights(network: nn.Module, defer: bool) -> None:
+    """A network on the meta device has shapes, which is enough to count by, but no numbers."""
+    devices = {tensor.is_meta for tensor in (*network.parameters(), *network.buffers())}
+    if devices == {True, False} or (True in devices and not defer):
+        raise PassRefusedError(
+            f"{type(network).__name__} has weights on the meta device, which holds no numbers; load them first: "
+            "network.to_empty(device='cpu'), then load_state_dict"
+        )
 
 
 def _materialize(graph: fx.GraphModule) -> None:
@@ -104,14 +122,14 @@ def _materialize(graph: fx.GraphModule) -> None:
         if isinstance(module, Frozen):
             module.materialize()
         else:
-            graph.add_submodule(str(node.target), copy.deepcopy(module))
+            graph.add_submodule(str(node.target), copy.deepcopy(module).float())
     for node in graph.graph.nodes:
         if node.op == "get_attr":
             owner, _, name = str(node.target).rpartition(".")
             holder = graph.get_submodule(owner)
-            held = getattr(holder, name).detach().clone()
+            held = getattr(holder, name).detach()
             delattr(holder, name)
-            holder.register_buffer(name, held)
+            holder.register_buffer(name, held.to(torch.float32 if held.is_floating_point() else held.dtype, copy=True))
 
 
 def _check_function(network: nn.Module, graph: fx.GraphModule, shape: tuple[int, ...]) -> None:
@@ -119,11 +137,16 @@ def _check_function(network: nn.Module, graph: fx.GraphModule, shape: tuple[int,
 
     The bound is far above rounding and far below what any lost operation changes.
     """
-    noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    reference = next(network.parameters(), noise)
-    noise = noise.to(device=reference.device, dtype=reference.dtype)
-    with torch.no_grad():
-        want, got = network(noise.clone()), graph(noise.clone())
+    held = [tensor for tensor in (*network.parameters(), *network.buffers()) if tensor.is_floating_point()]
+    dtype = torch.float32
+    if any(tensor.dtype != torch.float32 for tensor in held):
+        # Half precision would differ by its own rounding; in float64 its numbers are the same.
+        network, dtype = copy.deepcopy(network).double(), torch.float64
+    device = held[0].device if held else torch.device("cpu")
+    noise = torch.randn(shape, generator=torch.Generator("cpu").manual_seed(0), dtype=torch.float32, device="cpu")
+    want, got = _run(network, noise.to(device, dtype)).double(), _run(graph, noise.to(device)).double()
+    if not bool(want.isfinite().all()):
+        raise PassRefusedError(f"{type(network).__name__} gives NaN or infinity for noise; look at its weights")
     difference, scale = (got - want).abs().max(), want.abs().max()
     if not bool(difference <= _SAME * scale):
         raise PassRefusedError(
@@ -133,26 +156,26 @@ def _check_function(network: nn.Module, graph: fx.GraphModule, shape: tuple[int,
         )
 
 
-def _input_shape(
-    network: nn.Module, image_size: int | tuple[int, int] | None, input_shape: tuple[int, ...] | None
-) -> tuple[int, ...]:
+def _run(network: nn.Module, x: Tensor) -> Tensor:
+    try:
+        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+            y: Tensor = network(x)
+    except Exception as error:  # the user's forward; anything can come out
+        reason = str(error).strip().splitlines()
+        raise PassRefusedError(
+            f"{type(network).__name__} does not run on noise {tuple(x.shape)}, {x.dtype}: "
+            f"{reason[0] if reason else type(error).__name__}"
+        ) from None
+    return y
+
+
+def _input_shape(network: nn.Module, image_size: object, input_shape: object) -> tuple[int, ...]:
     if input_shape is not None:
         if image_size is not None:
             raise PassRefusedError("give image_size or input_shape, not both")
-        return _positive(input_shape)
+        return whole_numbers(input_shape, "input_shape")
     if image_size is None:
-        config = getattr(network, "config", None)
-        image_size = getattr(config, "image_size", None)
+        image_size = getattr(getattr(network, "config", None), "image_size", None)
         if image_size is None:
             raise PassRefusedError(f"{type(network).__name__}: give image_size or input_shape")
-    size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    if not isinstance(size, tuple) or len(size) != 2:
-        raise UsageError(f"image_size {image_size!r}: expected a number of pixels, or (height, width)")
-    return _positive((1, 3, *size))
-
-
-def _positive(shape: tuple[int, ...]) -> tuple[int, ...]:
-    numbers: tuple[object, ...] = shape  # what a caller without a type checker may give
-    if not all(isinstance(n, int) and n > 0 for n in numbers):
-        raise UsageError(f"input shape {tuple(shape)}: expected whole numbers above 0")
-    return tuple(shape)
+    return (1, 3, *image_size_of(image_size))

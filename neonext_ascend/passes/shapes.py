@@ -6,18 +6,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 from torch.func import functional_call
 from torch.fx.node import Argument, Target
 
 from neonext_ascend.errors import GeometryError, PassRefusedError
 from neonext_ascend.models.layers import LayerScale
 from neonext_ascend.passes import elementwise
+from neonext_ascend.passes.deployed import SHAPE
 from neonext_ascend.passes.frozen import Frozen
-from neonext_ascend.passes.graph import SHAPE, where
+from neonext_ascend.passes.graph import where
 
 # On meta tensors these are right too, but there torch imports its compiler: 1 s and 50 MB.
-_KEEP_SHAPE = (*elementwise.MODULES, nn.BatchNorm2d, LayerScale)
+_KEEP_SHAPE = (*elementwise.MODULES, *elementwise.BATCH_NORMS, LayerScale)
 
 
 def propagate_shapes(graph: fx.GraphModule, input_shape: tuple[int, ...]) -> None:
@@ -37,7 +38,7 @@ def propagate_shapes(graph: fx.GraphModule, input_shape: tuple[int, ...]) -> Non
     interpreter = _ShapeInterpreter(graph)
     with torch.no_grad():
         try:
-            interpreter.run(torch.empty(input_shape, device="meta"))
+            interpreter.run(torch.empty(input_shape, dtype=torch.float32, device="meta"))
         except GeometryError:
             raise
         except Exception as error:
@@ -71,7 +72,11 @@ class _ShapeInterpreter(fx.Interpreter):
             assert isinstance(x, Tensor)
             shape = module.output_shape(tuple(x.shape)) if isinstance(module, Frozen) else x.shape
             return x.new_empty(shape)
-        state = {name: tensor.to("meta") for name, tensor in module.state_dict().items()}
+        dtype = next((a.dtype for a in args if isinstance(a, Tensor)), torch.float32)
+        state = {
+            name: tensor.to("meta", dtype if tensor.is_floating_point() else tensor.dtype)
+            for name, tensor in module.state_dict().items()
+        }
         return functional_call(module, state, args, kwargs)
 
     def get_attr(self, target: Target, args: tuple[Argument, ...], kwargs: dict[str, Any]) -> Any:

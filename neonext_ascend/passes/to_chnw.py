@@ -17,9 +17,10 @@ from neonext_ascend.kernels.program import Add, Crop, Product, Program, Reshape,
 from neonext_ascend.passes import elementwise
 from neonext_ascend.passes.base import Pass, PassReport
 from neonext_ascend.passes.deferred import Deferred
+from neonext_ascend.passes.deployed import ORIGIN, SHAPE
 from neonext_ascend.passes.frozen import FrozenConv2d
 from neonext_ascend.passes.frozen_program import FrozenProgram
-from neonext_ascend.passes.graph import ORIGIN, SHAPE, describe, module_of, place, where
+from neonext_ascend.passes.graph import describe, module_of, place, where
 from neonext_ascend.spec import Layout
 
 ENTER, LEAVE = (1, 2, 0, 3), (2, 0, 1, 3)  # (N, C, H, W) to [C, H, N, W] and back

@@ -54,21 +54,34 @@ class Runner(ABC):
         Raises:
             UsageError: an input is missing, unknown or of a shape that does not fit.
         """
-        unknown = sorted(set(feeds) - {spec.name for spec in self.inputs})
+        if not isinstance(feeds, Mapping):
+            raise UsageError(f"{self.name}: got {type(feeds).__name__}; expected arrays by name: {self._expected()}")
+        unknown = sorted(map(str, set(feeds) - {spec.name for spec in self.inputs}))
         if unknown:
             raise UsageError(f"{self.name}: unknown input {unknown[0]!r}; expected {self._expected()}")
         ready = {}
         for spec in self.inputs:
             if spec.name not in feeds:
                 raise UsageError(f"{self.name}: input {spec.name!r} is missing; expected {self._expected()}")
-            array = feeds[spec.name]
-            if not spec.accepts(array.shape):
+            array = self._array(feeds[spec.name], spec)
+            if 0 in array.shape or not spec.accepts(array.shape):
                 raise UsageError(f"{self.name}: {spec.name} has shape {array.shape}; expected {spec}")
             if self.gears and array.shape[0] not in self.gears:
                 gears = ", ".join(map(str, self.gears))
                 raise UsageError(f"{self.name}: batch {array.shape[0]}; this artifact takes the batch gears {gears}")
             ready[spec.name] = np.ascontiguousarray(array, dtype=spec.dtype)
         return self.infer_impl(ready)
+
+    def _array(self, given: object, spec: TensorSpec) -> NDArray[np.generic]:
+        try:
+            array = np.asarray(given)
+        except Exception:  # ragged lists, tensors on a device or with a gradient, what raises by itself
+            array = np.empty(0, dtype=object)
+        if array.dtype.kind not in "fiub":
+            raise UsageError(
+                f"{self.name}: {spec.name} is {type(given).__name__}; expected an array of numbers, {spec}"
+            )
+        return array
 
     @abstractmethod
     def infer_impl(self, feeds: Arrays) -> dict[str, NDArray[np.generic]]:

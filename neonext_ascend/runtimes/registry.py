@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from neonext_ascend.errors import UsageError
+from neonext_ascend.models.arguments import file_path
 from neonext_ascend.runtimes.base import Runner
 
 Runtime = Literal["auto", "ort", "cann", "acl", "npu"]
@@ -41,7 +42,7 @@ def runtime_for(path: Path, runtime: Runtime = "auto") -> Runtime:
 
 
 def open_runner(
-    path: Path,
+    path: str | Path,
     *,
     runtime: Runtime = "auto",
     device: int = 0,
@@ -62,6 +63,7 @@ def open_runner(
         FileAccessError, ArtifactError: the file cannot be read or accepted.
         ToolchainError: what runs it is missing here.
     """
+    path = file_path(path, "artifact")
     chosen = runtime_for(path, runtime)
     if chosen == "acl":
         from neonext_ascend.runtimes.acl.runner import AclRunner

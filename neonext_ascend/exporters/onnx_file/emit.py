@@ -20,12 +20,13 @@ from neonext_ascend.errors import PassRefusedError
 from neonext_ascend.exporters.onnx_file.graph import OnnxGraph
 from neonext_ascend.exporters.onnx_file.names import readable
 from neonext_ascend.exporters.onnx_file.program import emit_program
+from neonext_ascend.passes import elementwise
 from neonext_ascend.passes.channels_first import permutation
 from neonext_ascend.passes.deferred import Deferred
+from neonext_ascend.passes.deployed import SHAPE
 from neonext_ascend.passes.fold_batchnorm import affine
 from neonext_ascend.passes.frozen import Frozen, FrozenConv2d, FrozenLayerNorm, FrozenLinear
 from neonext_ascend.passes.frozen_program import FrozenProgram
-from neonext_ascend.passes.graph import SHAPE
 
 # (graph, fx node, module or None, input value names, output value name) -> nothing; appends nodes.
 Emitter = Callable[[OnnxGraph, fx.Node, Any, list[str], str], None]
@@ -215,7 +216,7 @@ _MODULES: dict[type[nn.Module], Emitter] = {
     FrozenProgram: emit_program,
     FrozenLayerNorm: _layer_norm,
     nn.GELU: _on_storage(_gelu),
-    nn.BatchNorm2d: _batch_norm,
+    **dict.fromkeys(elementwise.BATCH_NORMS, _batch_norm),
     nn.ReLU: _on_storage(_plain("Relu")),
     nn.Sigmoid: _on_storage(_plain("Sigmoid")),
     nn.Tanh: _on_storage(_plain("Tanh")),

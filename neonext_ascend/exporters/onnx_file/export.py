@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
@@ -17,15 +18,19 @@ from neonext_ascend.exporters.onnx_file.emit import emitter_for
 from neonext_ascend.exporters.onnx_file.graph import OnnxGraph
 from neonext_ascend.exporters.onnx_file.names import readable
 from neonext_ascend.exporters.onnx_file.stream import PROTOBUF_LIMIT, WrittenFile, write_model
+from neonext_ascend.models.arguments import file_path, one_of, shown, whole_number
 from neonext_ascend.passes.deferred import Deferred
-from neonext_ascend.passes.graph import ORIGIN, SHAPE, module_of
+from neonext_ascend.passes.deployed import ORIGIN, SHAPE
+from neonext_ascend.passes.graph import frozen_form, module_of, result_of
 from neonext_ascend.passes.pipeline import INPUT_SHAPE
+from neonext_ascend.passes.plain import plain
 from neonext_ascend.passes.shapes import propagate_shapes
 from neonext_ascend.spec import BATCH, INPUT, NUMPY_DTYPES, OUTPUT, Dtype, TensorSpec
 
 # ATC's parser registers standard operators for 8 to 18; below 11 the emitted attributes would differ.
 OPSETS = range(11, 19)
 DEFAULT_OPSET = 17
+_MOST_ROWS = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -71,26 +76,25 @@ def export_onnx(
         external_data_above: bytes; a larger file keeps its tensors in ``<name>.data``.
 
     Raises:
-        UsageError: an opset or batch size that cannot be.
-        PassRefusedError: a layer without an ONNX form.
+        UsageError: a path, opset, batch size, dtype or metadata that cannot be.
+        PassRefusedError: a network that was not prepared, a layer without an ONNX form, or weights without numbers.
         FileAccessError: the file cannot be written.
     """
-    path = Path(path)
-    check_opset(opset)
-    batch: object = batch_size  # what a caller without a type checker may give
-    if batch is not None and not (isinstance(batch, int) and batch >= 1):
-        raise UsageError(f"batch size {batch_size}: expected at least 1, or None for a dynamic batch")
-    if dtype not in NUMPY_DTYPES:
-        raise UsageError(f"dtype {dtype!r}: expected {' or '.join(NUMPY_DTYPES)}")
-    shape = getattr(network, "meta", {}).get(INPUT_SHAPE)
-    if shape is None:
+    path = file_path(path, "path")
+    opset = check_opset(opset)
+    rows: int | str = BATCH if batch_size is None else whole_number(batch_size, "batch size", most=_MOST_ROWS)
+    one_of(dtype, NUMPY_DTYPES, "dtype")
+    external_data_above = whole_number(external_data_above, "external_data_above", least=0)
+    metadata = _texts(metadata)
+    prepared = plain(network)
+    if not isinstance(prepared, fx.GraphModule) or INPUT_SHAPE not in prepared.meta:
         raise PassRefusedError("this network was not prepared; call neonext_ascend.passes.prepare first")
-    graph, points = _emit(network, shape, opset, dtype)
+    shape = prepared.meta[INPUT_SHAPE]
+    graph, points = _emit(prepared, shape, opset, dtype)
     numpy_dtype = NUMPY_DTYPES[dtype]
-    rows: int | str = BATCH if batch_size is None else batch_size
     inputs = (TensorSpec(INPUT, numpy_dtype, (rows, *shape[1:])),)
-    outputs = (TensorSpec(OUTPUT, numpy_dtype, (rows, *_output(network).meta[SHAPE][1:])),)
-    model = _model(graph, inputs, outputs, metadata or {})
+    outputs = (TensorSpec(OUTPUT, numpy_dtype, (rows, *result_of(prepared).meta[SHAPE][1:])),)
+    model = _model(graph, inputs, outputs, metadata)
     with staging(path.parent) as stage:
         written, checksums = write_model(
             stage.folder / path.name, model, list(graph.initializers.values()), external_data_above
@@ -100,17 +104,19 @@ def export_onnx(
     return OnnxArtifact(files, opset, dtype, inputs, outputs, points, checksums)
 
 
-def check_opset(opset: int) -> None:
-    """Refuse an opset that is not written.
+def check_opset(opset: object) -> int:
+    """The opset, if it is one that is written.
 
     Raises:
         UsageError: it is none of :data:`OPSETS`.
     """
-    if opset not in OPSETS:
+    number = whole_number(opset, "opset", least=0)
+    if number not in OPSETS:
         raise UsageError(
-            f"opset {opset}: expected {OPSETS.start} to {OPSETS.stop - 1}, ATC's ONNX parser ends there; "
+            f"opset {number}: expected {OPSETS.start} to {OPSETS.stop - 1}, ATC's ONNX parser ends there; "
             f"take {DEFAULT_OPSET}"
         )
+    return number
 
 
 def _emit(
@@ -121,7 +127,9 @@ def _emit(
     graph, values, points = OnnxGraph(opset, dtype), {}, {}
     graph.reserve(INPUT)
     graph.reserve(OUTPUT)
-    result = _output(network)
+    result = result_of(network)
+    if result.op in ("placeholder", "get_attr"):
+        raise PassRefusedError("the network's output is nothing that it computes; expected one computed tensor")
     for node in network.graph.nodes:
         if node.op == "placeholder":
             values[node] = INPUT
@@ -130,6 +138,8 @@ def _emit(
         elif node.op != "output":
             name = OUTPUT if node is result else graph.reserve(_value_name(node))
             module = module_of(network, node)
+            # A layer of torch's own that was put into the prepared network since.
+            module = module and (frozen_form(module) or module)
             inputs = [values[source] for source in node.args if isinstance(source, fx.Node)]
             emitter_for(node, module)(graph, node, module, inputs, name)
             values[node] = name
@@ -145,12 +155,12 @@ def _value_name(node: fx.Node) -> str:
     return readable(node.meta.get(ORIGIN) or node.name)
 
 
-def _output(network: fx.GraphModule) -> fx.Node:
-    (output,) = (node for node in network.graph.nodes if node.op == "output")
-    result = output.args[0]
-    if not isinstance(result, fx.Node) or result.op in ("placeholder", "get_attr"):
-        raise PassRefusedError("the network's output is not one computed tensor; expected exactly one")
-    return result
+def _texts(metadata: Mapping[str, str] | None) -> Mapping[str, str]:
+    given: Any = {} if metadata is None else metadata  # what a caller without a type checker may give
+    try:
+        return {str.encode(name).decode(): str.encode(text).decode() for name, text in given.items()}
+    except Exception:  # no mapping, no text, or half a character
+        raise UsageError(f"metadata {shown(given)}: expected names and values as text") from None
 
 
 def _attribute(network: fx.GraphModule, target: str) -> Deferred:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import NodeProto, helper
 
+from neonext_ascend.errors import PassRefusedError
 from neonext_ascend.exporters.onnx_file.stream import Initializer
 from neonext_ascend.passes.deferred import Deferred
 from neonext_ascend.spec import NUMPY_DTYPES, Dtype
@@ -82,7 +83,10 @@ class OnnxGraph:
 
         def array() -> NDArray[np.generic]:
             dtype = torch.float16 if self.dtype == np.float16 else torch.float32
-            result: NDArray[np.generic] = value.rounded(dtype).cpu().contiguous().numpy()
+            tensor = value.rounded(dtype)
+            if tensor.is_meta:
+                raise PassRefusedError(f"{name} is on the meta device, which holds no numbers; load the weights first")
+            result: NDArray[np.generic] = tensor.cpu().contiguous().numpy()
             return result
 
         return self._add(name, value.shape, self.dtype, array)
