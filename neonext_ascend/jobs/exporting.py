@@ -24,6 +24,7 @@ from neonext_ascend.jobs.networks import ModelWord, Size, load_networks
 from neonext_ascend.jobs.om_request import OmPlan, OmRequest
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.cann import Cann, find_cann
+from neonext_ascend.models.arguments import whole_number
 from neonext_ascend.spec import INPUT, NUMPY_DTYPES, Dtype, TensorSpec
 from neonext_ascend.verify.subject import Subject
 
@@ -135,11 +136,11 @@ def export(
         ToolchainError: atc is missing or broken.
         FileAccessError: a file cannot be read or written.
     """
-    check_opset(opset)
+    opset = check_opset(opset)
     check_form(layout, lowering)
     if image_size is not None and image_sizes is not None:
         raise UsageError("both --image-size and --image-sizes; give one")
-    rows = None if batch_size == "dynamic" else batch_size or 1
+    rows = None if batch_size == "dynamic" else whole_number(1 if batch_size is None else batch_size, "batch size")
     plan = None if om is None else om.checked(rows, dtype, batch_given=batch_size is not None)
     sizes = image_sizes or (image_size,)
     with watch.working("building the network"):

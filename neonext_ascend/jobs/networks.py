@@ -8,6 +8,7 @@ from pathlib import Path
 from neonext_ascend.checkpoints.loading import LoadedNetwork, load, read_config
 from neonext_ascend.errors import UsageError
 from neonext_ascend.jobs.watching import Watch
+from neonext_ascend.models.arguments import image_size_of
 from neonext_ascend.models.config import NetworkConfig
 
 Size = int | tuple[int, int]
@@ -38,7 +39,7 @@ def load_networks(
         load(
             described,
             checkpoint=path,
-            image_size=(size, size) if isinstance(size, int) else size,
+            image_size=None if size is None else image_size_of(size),
             num_classes=num_classes,
             seed=seed,
         )

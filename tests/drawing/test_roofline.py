@@ -9,7 +9,7 @@ import pytest
 
 from neonext_ascend.drawing.roofline import COLOURS, Point, Roof, draw_roofline
 from neonext_ascend.drawing.style import EDGE
-from neonext_ascend.kernels.lowerings import LOWERINGS
+from neonext_ascend.spec import LOWERINGS
 from tests.support.pictures import marks_of, shapes_of, texts_of
 
 ROOF = Roof(1e12, 1e11, "a peak", "a bandwidth")

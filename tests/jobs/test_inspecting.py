@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 import onnx
@@ -47,7 +47,7 @@ def test_a_model_is_counted_in_silence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     # numpy's numbers are numbers, a number that stands twice counts once.
-    batches = [np.int64(8), 1, 8]
+    batches: list[SupportsIndex] = [np.int64(8), 1, 8]
     found = jobs.inspect(
         "neonext_nano", soc_version=P3, batch_sizes=batches, image_size=64, layout="chnw", plot="a.svg"
     )
