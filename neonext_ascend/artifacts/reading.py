@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from neonext_ascend.artifacts.finding import manifest_beside
 from neonext_ascend.artifacts.manifest import VERSION, ArtifactFile, Compilation, Manifest, Weights, manifest_path
 from neonext_ascend.errors import ArtifactError, FileAccessError
 from neonext_ascend.images.preprocessing import Preprocessing
@@ -26,9 +27,10 @@ def manifest_of(artifact: Path) -> Manifest:
     """
     if not artifact.exists():
         raise FileAccessError(f"{artifact}: cannot read the artifact: No such file or directory")
-    beside = manifest_path(artifact)
-    if not beside.exists():
-        raise ArtifactError(f"{artifact}: its manifest {beside.name} is missing; expected beside it: copy both files")
+    beside = manifest_beside(artifact)
+    if beside is None:
+        name = manifest_path(artifact).name
+        raise ArtifactError(f"{artifact}: its manifest {name} is missing; expected beside it: copy both files")
     return read_manifest(beside)
 
 

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from neonext_ascend.cli.options import PATH, json_option, runtime_options
-from neonext_ascend.cli.terminal import counting, note, printable, say, warn, working
+from neonext_ascend.cli.terminal import counting, note, printable, say, watching
 
 if TYPE_CHECKING:
-    from neonext_ascend.jobs.predicting import Prediction
+    from neonext_ascend.jobs.classifying import Prediction
     from neonext_ascend.runtimes.registry import Runtime
 
-_LABEL_WIDTH = 32
-# Shows one result as it comes.
-_Show = Callable[["Prediction"], None]
+_WIDTH = 32  # of a label
 
 
 @click.command(
@@ -48,42 +46,30 @@ def command(
     IMAGE is a picture, a folder (its pictures and those of its folders), a quoted pattern such as 'cats/*.jpg', or
     - for standard input.
     """
-    from neonext_ascend.images.decoding import find_pictures
-    from neonext_ascend.jobs.predicting import classify, recipe_of
-    from neonext_ascend.runtimes.registry import open_runner
+    from neonext_ascend.jobs import predict
 
     # What Pillow mutters about odd metadata is no concern of the user's; what matters is raised.
     warnings.filterwarnings("ignore", module="PIL")
-    paths = find_pictures(images)
-    machine = as_json or jsonl
-    with working(f"loading {artifact.name}"):
-        runner = open_runner(artifact, runtime=runtime, device=device)
-    failed: list[Prediction] = []
-    with runner:
-        recipe = recipe_of(artifact, runner)
-        if recipe.assumed:
-            warn(f"{artifact.name}: {recipe.assumed}")
-        depth = top or (5 if machine or len(paths) == 1 else 1)
-        results = _watch(counting(classify(runner, recipe, paths, depth), len(paths), "classifying"), failed)
+    with predict(artifact, images, top=top, runtime=runtime, device=device, watch=watching()) as answers:
+        results = _with_errors(counting(answers, answers.count, "classifying"))
         if as_json:
-            _put_json(results, recipe.trained)
+            _put_json(results, answers.recipe.trained)
         else:
-            show: _Show = _say_json_line if jsonl else _say_line if len(paths) > 1 and depth == 1 else _say_block
+            show = _say_json_line if jsonl else _say_line if answers.count > 1 and top in (None, 1) else _say_block
             for prediction in results:
                 show(prediction)
-    if failed and len(paths) > 1:
-        note(f"{len(failed)} of {len(paths)} pictures could not be read")
-    if not recipe.trained:
+    if answers.failed and answers.count > 1:
+        note(f"{answers.failed} of {answers.count} pictures could not be read")
+    if not answers.recipe.trained:
         note("untrained weights: these answers mean nothing")
-    return max((p.error.exit_code for p in failed if p.error is not None), default=0)
+    return answers.exit_code
 
 
-def _watch(predictions: Iterable[Prediction], failed: list[Prediction]) -> Iterator[Prediction]:
-    """Pass on, say each error, and keep the failed ones."""
+def _with_errors(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
+    """Pass on, and say each error."""
     for prediction in predictions:
         if prediction.error is not None:
             click.echo(f"error: {printable(str(prediction.error))}", err=True)
-            failed.append(prediction)
         yield prediction
 
 
@@ -98,9 +84,9 @@ def _say_block(prediction: Prediction) -> None:
 def _say_line(prediction: Prediction) -> None:
     if prediction.error is not None:
         return
-    (best,) = prediction.top
-    label = best.label if len(best.label) <= _LABEL_WIDTH else best.label[: _LABEL_WIDTH - 3] + "..."
-    say(f"{100 * best.score:6.2f} %  {label.ljust(_LABEL_WIDTH)}  {prediction.path}{_aside(prediction)}")
+    best = prediction.top[0]
+    label = best.label if len(best.label) <= _WIDTH else best.label[: _WIDTH - 3] + "..."
+    say(f"{100 * best.score:6.2f} %  {label.ljust(_WIDTH)}  {prediction.path}{_aside(prediction)}")
 
 
 def _say_json_line(prediction: Prediction) -> None:

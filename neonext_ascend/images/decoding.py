@@ -1,30 +1,34 @@
-"""Pictures as people have them: found in folders and by patterns, decoded to upright 8-bit RGB."""
+"""Pictures as people have them, decoded to upright 8-bit RGB; what is wrong with one is said of that one."""
 
 from __future__ import annotations
 
-import glob
+import contextlib
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, TypeVar
 
 import numpy as np
 
 from neonext_ascend.errors import FileAccessError, NeoNextError, UsageError
+from neonext_ascend.images.formats import EXPECTED, formats
+from neonext_ascend.images.png_chunks import without_text
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+_T = TypeVar("_T")
+
 STANDARD_INPUT = Path("-")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jp2")
-_EXPECTED = "expected PNG, JPEG, WebP, BMP, GIF or TIFF"
-# Pillow's own limit, below which it warns of nothing: 270 MB decoded.
+# Pillow's own limit, below which it warns of nothing: 358 MB in the four bytes that it keeps a pixel in.
 MAX_PIXELS = 89_478_485
 _DECODERS = 4
+_ORIENTATION = 0x0112  # EXIF 2.3, tag Orientation
 
 
 @dataclass(frozen=True)
@@ -35,27 +39,12 @@ class Picture:
     note: str | None = None
 
 
-def find_pictures(arguments: Sequence[Path]) -> list[Path]:
-    """The pictures that are meant: a file itself, a folder's pictures (and its folders'), a pattern's matches.
+@dataclass(frozen=True, slots=True)
+class Prepared(Generic[_T]):
+    """What was made of a decoded picture, and the note of :class:`Picture`."""
 
-    Raises:
-        UsageError: a folder or a pattern without a picture.
-        FileAccessError: a folder cannot be read.
-    """
-    found: list[Path] = []
-    for argument in arguments:
-        if argument == STANDARD_INPUT or not (argument.is_dir() or _is_pattern(argument)):
-            found.append(argument)
-            continue
-        if argument.is_dir():
-            inside = sorted(p for p in argument.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        else:
-            inside = sorted(Path(name) for name in glob.glob(str(argument), recursive=True))  # noqa: PTH207 -- keeps ~ and .. as typed
-        if not inside:
-            kind = "folder holds no" if argument.is_dir() else "pattern matches no"
-            raise UsageError(f"{argument}: the {kind} picture; {_EXPECTED}")
-        found += inside
-    return found
+    value: _T
+    note: str | None = None
 
 
 def read_picture(path: Path) -> Picture:
@@ -67,61 +56,127 @@ def read_picture(path: Path) -> Picture:
         FileAccessError: the file is absent, unreadable, no regular file, or truncated.
         UsageError: it is no picture, or one with too many pixels.
     """
-    from PIL import Image as PillowImage
-    from PIL import ImageOps, UnidentifiedImageError
-
-    try:
-        source = BytesIO(sys.stdin.buffer.read()) if path == STANDARD_INPUT else _regular(path)
-        with PillowImage.open(source) as opened:
-            if opened.width * opened.height > MAX_PIXELS:
-                raise PillowImage.DecompressionBombError
-            frames = getattr(opened, "n_frames", 1)
-            opened.load()
-            upright = ImageOps.exif_transpose(opened)
-            note = f"first of {frames} frames" if frames > 1 else None
-            return Picture(_to_rgb(upright, path), note)
-    except UnidentifiedImageError:
-        raise UsageError(f"{path}: not a picture that can be read; {_EXPECTED}") from None
-    except (PillowImage.DecompressionBombError, PillowImage.DecompressionBombWarning):
-        raise UsageError(f"{path}: too many pixels for a picture; scale it down first") from None
-    except MemoryError:
-        raise UsageError(f"{path}: not enough memory to decode it; scale it down first") from None
-    except OSError as error:
-        raise FileAccessError(f"{path}: cannot read the picture: {error.strerror or error}") from None
-    except NeoNextError:
-        raise
-    except Exception as error:  # a damaged picture makes Pillow's plugins raise nearly anything
-        raise UsageError(f"{path}: damaged picture: {str(error) or type(error).__name__}") from None
+    with _blaming(path), contextlib.closing(_opened(path)) as file:
+        try:
+            return _decode(file, path)
+        except (NeoNextError, MemoryError):
+            raise
+        except Exception as error:
+            # Text and profiles are no pixels: a PNG whose text is too large or damaged is a picture all the same.
+            plain = without_text(file)
+            if plain is None:
+                raise
+            try:
+                picture = _decode(plain, path)
+            except Exception:
+                raise error from None
+            return Picture(
+                picture.image, "; ".join(filter(None, [picture.note, "its text or profile was left unread"]))
+            )
 
 
-def read_pictures(paths: Sequence[Path]) -> Iterator[tuple[Path, Picture | NeoNextError]]:
-    """Decode in parallel, in order, a bounded number ahead; an error takes its picture's place."""
-    ahead: list[tuple[Path, Future[Picture]]] = []
+def read_pictures(
+    paths: Sequence[Path], prepare: Callable[[Image], _T]
+) -> Iterator[tuple[Path, Prepared[_T] | NeoNextError]]:
+    """Decode and prepare in parallel, in order, a bounded number ahead; an error takes its picture's place.
+
+    A decoded picture lives until it is prepared: only :data:`_DECODERS` of them are in memory at once.
+    """
+
+    def prepared(path: Path) -> Prepared[_T]:
+        with _blaming(path):
+            picture = read_picture(path)
+            return Prepared(prepare(picture.image), picture.note)
+
+    ahead: deque[tuple[Path, Future[Prepared[_T]]]] = deque()
     remaining = iter(paths)
     with ThreadPoolExecutor(_DECODERS) as pool:
         while True:
             for path in remaining:
-                ahead.append((path, pool.submit(read_picture, path)))
+                ahead.append((path, pool.submit(prepared, path)))
                 if len(ahead) >= 4 * _DECODERS:
                     break
             if not ahead:
                 return
-            path, future = ahead.pop(0)
+            path, future = ahead.popleft()
             try:
                 yield path, future.result()
             except NeoNextError as error:
                 yield path, error
 
 
-def _regular(path: Path) -> Path:
+@contextlib.contextmanager
+def _blaming(path: Path) -> Iterator[None]:
+    """Whatever goes wrong inside is said of this picture, in our errors."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        yield
+    except NeoNextError:
+        raise
+    except UnidentifiedImageError:
+        raise UsageError(f"{path}: not a picture that can be read; {EXPECTED}") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise UsageError(f"{path}: too many pixels for a picture; scale it down first") from None
+    except MemoryError:
+        raise UsageError(f"{path}: not enough memory to decode it; scale it down first") from None
+    except OSError as error:
+        raise FileAccessError(f"{path}: cannot read the picture: {error.strerror or error}") from None
+    except Exception as error:  # a damaged picture makes Pillow's plugins raise nearly anything
+        raise UsageError(f"{path}: damaged picture: {str(error) or type(error).__name__}") from None
+
+
+def _opened(path: Path) -> BinaryIO:
+    if path == STANDARD_INPUT:
+        if sys.stdin is None:  # closed by who started us
+            raise FileAccessError("-: standard input is closed; expected a picture")
+        return BytesIO(sys.stdin.buffer.read())
     if not stat.S_ISREG(path.stat().st_mode):
         raise FileAccessError(f"{path}: is not a regular file; expected a picture")
-    return path
+    return path.open("rb")
+
+
+def _decode(file: BinaryIO, path: Path) -> Picture:
+    from PIL import Image
+
+    with Image.open(file, formats=formats()) as opened:
+        if opened.width * opened.height > MAX_PIXELS:
+            raise Image.DecompressionBombError
+        frames = getattr(opened, "n_frames", 1)
+        opened.load()
+        notes = [f"first of {frames} frames"] if frames > 1 else []
+        image: Image.Image = opened
+        try:
+            turn = _turn(opened.getexif().get(_ORIENTATION))
+        except Exception:  # like text, EXIF data are no pixels
+            turn = None
+            notes.append("its EXIF data are damaged: not turned")
+        if turn is not None:
+            image = image.transpose(turn)
+        return Picture(_to_rgb(image, path), "; ".join(notes) or None)
+
+
+def _turn(orientation: Any) -> Any:
+    """Pillow's transposition that turns a picture upright; ``None`` where it is, or where the value means nothing."""
+    from PIL.Image import Transpose
+
+    turns = (
+        Transpose.FLIP_LEFT_RIGHT,
+        Transpose.ROTATE_180,
+        Transpose.FLIP_TOP_BOTTOM,
+        Transpose.TRANSPOSE,
+        Transpose.ROTATE_270,
+        Transpose.TRANSVERSE,
+        Transpose.ROTATE_90,
+    )
+    return dict(enumerate(turns, 2)).get(orientation)
 
 
 def _to_rgb(image: Image, path: Path) -> Image:
     from PIL import Image as PillowImage
 
+    if image.mode == "RGB":
+        return image
     if image.mode == "F":
         raise UsageError(f"{path}: a floating-point picture has no agreed range; save it as 8 or 16 bits")
     if image.mode.startswith("I"):
@@ -133,7 +188,3 @@ def _to_rgb(image: Image, path: Path) -> Image:
     if image.mode == "P":
         image = image.convert("RGBA")
     return image.convert("RGB")
-
-
-def _is_pattern(path: Path) -> bool:
-    return glob.has_magic(str(path)) and not path.exists()

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neonext_ascend.errors import ArtifactError
+from neonext_ascend.images.resizing import resize_and_crop
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -94,11 +95,12 @@ class Preprocessing:
         from PIL import Image as PillowImage
 
         height, width = self.image_size
-        image = image.convert("RGB")
+        if image.mode != "RGB":
+            image = image.convert("RGB")
         if self.crop_fraction is None:
             image = image.resize((width, height), PillowImage.Resampling.BILINEAR)
         else:
-            image = self._resize_and_crop(image)
+            image = resize_and_crop(image, self.image_size, self.crop_fraction)
         return np.asarray(image, dtype=np.uint8)
 
     def normalise(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -106,21 +108,6 @@ class Preprocessing:
         scaled = pixels.astype(np.float32) / np.float32(255)
         normalised = (scaled - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
         return np.ascontiguousarray(np.moveaxis(normalised, -1, -3), dtype=np.float32)
-
-    def _resize_and_crop(self, image: Image) -> Image:
-        from PIL import Image as PillowImage
-
-        assert self.crop_fraction is not None
-        height, width = self.image_size
-        target_h, target_w = round(height / self.crop_fraction), round(width / self.crop_fraction)
-        # Whole numbers throughout: a float would round some sizes to one pixel less.
-        if target_h * image.width >= target_w * image.height:
-            size = (image.width * target_h // image.height, target_h)
-        else:
-            size = (target_w, image.height * target_w // image.width)
-        image = image.resize(size, PillowImage.Resampling.BILINEAR)
-        left, top = round((size[0] - width) / 2), round((size[1] - height) / 2)
-        return image.crop((left, top, left + width, top + height))
 
 
 def preprocessing_for(name: str, image_size: tuple[int, int]) -> Preprocessing:

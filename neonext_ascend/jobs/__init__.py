@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from neonext_ascend.jobs.benchmarking import Benchmark, benchmark
+    from neonext_ascend.jobs.classifying import Prediction
     from neonext_ascend.jobs.exporting import Export, export
     from neonext_ascend.jobs.inspecting import InspectedFile, InspectedModel, inspect
     from neonext_ascend.jobs.listing import Listed, list_models
     from neonext_ascend.jobs.om_request import OmRequest
+    from neonext_ascend.jobs.predicting import Predictions, predict
     from neonext_ascend.jobs.verifying import Verification, verify
     from neonext_ascend.jobs.watching import Watch
     from neonext_ascend.machine.diagnosis import Diagnosis, diagnose
@@ -28,6 +30,8 @@ _HOMES = {
     "InspectedModel": "jobs.inspecting",
     "Listed": "jobs.listing",
     "OmRequest": "jobs.om_request",
+    "Prediction": "jobs.classifying",
+    "Predictions": "jobs.predicting",
     "Verification": "jobs.verifying",
     "Watch": "jobs.watching",
     "benchmark": "jobs.benchmarking",
@@ -35,6 +39,7 @@ _HOMES = {
     "export": "jobs.exporting",
     "inspect": "jobs.inspecting",
     "list_models": "jobs.listing",
+    "predict": "jobs.predicting",
     "verify": "jobs.verifying",
 }
 
@@ -46,6 +51,8 @@ __all__ = [
     "InspectedModel",
     "Listed",
     "OmRequest",
+    "Prediction",
+    "Predictions",
     "Verification",
     "Watch",
     "benchmark",
@@ -53,6 +60,7 @@ __all__ = [
     "export",
     "inspect",
     "list_models",
+    "predict",
     "verify",
 ]
 

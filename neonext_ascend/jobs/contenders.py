@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neonext_ascend.artifacts.manifest import manifest_path
+from neonext_ascend.artifacts.finding import manifest_beside
 from neonext_ascend.artifacts.reading import read_manifest
 from neonext_ascend.errors import ArtifactError, UsageError
 from neonext_ascend.models.variants import VARIANTS, find_variant
 from neonext_ascend.runtimes.base import Runner
-from neonext_ascend.runtimes.registry import OM_SUFFIX, Runtime, is_artifact, open_runner, runtime_for
+from neonext_ascend.runtimes.registry import Runtime, is_artifact, is_om, open_runner, runtime_for
 from neonext_ascend.spec import BATCH, INPUT, NUMPY_DTYPES, OUTPUT, TensorSpec
 from neonext_ascend.timing.entry import Contender
 
@@ -103,8 +103,8 @@ def _file(named: Named, path: Path, batch_size: int | None, threads: int, runtim
 
 def _precision(path: Path) -> str | None:
     """In which an OM computes, as its manifest tells."""
-    beside = manifest_path(path)
-    if path.suffix != OM_SUFFIX or not beside.exists():
+    beside = manifest_beside(path) if is_om(path) else None
+    if beside is None:
         return None
     compilation = read_manifest(beside).compilation
     return None if compilation is None else compilation.precision

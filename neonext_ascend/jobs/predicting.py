@@ -2,151 +2,126 @@
 
 from __future__ import annotations
 
+import operator
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-import numpy as np
-from numpy.typing import NDArray
-
-from neonext_ascend.artifacts.manifest import manifest_path
-from neonext_ascend.artifacts.reading import read_manifest
-from neonext_ascend.artifacts.staging import sha256_of
-from neonext_ascend.data import labels_for
-from neonext_ascend.errors import ArtifactError, NeoNextError
-from neonext_ascend.images.decoding import Picture, read_pictures
-from neonext_ascend.images.preprocessing import Preprocessing
+from neonext_ascend.errors import UsageError
+from neonext_ascend.images.finding import find_pictures
+from neonext_ascend.jobs.classifying import Prediction, Recipe, classify, recipe_of
+from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.runtimes.base import Runner
+from neonext_ascend.runtimes.registry import RUNTIMES, Runtime, open_runner
+
+_MAX_TOP, _MAX_DEVICE = 2**31 - 1, 1023
 
 
-@dataclass(frozen=True, slots=True)
-class Guess:
-    """One class: index, name and probability."""
+class Predictions(Iterator[Prediction]):
+    """The answers, in the order of the pictures, as they come; their end, or leaving ``with``, closes the artifact.
 
-    index: int
-    label: str
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """The classes of one picture, best first; or the error that kept it from being read.
-
-    ``note`` says what the user should know of how it was read.
+    Attributes:
+        recipe: what pictures and answers were taken for.
+        count: of the pictures.
+        left_out: what else the folders hold, in words; ``None`` where there is nothing else.
+        failed: pictures that could not be read, so far.
+        exit_code: the highest of their errors' so far; 0 without one.
     """
 
-    path: Path
-    top: tuple[Guess, ...] = ()
-    note: str | None = None
-    error: NeoNextError | None = None
+    def __init__(
+        self, runner: Runner, recipe: Recipe, pictures: Sequence[Path], top: int, left_out: str | None
+    ) -> None:
+        self.recipe, self.count, self.left_out = recipe, len(pictures), left_out
+        self.failed = self.exit_code = 0
+        self._runner, self._stream = runner, classify(runner, recipe, pictures, top)
+
+    def __next__(self) -> Prediction:
+        try:
+            prediction = next(self._stream)
+        except BaseException:  # the end of the pictures, or of the artifact
+            self.close()
+            raise
+        if prediction.error is not None:
+            self.failed += 1
+            self.exit_code = max(self.exit_code, prediction.error.exit_code)
+        return prediction
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop, and close the artifact; calling it again does nothing."""
+        self._stream.close()
+        self._runner.close()
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """What an artifact's pictures and answers mean; ``assumed`` says what a user should doubt."""
-
-    preprocessing: Preprocessing
-    labels: Sequence[str]
-    trained: bool = True
-    assumed: str | None = None
-
-
-def recipe_of(artifact: Path, runner: Runner) -> Recipe:
-    """From the manifest, or for a file without one what its shapes allow.
-
-    Raises:
-        ArtifactError: the network does not turn pictures into classes, or the manifest is damaged.
-        FileAccessError: the manifest cannot be read.
-    """
-    size, classes = _picture_size(artifact, runner), runner.outputs[0].shape[-1]
-    takes_pixels = runner.inputs[0].dtype == "uint8"
-    beside = manifest_path(artifact)
-    if beside.exists():
-        manifest = read_manifest(beside)
-        batches = manifest.inputs[0].shape[0], runner.inputs[0].shape[0]
-        static = isinstance(batches[0], int) or isinstance(batches[1], int)
-        agree = (manifest.preprocessing.normalised_on == "device") == takes_pixels
-        if manifest.preprocessing.image_size != size or not agree or (static and batches[0] != batches[1]):
-            raise ArtifactError(f"{artifact}: takes {runner.inputs[0]}; its manifest describes another file")
-        assumed = None
-        if sha256_of(artifact) != manifest.files[0].sha256:
-            assumed = (
-                "changed since its export (its SHA-256 differs from the manifest's): neonext-ascend verify tells more"
-            )
-        return Recipe(manifest.preprocessing, manifest.labels, manifest.weights.trained, assumed)
-    if takes_pixels:
-        raise ArtifactError(f"{artifact}: takes pixels; its manifest {beside.name} is missing: copy both files")
-    count = classes if isinstance(classes, int) else 0
-    words = f"no manifest {beside.name} beside it: assuming ImageNet's resize, crop, mean and std"
-    return Recipe(Preprocessing(size), labels_for("", count), assumed=words)
-
-
-def _picture_size(artifact: Path, runner: Runner) -> tuple[int, int]:
-    shape = runner.inputs[0].shape
-    axis = 3 if runner.inputs[0].dtype == "uint8" else 1  # AIPP takes pixels (N, H, W, 3)
-    if len(runner.inputs) == 1 and len(shape) == 4 and shape[axis] == 3 and len(runner.outputs[0].shape) == 2:
-        height, width = (shape[i] for i in (1, 2, 3) if i != axis)
-        if isinstance(height, int) and isinstance(width, int):
-            return height, width
-    raise ArtifactError(
-        f"{artifact}: predict needs one picture input (N, 3, H, W) and classes (N, K) as output; this file has "
-        f"{', '.join(map(str, runner.inputs))} and {', '.join(map(str, runner.outputs))}"
-    )
-
-
-def classify(runner: Runner, recipe: Recipe, paths: Sequence[Path], top: int) -> Iterator[Prediction]:
-    """Classify pictures in the order given; one that cannot be read is reported in its place.
-
-    Pictures stream: a bounded number is decoded ahead, so memory does not grow with their count.
+def predict(
+    artifact: str | Path,
+    images: str | Path | Sequence[str | Path],
+    *,
+    top: int | None = None,
+    runtime: Runtime = "auto",
+    device: int = 0,
+    watch: Watch = SILENT,
+) -> Predictions:
+    """Classify pictures with an artifact, prepared as its manifest says.
 
     Args:
-        runner: the opened artifact.
-        recipe: its preprocessing and labels.
-        paths: of the pictures.
-        top: classes for each picture.
+        artifact: an ONNX or OM file; without a manifest beside it ImageNet's preprocessing is assumed, and what its
+            output means is told by its last nodes or its values (``recipe.assumed``).
+        images: pictures, folders (their pictures and those of their folders), patterns such as ``cats/*.jpg``, or
+            ``-`` for standard input; one, or a sequence.
+        top: classes for each picture, 5 by default.
+        runtime: that opens the artifact; ``auto`` goes by the file.
+        device: number of the NPU.
+        watch: told of the loading, of what was assumed, and of what else the folders hold.
+
+    Raises:
+        UsageError: an argument is of another kind, or a folder holds no picture.
+        FileAccessError: the artifact, its manifest or a folder cannot be read.
+        ArtifactError: the artifact is no network from pictures to classes, or the manifest is damaged.
+        ToolchainError: what runs it is missing here.
     """
-    batch = runner.inputs[0].shape[0]
-    size = batch if isinstance(batch, int) else max(runner.gears, default=1)
-    waiting: list[tuple[Path, Picture | NeoNextError]] = []
-    for entry in read_pictures(paths):
-        waiting.append(entry)
-        if sum(isinstance(picture, Picture) for _, picture in waiting) == size:
-            yield from _classify_batch(runner, recipe, waiting, size, top)
-            waiting = []
-    if waiting:
-        # The rest takes the smallest gear that holds it.
-        rest = sum(isinstance(picture, Picture) for _, picture in waiting)
-        size = min((gear for gear in runner.gears if gear >= rest), default=size)
-        yield from _classify_batch(runner, recipe, waiting, size, top)
+    depth = _whole("top", 5 if top is None else top, 1, _MAX_TOP)
+    number = _whole("device", device, 0, _MAX_DEVICE)
+    if runtime not in RUNTIMES:
+        raise UsageError(f"runtime {runtime!r}; expected one of {', '.join(RUNTIMES)}")
+    file, *_ = _paths("artifact", [artifact])
+    named = _paths("images", [images] if isinstance(images, str | os.PathLike) else images)
+    if not named:
+        raise UsageError("no images; expected at least one picture, folder or pattern")
+    found = find_pictures(named)
+    with watch.working(f"loading {file.name}"):
+        runner = open_runner(file, runtime=runtime, device=number)
+    try:
+        recipe = recipe_of(file, runner)
+        if recipe.assumed:
+            watch.warn(f"{file.name}: {recipe.assumed}")
+        if found.left_out:
+            watch.note(found.left_out)
+        return Predictions(runner, recipe, found.pictures, depth, found.left_out)
+    except BaseException:
+        runner.close()
+        raise
 
 
-def _classify_batch(
-    runner: Runner, recipe: Recipe, entries: Sequence[tuple[Path, Picture | NeoNextError]], size: int, top: int
-) -> Iterator[Prediction]:
-    rows = [recipe.preprocessing(picture.image) for _, picture in entries if isinstance(picture, Picture)]
-    scores: Iterator[NDArray[np.float64]] = iter(())
-    if rows:
-        # A static batch is filled up with its last picture; those rows are dropped again.
-        feed = np.stack(rows + [rows[-1]] * (size - len(rows)))
-        logits = runner.infer({runner.inputs[0].name: feed})[runner.outputs[0].name]
-        if not np.isfinite(logits).all():
-            raise ArtifactError(f"{runner.name}: gives NaN or infinity; its weights are damaged, or too large for fp16")
-        scores = iter(softmax(logits))
-    for path, picture in entries:
-        if isinstance(picture, Picture):
-            yield Prediction(path, _best(next(scores), recipe.labels, top), picture.note)
-        else:
-            yield Prediction(path, error=picture)
+def _whole(name: str, value: object, least: int, most: int) -> int:
+    """numpy's whole numbers are numbers too."""
+    try:
+        number = operator.index(value)  # type: ignore[arg-type] # whether it is one is the question
+    except TypeError:
+        number = least - 1
+    if not least <= number <= most:
+        raise UsageError(f"{name} {value!r}; expected a whole number from {least} to {most}")
+    return number
 
 
-def softmax(logits: NDArray[np.generic]) -> NDArray[np.float64]:
-    """Probabilities of each row ``(N, classes)``."""
-    wide = logits.astype(np.float64)
-    powers = np.exp(wide - wide.max(axis=-1, keepdims=True))
-    probabilities: NDArray[np.float64] = powers / powers.sum(axis=-1, keepdims=True)
-    return probabilities
-
-
-def _best(scores: NDArray[np.float64], labels: Sequence[str], top: int) -> tuple[Guess, ...]:
-    order = np.argsort(-scores, kind="stable")[:top]
-    return tuple(Guess(int(i), labels[i] if i < len(labels) else f"class_{i}", float(scores[i])) for i in order)
+def _paths(name: str, values: Sequence[str | Path]) -> list[Path]:
+    try:
+        return [Path(value) for value in values]
+    except TypeError as error:
+        raise UsageError(f"{name}: expected a path, or a sequence of them; {error}") from None

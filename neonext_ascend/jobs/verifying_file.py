@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from neonext_ascend.artifacts.finding import beside, names_of, with_its_data
 from neonext_ascend.artifacts.manifest import Manifest
 from neonext_ascend.artifacts.reading import manifest_of
 from neonext_ascend.artifacts.staging import sha256_of
@@ -35,7 +36,7 @@ def verify_file(path: Path, against: Path | None, checkpoint: Path | None, optio
     if warnings and manifest.format == "onnx":
         from neonext_ascend.exporters.onnx_file.constants import changed_constants
 
-        changed = changed_constants(path, manifest)
+        changed = changed_constants(with_its_data(path), manifest)
     if against is not None:
         warnings += _against_warnings(against, manifest)
         report = _check_against(open_artifact, against, manifest, bounds)
@@ -106,10 +107,10 @@ def _against_warnings(against: Path, manifest: Manifest) -> list[str]:
 def _file_warnings(path: Path, manifest: Manifest) -> list[str]:
     warnings = []
     expected = manifest.files[0]
-    if expected.name != path.name:
+    if all(name.name != expected.name for name in names_of(path)):
         warnings.append(f"{path.name}: its manifest describes {expected.name}")
     for file in manifest.files:
-        actual = path if file is expected else path.with_name(file.name)
+        actual = path if file is expected else beside(path, file.name)
         if actual.exists() and sha256_of(actual) != file.sha256:
             warnings.append(f"{actual.name}: changed since its export (its SHA-256 differs from the manifest's)")
     return warnings

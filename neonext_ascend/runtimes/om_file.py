@@ -10,7 +10,8 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
-from neonext_ascend.artifacts.manifest import Compilation, Manifest, manifest_path
+from neonext_ascend.artifacts.finding import manifest_beside
+from neonext_ascend.artifacts.manifest import Compilation, Manifest
 from neonext_ascend.artifacts.reading import read_manifest
 from neonext_ascend.errors import ArtifactError, FileAccessError
 from neonext_ascend.machine.cann import Cann, find_cann, version_key
@@ -33,8 +34,8 @@ def check_om_file(path: Path, cann: Cann | None = None) -> Manifest | None:
                 raise FileAccessError(f"{path}: the file is empty; expected an OM; export it again")
     except OSError as error:
         raise FileAccessError(f"{path}: cannot read the OM: {error.strerror}") from None
-    beside = manifest_path(path)
-    if not beside.exists():
+    beside = manifest_beside(path)
+    if beside is None:
         return None
     manifest = read_manifest(beside)
     if manifest.compilation is not None:

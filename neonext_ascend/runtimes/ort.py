@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from neonext_ascend.artifacts.finding import with_its_data
 from neonext_ascend.errors import ArtifactError, FileAccessError, NeoNextError, ToolchainError
 from neonext_ascend.machine.environment import disable_telemetry
 from neonext_ascend.runtimes.base import Arrays, Runner
@@ -51,6 +52,7 @@ class OrtRunner(Runner):
             _check_cann_build(onnxruntime)
         self.name = f"onnxruntime {path.name}"
         check_onnx_file(path)
+        path = with_its_data(path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 4  # what goes wrong is raised; nothing else belongs on a user's terminal

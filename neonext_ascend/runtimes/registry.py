@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
+from neonext_ascend.artifacts.finding import names_of
 from neonext_ascend.errors import UsageError
 from neonext_ascend.models.arguments import file_path
 from neonext_ascend.runtimes.base import Runner
@@ -26,17 +27,22 @@ def is_artifact(word: str) -> bool:
     return word.endswith((".onnx", OM_SUFFIX)) or "/" in word or Path(word).is_file()
 
 
+def is_om(path: Path) -> bool:
+    """Whether a file is an OM by its name, or by the name of what it is a link to."""
+    return any(name.suffix == OM_SUFFIX for name in names_of(path))
+
+
 def runtime_for(path: Path, runtime: Runtime = "auto") -> Runtime:
     """The runtime that opens ``path``: ``acl`` for an OM; ``ort`` for an ONNX file unless ``cann`` is named.
 
     Raises:
         UsageError: the one that was asked for does not open such a file.
     """
-    is_om = path.suffix == OM_SUFFIX
+    compiled = is_om(path)
     if runtime == "auto":
-        return "acl" if is_om else "ort"
-    if (runtime == "acl") != is_om or runtime == "npu":
-        fitting = "acl" if is_om else "ort or cann"
+        return "acl" if compiled else "ort"
+    if (runtime == "acl") != compiled or runtime == "npu":
+        fitting = "acl" if compiled else "ort or cann"
         raise UsageError(f"{path}: --runtime {runtime} opens {_OPENS[runtime]}; for this file take {fitting}")
     return runtime
 

@@ -15,11 +15,11 @@ import torch
 from onnx import TensorProto
 from onnx.helper import make_graph, make_node
 
+from neonext_ascend.artifacts.skim import KEPT_BYTES, skim
 from neonext_ascend.errors import ArtifactError, FileAccessError, NeoNextError
 from neonext_ascend.exporters import export_onnx
 from neonext_ascend.exporters.atc_rules import operators as known
 from neonext_ascend.exporters.atc_rules.rules import RULES, Inspection, inspect_onnx
-from neonext_ascend.exporters.atc_rules.skim import KEPT_BYTES, skim
 from neonext_ascend.exporters.om_file.options import Precision
 from neonext_ascend.machine.chips import SOCS, find_soc
 from neonext_ascend.machine.environment import disable_telemetry

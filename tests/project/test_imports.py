@@ -44,6 +44,12 @@ def test_predict_on_an_onnx_file_loads_no_torch(tmp_path: Path) -> None:
     arguments = ["predict", str(tmp_path / "neonext_nano-96-b1-fp32.onnx"), str(sample_pictures()[0])]
     code = f"from neonext_ascend.cli.main import run; assert run({arguments!r}) == 0"
     assert loaded_by(code) <= HEAVY - {"torch", "onnx"}
+    artifact, picture = arguments[1:]
+    code = f"from neonext_ascend import jobs; assert list(jobs.predict({artifact!r}, {picture!r}))"
+    assert loaded_by(code) <= HEAVY - {"torch", "onnx"}
+    # A stranger's file: its last nodes are read, by onnx.
+    (tmp_path / "neonext_nano-96-b1-fp32.json").unlink()
+    assert loaded_by(code) <= HEAVY - {"torch"}
 
 
 def test_telemetry_is_off_before_onnxruntime_is_imported() -> None:

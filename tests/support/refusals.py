@@ -21,6 +21,7 @@ from neonext_ascend.data import NANO_WEIGHTS, data_path, sample_pictures
 from neonext_ascend.exporters import export_onnx
 from neonext_ascend.models.config import NetworkConfig
 from neonext_ascend.passes import prepare
+from tests.support.endings import CLASS_NUMBER, OVER_THE_BATCH, classifier
 from tests.support.refusal_case import Arguments, Refusal, write
 from tests.support.refusals_om import INSPECT, OM
 
@@ -102,6 +103,12 @@ def external(folder: Path, change: Callable[[Path], None]) -> list[object]:
     export_onnx(network, folder / "large.onnx", external_data_above=1000)
     change(folder)
     return ["predict", folder / "large.onnx", sample_pictures()[0]]
+
+
+def manifest_to_nowhere(path: Path) -> None:
+    beside = path.with_name(path.name.replace(".onnx", ".json"))
+    beside.unlink()
+    beside.symlink_to("gone.json")
 
 
 def point_outside(folder: Path) -> None:
@@ -428,6 +435,27 @@ ARTIFACTS = [
         2,
         "one picture input",
         "predict takes networks with one input (N, 3, H, W).",
+    ),
+    Refusal(
+        "an ONNX file that ends in ArgMax",
+        lambda d: ["predict", classifier(d / "a.onnx", CLASS_NUMBER), sample_pictures()[0]],
+        2,
+        "gives no score for each class",
+        "Export it again with the scores as its output.",
+    ),
+    Refusal(
+        "an ONNX file whose Softmax runs over the batch",
+        lambda d: ["predict", classifier(d / "a.onnx", OVER_THE_BATCH), sample_pictures()[0]],
+        2,
+        "does not run over the classes",
+        "Export it again with the axis of the classes, 1.",
+    ),
+    Refusal(
+        "a manifest that is a link to nowhere",
+        classify(manifest_to_nowhere),
+        5,
+        "cannot read the manifest: No such file",
+        "Fetch what the link leads to; a cache may be half filled.",
     ),
 ]
 

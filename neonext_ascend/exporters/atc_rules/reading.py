@@ -13,7 +13,7 @@ from typing import Any
 import onnx
 import onnx.shape_inference
 
-from neonext_ascend.exporters.atc_rules.skim import skim
+from neonext_ascend.artifacts.skim import skim
 
 # The default domain has two spellings.
 DEFAULT_DOMAINS = ("", "ai.onnx")

@@ -1,0 +1,159 @@
+"""What an artifact's pictures and answers mean, and pictures classified by it in a stream; loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neonext_ascend.artifacts.finding import manifest_beside
+from neonext_ascend.artifacts.manifest import manifest_path
+from neonext_ascend.artifacts.reading import read_manifest
+from neonext_ascend.artifacts.staging import sha256_of
+from neonext_ascend.data import labels_for
+from neonext_ascend.errors import ArtifactError, NeoNextError
+from neonext_ascend.images.decoding import Prepared, read_pictures
+from neonext_ascend.images.preprocessing import Preprocessing
+from neonext_ascend.runtimes.answers import LOGITS, ONE_LOGIT, Answers, answers_of
+from neonext_ascend.runtimes.base import Runner
+
+_Row = NDArray[np.float32 | np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """One class: index, name and score: its probability, unless the network scores each class by itself."""
+
+    index: int
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The classes of one picture, best first; or the error that kept it from being read.
+
+    ``note`` says what the user should know of how it was read.
+    """
+
+    path: Path
+    top: tuple[Guess, ...] = ()
+    note: str | None = None
+    error: NeoNextError | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an artifact's pictures and answers mean; ``assumed`` says what a user should doubt."""
+
+    preprocessing: Preprocessing
+    labels: Sequence[str]
+    trained: bool = True
+    assumed: str | None = None
+    answers: Answers = LOGITS
+
+
+def recipe_of(artifact: Path, runner: Runner) -> Recipe:
+    """From the manifest, or for a file without one what its graph, its values and its shapes tell.
+
+    Raises:
+        ArtifactError: the network does not turn pictures into classes, or the manifest is damaged.
+        FileAccessError: the manifest cannot be read.
+    """
+    size, classes = _picture_size(artifact, runner), runner.outputs[0].shape[-1]
+    takes_pixels = runner.inputs[0].dtype == "uint8"
+    beside = manifest_beside(artifact)
+    if beside is not None:
+        manifest = read_manifest(beside)
+        batches = manifest.inputs[0].shape[0], runner.inputs[0].shape[0]
+        static = isinstance(batches[0], int) or isinstance(batches[1], int)
+        agree = (manifest.preprocessing.normalised_on == "device") == takes_pixels
+        if manifest.preprocessing.image_size != size or not agree or (static and batches[0] != batches[1]):
+            raise ArtifactError(f"{artifact}: takes {runner.inputs[0]}; its manifest describes another file")
+        assumed = []
+        if sha256_of(artifact) != manifest.files[0].sha256:
+            assumed.append(
+                "changed since its export (its SHA-256 differs from the manifest's): neonext-ascend verify tells more"
+            )
+        answers = LOGITS
+        if classes == 1:
+            answers = ONE_LOGIT
+            assumed.append(f"assuming {answers.words}")
+        return Recipe(
+            manifest.preprocessing, manifest.labels, manifest.weights.trained, "; ".join(assumed) or None, answers
+        )
+    name = manifest_path(artifact).name
+    if takes_pixels:
+        raise ArtifactError(f"{artifact}: takes pixels; its manifest {name} is missing: copy both files")
+    answers = answers_of(artifact, runner)
+    words = f"no manifest {name} beside it: assuming ImageNet's resize, crop, mean and std, and {answers.words}"
+    count = classes if isinstance(classes, int) else 0
+    return Recipe(Preprocessing(size), labels_for("", count), assumed=words, answers=answers)
+
+
+def _picture_size(artifact: Path, runner: Runner) -> tuple[int, int]:
+    shape = runner.inputs[0].shape
+    axis = 3 if runner.inputs[0].dtype == "uint8" else 1  # AIPP takes pixels (N, H, W, 3)
+    if len(runner.inputs) == 1 and len(shape) == 4 and shape[axis] == 3 and len(runner.outputs[0].shape) == 2:
+        height, width = (shape[i] for i in (1, 2, 3) if i != axis)
+        if isinstance(height, int) and isinstance(width, int):
+            return height, width
+    raise ArtifactError(
+        f"{artifact}: predict needs one picture input (N, 3, H, W) and classes (N, K) as output; this file has "
+        f"{', '.join(map(str, runner.inputs))} and {', '.join(map(str, runner.outputs))}"
+    )
+
+
+def classify(runner: Runner, recipe: Recipe, paths: Sequence[Path], top: int) -> Generator[Prediction]:
+    """Classify pictures in the order given; one that cannot be read is reported in its place.
+
+    Pictures stream: a bounded number is prepared ahead, so memory does not grow with their count.
+
+    Args:
+        runner: the opened artifact.
+        recipe: its preprocessing, labels and answers.
+        paths: of the pictures.
+        top: classes for each picture.
+
+    Raises:
+        ArtifactError: the network gives NaN or infinity.
+    """
+    batch = runner.inputs[0].shape[0]
+    size = batch if isinstance(batch, int) else max(runner.gears, default=1)
+    waiting: list[tuple[Path, Prepared[_Row] | NeoNextError]] = []
+    ready = 0
+    for entry in read_pictures(paths, recipe.preprocessing):
+        waiting.append(entry)
+        ready += isinstance(entry[1], Prepared)
+        if ready == size:
+            yield from _classify_batch(runner, recipe, waiting, size, top)
+            waiting, ready = [], 0
+    if waiting:
+        # The rest takes the smallest gear that holds it.
+        size = min((gear for gear in runner.gears if gear >= ready), default=size)
+        yield from _classify_batch(runner, recipe, waiting, size, top)
+
+
+def _classify_batch(
+    runner: Runner, recipe: Recipe, entries: Sequence[tuple[Path, Prepared[_Row] | NeoNextError]], size: int, top: int
+) -> Iterator[Prediction]:
+    rows = [picture.value for _, picture in entries if isinstance(picture, Prepared)]
+    scores: Iterator[NDArray[np.float64]] = iter(())
+    if rows:
+        # A static batch is filled up with its last picture; those rows are dropped again.
+        feed = np.stack(rows + [rows[-1]] * (size - len(rows)))
+        values = runner.infer({runner.inputs[0].name: feed})[runner.outputs[0].name]
+        scores = iter(recipe.answers.scores(values, runner.name))
+    for path, picture in entries:
+        if isinstance(picture, Prepared):
+            yield Prediction(path, _best(next(scores), recipe.labels, top), picture.note)
+        else:
+            yield Prediction(path, error=picture)
+
+
+def _best(scores: NDArray[np.float64], labels: Sequence[str], top: int) -> tuple[Guess, ...]:
+    order = np.argsort(-scores, kind="stable")[:top]
+    return tuple(Guess(int(i), labels[i] if i < len(labels) else f"class_{i}", float(scores[i])) for i in order)

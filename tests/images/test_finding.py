@@ -1,0 +1,166 @@
+"""Which files of a folder are pictures, and that what is left out is said."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from neonext_ascend.cli.main import run
+from neonext_ascend.errors import FileAccessError, UsageError
+from neonext_ascend.images.decoding import read_picture
+from neonext_ascend.images.finding import find_pictures
+from neonext_ascend.images.formats import formats, suffixes
+
+# What cameras, browsers and old programs write; all of them in any case of letters.
+PEOPLES = [
+    ".png",
+    ".JPG",
+    ".jpeg",
+    ".jfif",
+    ".jpe",
+    ".avif",
+    ".pnm",
+    ".tga",
+    ".mpo",
+    ".webp",
+    ".bmp",
+    ".dib",
+    ".gif",
+    ".tif",
+    ".TIFF",
+    ".ppm",
+    ".pgm",
+    ".pbm",
+    ".pcx",
+    ".sgi",
+    ".jp2",
+    ".j2k",
+    ".ico",
+    ".icns",
+    ".apng",
+    ".qoi",
+    ".psd",
+    ".dds",
+    ".xbm",
+]
+# Documents, films and measurements that Pillow registers, and plain other files.
+OTHERS = [
+    ".pdf",
+    ".eps",
+    ".ps",
+    ".wmf",
+    ".emf",
+    ".mpg",
+    ".mpeg",
+    ".hdf",
+    ".h5",
+    ".bufr",
+    ".grib",
+    ".flc",
+    ".fli",
+    ".iim",
+    ".palm",
+    ".txt",
+    ".heic",
+    ".db",
+]
+
+
+def test_what_pillow_registers_is_found_and_the_rest_is_counted(tmp_path: Path) -> None:
+    for suffix in (*PEOPLES, *OTHERS):
+        (tmp_path / f"x{suffix}").touch()
+    found = find_pictures([tmp_path])
+    assert {p.suffix for p in found.pictures} == set(PEOPLES)
+    assert (found.left_out or "").startswith("left out 18 files that are no pictures which Pillow opens: 1 .")
+    assert (found.left_out or "").endswith(", ...")
+    assert find_pictures([tmp_path / "x.png"]).left_out is None
+
+
+@pytest.mark.parametrize(
+    "suffix", [s for s in PEOPLES if s.lower() not in (".psd", ".mpo", ".dds", ".icns", ".xbm", ".ico")]
+)
+def test_each_kind_that_pillow_writes_is_read(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"x{suffix}"
+    Image.new("1" if suffix == ".pbm" else "RGB", (24, 16), "white").save(path)
+    pixels = np.asarray(read_picture(path).image)
+    assert pixels.shape == (16, 24, 3)
+    assert pixels.min() >= 250
+
+
+def test_a_pair_of_pictures_in_one_file_is_its_first(tmp_path: Path) -> None:
+    pair = [Image.new("RGB", (24, 16), "red"), Image.new("RGB", (24, 16), "blue")]
+    pair[0].save(tmp_path / "x.mpo", save_all=True, append_images=pair[1:])
+    read = read_picture(tmp_path / "x.mpo")
+    assert read.note == "first of 2 frames"
+    assert np.asarray(read.image)[0, 0, 0] > 200
+
+
+def test_what_systems_leave_in_folders_is_no_picture(tmp_path: Path) -> None:
+    for name in ("a.jpg", "._a.jpg", ".DS_Store", "Thumbs.db", "sub/b.png", "sub/._b.png", "sub/README", ".hidden.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = find_pictures([tmp_path])
+    assert [p.name for p in found.pictures] == [".hidden.png", "a.jpg", "b.png"]
+    assert (
+        found.left_out
+        == ("left out 4 files that are no pictures which Pillow opens: 1 .jpg, 1 .db, 1 .png, 1 without a suffix")
+        or (found.left_out or "").count(" 1 ") == 4
+    )
+
+
+def test_the_command_says_what_it_left_out(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["export", "neonext_nano", "-o", str(tmp_path), "--no-verify"]) == 0
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for name in ("a.png", "b.JPG", "c.jfif", "d.jpe", "e.avif", "f.pnm", "g.tga"):
+        Image.new("RGB", (32, 32), "red").save(pictures / name)
+    (pictures / "notes.txt").write_text("seven pictures")
+    capfd.readouterr()
+    assert run(["predict", str(tmp_path / "neonext_nano-96-b1-fp32.onnx"), str(pictures)]) == 0
+    told = capfd.readouterr()
+    assert len(told.out.splitlines()) == 7
+    assert told.err == "note: left out 1 file that is no picture which Pillow opens: 1 .txt\n"
+
+
+def test_a_link_to_nowhere_is_a_picture_that_fails(tmp_path: Path) -> None:
+    # As in a data set whose files git-annex or DVC has not fetched.
+    (tmp_path / "a.jpg").symlink_to("gone")
+    assert find_pictures([tmp_path]).pictures == [tmp_path / "a.jpg"]
+    with pytest.raises(FileAccessError, match="No such file"):
+        read_picture(tmp_path / "a.jpg")
+
+
+def test_a_folder_without_pictures_says_what_it_holds(tmp_path: Path) -> None:
+    for name in ("a.heic", "b.HEIC", "c.txt"):
+        (tmp_path / name).touch()
+    with pytest.raises(UsageError, match=r"the folder holds no picture \(2 \.heic, 1 \.txt\); expected PNG"):
+        find_pictures([tmp_path])
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "a.png").touch()
+    scandir = os.scandir
+
+    def refusing(path: str) -> object:  # the superuser may read anything, so the system is played
+        if str(path).endswith("closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(FileAccessError, match="closed: cannot read the folder: Permission denied"):
+        find_pictures([tmp_path])
+
+
+def test_documents_are_not_opened_under_a_pictures_name(tmp_path: Path) -> None:
+    # Pillow would hand this to Ghostscript, whatever the file is called.
+    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
+    with pytest.raises(UsageError, match="not a picture that can be read"):
+        read_picture(tmp_path / "a.png")
+    assert not {"EPS", "WMF", "MPEG", "HDF5"} & set(formats())
+    assert {".png", ".jpg"} <= suffixes()

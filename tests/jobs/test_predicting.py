@@ -1,0 +1,108 @@
+"""``jobs.predict``: what the command does, without printing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from neonext_ascend import jobs
+from neonext_ascend.cli.main import run
+from neonext_ascend.data import sample_pictures
+from neonext_ascend.errors import FileAccessError, UsageError
+from neonext_ascend.runtimes.ort import OrtRunner
+
+
+@pytest.fixture(scope="module")
+def nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("nano")
+    assert run(["export", "neonext_nano", "-o", str(folder), "--no-verify", "--batch-size", "3"]) == 0
+    return folder / "neonext_nano-96-b3-fp32.onnx"
+
+
+def test_the_name_works_twice_and_answers_stream(nano: Path) -> None:
+    pictures = sample_pictures()
+    for images in (pictures, str(pictures[0].parent)):
+        with jobs.predict(str(nano), images) as answers:
+            assert (answers.count, answers.recipe.trained, answers.recipe.assumed) == (10, True, None)
+            first = next(answers)
+            assert (first.path.name, first.top[0].label, len(first.top)) == ("digit_0.png", "0", 5)
+            assert [p.top[0].label for p in answers] == [str(d) for d in range(1, 10)]
+            assert (answers.failed, answers.exit_code) == (0, 0)
+
+
+def test_a_watch_is_told_what_the_result_says(nano: Path, tmp_path: Path) -> None:
+    (tmp_path / nano.name).write_bytes(nano.read_bytes())
+    (tmp_path / "a.png").write_bytes(sample_pictures()[1].read_bytes())
+    warned: list[str] = []
+    noted: list[str] = []
+    watch = jobs.Watch(warn=warned.append, note=noted.append)
+    with jobs.predict(tmp_path / nano.name, tmp_path, watch=watch) as answers:
+        assert warned == [f"{nano.name}: {answers.recipe.assumed}"]
+        assert noted == [answers.left_out] == ["left out 1 file that is no picture which Pillow opens: 1 .onnx"]
+
+
+def test_a_picture_that_fails_is_counted_and_the_rest_goes_on(nano: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    images = [tmp_path / "text.png", tmp_path / "absent.png", sample_pictures()[4]]
+    top: Any = np.int64(2)  # numpy's numbers are numbers
+    answers = jobs.predict(nano, images, top=top)
+    bad, absent, good = answers
+    assert isinstance(bad.error, UsageError)
+    assert isinstance(absent.error, FileAccessError)
+    assert [g.label for g in good.top][:1] == ["4"]
+    assert (len(good.top), answers.failed, answers.exit_code) == (2, 2, 5)
+
+
+def test_the_end_and_leaving_close_the_artifact(nano: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[str] = []
+    close = OrtRunner.close
+
+    def noting(runner: OrtRunner) -> None:
+        closed.append(runner.name)
+        close(runner)
+
+    monkeypatch.setattr(OrtRunner, "close", noting)
+    list(jobs.predict(nano, sample_pictures()[0]))
+    assert closed
+    closed.clear()
+    with jobs.predict(nano, sample_pictures()):
+        assert not closed
+    assert closed
+    closed.clear()
+    with pytest.raises(UsageError, match="no picture"):
+        jobs.predict(nano, nano.parent / "*.png")
+    assert not closed  # what can be known before is known before
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"top": 0}, "top 0; expected a whole number from 1"),
+        ({"top": 1.5}, "top 1.5; expected a whole number"),
+        ({"top": "5"}, "top '5'; expected a whole number"),
+        ({"device": -1}, "device -1; expected a whole number from 0 to 1023"),
+        ({"runtime": "tensorrt"}, "runtime 'tensorrt'; expected one of auto, ort"),
+        ({"runtime": "acl"}, "opens OM files"),
+        ({"images": []}, "no images"),
+        ({"images": 7}, "images: expected a path"),
+        ({"images": [None]}, "images: expected a path"),
+        ({"artifact": None}, "artifact: expected a path"),
+    ],
+)
+def test_wrong_arguments_are_refused_as_the_command_does(nano: Path, change: dict[str, Any], words: str) -> None:
+    arguments: dict[str, Any] = {"artifact": nano, "images": sample_pictures()[0], **change}
+    with pytest.raises(UsageError, match=words):
+        jobs.predict(**arguments)
+
+
+def test_an_artifact_of_ours_with_one_class_gives_a_sigmoid(tmp_path: Path) -> None:
+    arguments = ["export", "neonext_t", "--num-classes", "1", "--image-size", "96", "--no-verify", "-o", str(tmp_path)]
+    assert run(arguments) == 0
+    with jobs.predict(tmp_path / "neonext_t-96-b1-fp32.onnx", sample_pictures()[0]) as answers:
+        (prediction,) = answers
+    assert "the logit of its one class" in (answers.recipe.assumed or "")
+    (guess,) = prediction.top
+    assert 0.3 < guess.score < 0.7  # untrained: a logit near 0
