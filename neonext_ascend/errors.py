@@ -4,6 +4,13 @@ A message says what happened, to what, what was expected and what to do. Anythin
 not in this tree is a bug of ours (exit status 70).
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 class NeoNextError(Exception):
     """Base of all errors that are reported to the user in words.
@@ -52,3 +59,9 @@ class FileAccessError(NeoNextError):
     """What the system refuses to read, write or create, a truncated file included."""
 
     exit_code = 5
+
+    @classmethod
+    def refuse_special(cls, path: Path, expected: str) -> None:
+        """Raise for a folder, a pipe, which may give nothing, and a device, which may give no end."""
+        if path.exists() and not path.is_file():
+            raise cls(f"{path}: is not a regular file; expected {expected}")

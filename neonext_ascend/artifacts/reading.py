@@ -27,6 +27,7 @@ def manifest_of(artifact: Path) -> Manifest:
     """
     if not artifact.exists():
         raise FileAccessError(f"{artifact}: cannot read the artifact: No such file or directory")
+    FileAccessError.refuse_special(artifact, "an artifact")
     beside = manifest_beside(artifact)
     if beside is None:
         name = manifest_path(artifact).name
@@ -42,6 +43,7 @@ def read_manifest(path: Path) -> Manifest:
         ArtifactError: it is no manifest of a version that this program knows.
     """
     try:
+        FileAccessError.refuse_special(path, "a manifest")
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise FileAccessError(f"{path}: cannot read the manifest: {error.strerror}") from None

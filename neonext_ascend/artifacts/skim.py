@@ -28,9 +28,8 @@ def skim(path: Path) -> onnx.ModelProto:
         FileAccessError: it cannot be read, is empty, or ends too early.
         ArtifactError: it is no ONNX model.
     """
-    if path.exists() and not path.is_file():
-        raise FileAccessError(f"{path}: not a regular file; expected an ONNX model")
     try:
+        FileAccessError.refuse_special(path, "an ONNX model")
         with path.open("rb") as file:
             size = file.seek(0, 2)
             if size == 0:

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from neonext_ascend.errors import FileAccessError
+from neonext_ascend.errors import FileAccessError, NeoNextError
 
 _STAGING_PREFIX = ".neonext-staging-"
 
@@ -46,8 +46,7 @@ class Staging:
 
 def _refuse_special(path: Path) -> None:
     """A rename replaces whatever stands there, a device included."""
-    if path.exists() and not path.is_file():
-        raise FileAccessError(f"{path}: is not a regular file; it will not be replaced; give another name")
+    FileAccessError.refuse_special(path, "another name: it will not be replaced")
 
 
 @contextlib.contextmanager
@@ -73,6 +72,10 @@ def staging(target: Path) -> Iterator[Staging]:
         raise FileAccessError(
             f"{target}: writing failed: {error.strerror or error}; nothing was left behind"
         ) from error
+    except NeoNextError as error:
+        # The folder is gone when this is read.
+        error.args = tuple(_of_target(word, folder, target) for word in error.args)
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
@@ -80,6 +83,14 @@ def staging(target: Path) -> Iterator[Staging]:
             for made in created:
                 with contextlib.suppress(OSError):
                     made.rmdir()
+
+
+def _of_target(word: object, folder: Path, target: Path) -> object:
+    """What is said of the staging folder, said of the final one."""
+    if isinstance(word, str):
+        for place in (folder, folder.resolve()):
+            word = word.replace(str(place), str(target))
+    return word
 
 
 def _locked_folder(target: Path) -> tuple[Path, int]:
@@ -138,6 +149,7 @@ def sha256_of(path: Path) -> str:
         FileAccessError: the file cannot be read.
     """
     try:
+        FileAccessError.refuse_special(path, "a file of an artifact")
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from neonext_ascend.artifacts.manifest import Weights
+from neonext_ascend.artifacts.names import readable
 from neonext_ascend.checkpoints.reading import Checkpoint, load_network, read_checkpoint
 from neonext_ascend.data import NANO_WEIGHTS, data_path
 from neonext_ascend.errors import CheckpointError, FileAccessError, UsageError
@@ -89,7 +90,7 @@ def load(
         )
     network = load_network(config, held)
     source = "package" if packaged else "checkpoint"
-    return LoadedNetwork(network, Weights(source, held.path.name, held.sha256, None), (*notes, *held.notes))
+    return LoadedNetwork(network, Weights(source, readable(held.path.name), held.sha256, None), (*notes, *held.notes))
 
 
 def create(
@@ -114,6 +115,7 @@ def read_config(path: Path) -> NetworkConfig:
         UsageError: it is not TOML or not a network.
     """
     try:
+        FileAccessError.refuse_special(path, "a TOML file")
         data: Mapping[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FileAccessError(f"{path}: cannot read the configuration: {error.strerror}") from None

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from neonext_ascend.artifacts.names import utf8_alias
 from neonext_ascend.errors import CheckpointError, FileAccessError
 
 _MAX_HEADER = 100_000_000  # bytes; the format's own limit
@@ -44,7 +45,8 @@ def load(path: Path) -> dict[str, Tensor]:
 
     _check_length(path)
     try:
-        return load_file(path)
+        with utf8_alias(path) as alias:
+            return load_file(alias)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: not valid safetensors: {error}") from None
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from neonext_ascend.artifacts.names import readable
 from neonext_ascend.cli.export_options import NAMES, form_options, om_options
 from neonext_ascend.cli.options import PATH, ModelName, given, json_option, network_options
 from neonext_ascend.cli.terminal import put_json, say, shown_path, warn, watching, working
@@ -60,7 +61,7 @@ def command(model: str | None, formats: tuple[str, ...], as_json: bool, **option
             model,
             **options,
             om=_request(om) if "om" in formats else None,
-            command=("neonext-ascend", *(click.get_current_context().obj or ())),
+            command=("neonext-ascend", *map(readable, click.get_current_context().obj or ())),
             watch=watching(show),
         )
     except ParityFailedError as error:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from neonext_ascend.cli.options import PATH, BatchSize, ImageSize
+from neonext_ascend.cli.options import PATH, BatchSize, Finite, ImageSize
 from neonext_ascend.spec import LAYOUTS, LOWERINGS
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -82,7 +82,7 @@ _OM = (
     ),
     click.option(
         "--time-limit",
-        type=click.FloatRange(0, min_open=True),
+        type=Finite(0, min_open=True),
         default=3600.0,
         show_default=True,
         help="Seconds that atc may take.",

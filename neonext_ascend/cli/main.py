@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import signal
@@ -12,8 +13,8 @@ from collections.abc import Sequence
 import click
 
 from neonext_ascend._version import __version__
-from neonext_ascend.cli.terminal import printable
-from neonext_ascend.errors import NeoNextError
+from neonext_ascend.cli.terminal import complain
+from neonext_ascend.errors import NeoNextError, UsageError
 
 # command -> (module in this package, one line of help), in the order of a user's work.
 COMMANDS = {
@@ -27,6 +28,7 @@ COMMANDS = {
 }
 
 INTERNAL, INTERRUPTED, REFUSED_BY_SYSTEM = 70, 130, 5
+_NO_MEMORY = "not enough memory; take a smaller batch or image size"
 
 
 class _Commands(click.Group):
@@ -63,8 +65,22 @@ def cli() -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit status; nothing is raised."""
+    _open_streams()
+    code = _run(list(sys.argv[1:] if arguments is None else arguments))
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            # What Python still holds for it must not raise again at exit.
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return code
+
+
+def _run(given: list[str]) -> int:
     try:
-        given = list(sys.argv[1:] if arguments is None else arguments)
+        for word in given:
+            _check_word(word)
         # The arguments travel as the context's object: an export records them in its manifest.
         code = cli.main(args=given, prog_name="neonext-ascend", standalone_mode=False, obj=tuple(given))
         sys.stdout.flush()
@@ -77,23 +93,52 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         return _fail("interrupted; nothing was left half-written", INTERRUPTED)
     except (BrokenPipeError, SystemExit):  # click turns a closed pipe into an exit of its own
-        # The reader has seen enough. What Python still holds for it must not raise again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 0  # the reader has seen enough
     except OSError as error:
-        return _fail(f"{error.filename or 'the system'}: {error.strerror or error}", REFUSED_BY_SYSTEM)
+        return _fail(f"{error.filename or _unnamed()}: {error.strerror or error}", REFUSED_BY_SYSTEM)
+    except UnicodeEncodeError as error:
+        return _fail(
+            f"{error.object}: no file can have this name in the locale {error.encoding}; set LC_ALL=C.UTF-8", 2
+        )
     except MemoryError:
-        return _fail("not enough memory; take a smaller batch or image size", REFUSED_BY_SYSTEM)
+        return _fail(_NO_MEMORY, REFUSED_BY_SYSTEM)
     except Exception as error:
         if "can't allocate memory" in str(error):  # torch's way to say MemoryError
-            return _fail("not enough memory; take a smaller batch or image size", REFUSED_BY_SYSTEM)
-        traceback.print_exc()
+            return _fail(_NO_MEMORY, REFUSED_BY_SYSTEM)
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
         return _fail("this is a bug of neonext-ascend; please report it with the lines above", INTERNAL)
 
 
+def _unnamed() -> str:
+    """What failed, where the system names no file."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return "standard output"
+    return "the system"
+
+
+def _check_word(word: str) -> None:
+    if "\0" in word:
+        raise UsageError(f"{word[:60]}: holds a NUL character, which no name or path has")
+    os.fsencode(word)
+
+
 def _fail(message: str, code: int) -> int:
-    click.echo(f"error: {printable(message)}", err=True)
+    complain(message)
     return code
+
+
+def _open_streams() -> None:
+    """Give a standard stream that was closed, as services do, to nobody: a file opened later would take its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115 -- as Python's own
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +46,17 @@ class BatchSize(click.ParamType["int | str"]):
         if not re.fullmatch(r"\d{1,6}", str(value)) or not 1 <= int(value) <= _MAX:
             self.fail(f"{value!r}; expected a number from 1 to {_MAX}, or dynamic", param, ctx)
         return int(value)
+
+
+class Finite(click.FloatRange):
+    """A number in a range; neither infinite nor none at all, which every range would let pass."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Parse."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value}; expected a finite number", param, ctx)
+        return number
 
 
 class ModelName(click.ParamType[str]):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from neonext_ascend.cli.options import PATH, json_option, runtime_options
-from neonext_ascend.cli.terminal import counting, note, printable, say, watching
+from neonext_ascend.cli.terminal import complain, counting, json_text, note, say, watching
 
 if TYPE_CHECKING:
     from neonext_ascend.jobs.classifying import Prediction
@@ -69,7 +69,7 @@ def _with_errors(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
     """Pass on, and say each error."""
     for prediction in predictions:
         if prediction.error is not None:
-            click.echo(f"error: {printable(str(prediction.error))}", err=True)
+            complain(str(prediction.error))
         yield prediction
 
 
@@ -90,14 +90,14 @@ def _say_line(prediction: Prediction) -> None:
 
 
 def _say_json_line(prediction: Prediction) -> None:
-    say(json.dumps(_json(prediction)))
+    say(json_text(_json(prediction)))
 
 
 def _put_json(predictions: Iterable[Prediction], trained: bool) -> None:
     """One object, written as the results come: nothing is collected."""
     say('{"predictions": [')
     for number, prediction in enumerate(predictions):
-        say(("," if number else " ") + json.dumps(_json(prediction)))
+        say(("," if number else " ") + json_text(_json(prediction)))
     say(f'], "trained": {json.dumps(trained)}}}')
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -11,36 +12,68 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from neonext_ascend.artifacts.names import readable
+
 if TYPE_CHECKING:
     from neonext_ascend.jobs.watching import Watch
 
 _T = TypeVar("_T")
 _WORTH_A_BAR = 20
+# A path may hold one; only lines that are set in are meant as lines.
+_LINE_BREAK = re.compile(r"\n(?! {4})")
 
 
 def printable(text: str) -> str:
     """``text`` without control characters: names and labels come from files and may carry terminal commands."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in readable(text))
 
 
 def say(text: str, quiet: bool = False) -> None:
     """A line of the result; goes to standard error where standard output is for JSON."""
-    click.echo(printable(text), err=quiet)
+    if quiet:
+        _aside(text)
+    else:
+        click.echo(printable(text))
 
 
 def note(text: str) -> None:
     """Something the user should know."""
-    click.echo(f"note: {printable(text)}", err=True)
+    _aside(f"note: {text}")
 
 
 def warn(text: str) -> None:
     """Something that may be wrong."""
-    click.echo(f"warning: {printable(text)}", err=True)
+    _aside(f"warning: {text}")
+
+
+def complain(text: str) -> None:
+    """What went wrong: one line, and what is for copying below it, set in."""
+    one_line = _LINE_BREAK.sub(r"\\n", text)
+    _aside(f"error: {one_line}")
+
+
+def _aside(text: str) -> None:
+    """Words that nobody can take must not end the work that they are about."""
+    with contextlib.suppress(OSError):
+        click.echo(printable(text), err=True)
+
+
+def json_text(data: Any, indent: int | None = None) -> str:
+    """JSON whose texts are text: a file's name of other bytes than UTF-8 would make it none for many readers."""
+    return json.dumps(_readable(data), indent=indent, allow_nan=False)
+
+
+def _readable(data: Any) -> Any:
+    if isinstance(data, str):
+        return readable(data)
+    if isinstance(data, Mapping):
+        return {name: _readable(value) for name, value in data.items()}
+    return [_readable(value) for value in data] if isinstance(data, list | tuple) else data
 
 
 def put_json(data: Mapping[str, Any]) -> None:
     """The one JSON object of ``--json``."""
-    click.echo(json.dumps(data, indent=2, allow_nan=False))
+    click.echo(json_text(data, indent=2))
 
 
 def counting(items: Iterable[_T], total: int, what: str) -> Iterator[_T]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from neonext_ascend.cli.options import PATH, given, json_option, network_options, runtime_options
+from neonext_ascend.cli.options import PATH, Finite, given, json_option, network_options, runtime_options
 from neonext_ascend.cli.terminal import put_json, say, warn, watching
 from neonext_ascend.errors import ParityError
 
@@ -31,8 +31,8 @@ from neonext_ascend.errors import ParityError
 @click.option(
     "--dtype", type=click.Choice(["fp32", "fp16"]), default="fp16", show_default=True, help="Of a MODEL on the NPU."
 )
-@click.option("--atol", type=click.FloatRange(0), help="Absolute tolerance of each element.")
-@click.option("--rtol", type=click.FloatRange(0), help="Relative tolerance of each element.")
+@click.option("--atol", type=Finite(0), help="Absolute tolerance of each element.")
+@click.option("--rtol", type=Finite(0), help="Relative tolerance of each element.")
 @json_option
 def command(subject: str | None, config: Path | None, checkpoint: Path | None, as_json: bool, **options: Any) -> None:
     """Check an artifact or a model against its reference.

@@ -43,6 +43,7 @@ def read_labels(path: Path, num_classes: int) -> tuple[str, ...]:
         UsageError: the number of names is not the number of classes.
     """
     try:
+        FileAccessError.refuse_special(path, "names of classes, one a line")
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise FileAccessError(f"{path}: cannot read the labels: {error.strerror}") from None

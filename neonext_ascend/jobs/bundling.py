@@ -63,7 +63,8 @@ What you get
   Exit status: 0 the numbers agree; 1 they differ; 2 ATC refuses the file; 3 a tool or the device is missing; 5 a file
   cannot be read or written; 70 a bug of ours.
 
-What ATC is called with, for a try by hand in this folder
+What ATC is called with, for a try by hand in this folder, if its path is of A-Z a-z 0-9 . _ - and Chinese characters
+(atc refuses others, E10001; run.py works in any folder)
   mkdir -p out && {command}
 """
 

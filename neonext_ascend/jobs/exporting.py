@@ -15,6 +15,7 @@ from neonext_ascend.data import labels_for, read_labels
 from neonext_ascend.errors import UsageError
 from neonext_ascend.exporters.om_file.command import AtcCommand, atc_command
 from neonext_ascend.exporters.om_file.manifest import om_name
+from neonext_ascend.exporters.om_file.places import check_atc_path, real, work_place
 from neonext_ascend.exporters.onnx_file.export import DEFAULT_OPSET, check_opset
 from neonext_ascend.images.preprocessing import preprocessing_for
 from neonext_ascend.jobs.bundling import Bundle, write_bundle
@@ -158,7 +159,7 @@ def export(
     ]
     folder, cann = Path(output), find_cann() if plan is not None else None
     if plan is not None and cann is not None:
-        _check_before(plan, loads, requests, cann, watch)
+        _check_before(plan, loads, requests, folder, cann, watch)
         if plan.dry_run:
             return Export(
                 commands=tuple(_dry_run(plan, *pair, folder, cann) for pair in zip(loads, requests, strict=True))
@@ -191,9 +192,14 @@ def _om_or_bundle(
 
 
 def _check_before(
-    plan: OmPlan, loads: Sequence[LoadedNetwork], requests: Sequence[FileRequest], cann: Cann, watch: Watch
+    plan: OmPlan,
+    loads: Sequence[LoadedNetwork],
+    requests: Sequence[FileRequest],
+    output: Path,
+    cann: Cann,
+    watch: Watch,
 ) -> None:
-    """What must be known before long work: the kept nodes exist, and there is an ATC where one is needed."""
+    """What must be known before long work: the kept nodes exist, and where one is needed there is a usable ATC."""
     if plan.bundle is not None and len(loads) > 1:
         raise UsageError(f"--bundle {plan.bundle}: holds one image size, {len(loads)} were asked for; give one")
     if plan.options.keep_fp32:
@@ -204,11 +210,13 @@ def _check_before(
                 check_nodes(path, plan.options.keep_fp32)
     if plan.bundle is None and not plan.dry_run:
         require_atc(cann)
+        work_place(output)
 
 
 def _dry_run(plan: OmPlan, loaded: LoadedNetwork, request: FileRequest, folder: Path, cann: Cann) -> DryRun:
-    config, whole = loaded.network.config, folder.absolute()
+    config, whole = loaded.network.config, real(folder)
     onnx = whole / request.name(config)
+    check_atc_path(onnx)
     rows: int | str = "batch" if request.batch_size is None else request.batch_size
     command = atc_command(
         onnx,

@@ -111,6 +111,7 @@ def _with_files(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[tuple[str,
         if flag in FILE_FLAGS and equals and value:
             path = Path(value)
             try:
+                FileAccessError.refuse_special(path, "a text file")
                 files[f"{flag}{path.suffix}"] = path.read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as error:
                 reason = error.strerror if isinstance(error, OSError) else "it is not text"

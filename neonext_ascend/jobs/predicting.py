@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import operator
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -12,6 +11,7 @@ from neonext_ascend.errors import UsageError
 from neonext_ascend.images.finding import find_pictures
 from neonext_ascend.jobs.classifying import Prediction, Recipe, classify, recipe_of
 from neonext_ascend.jobs.watching import SILENT, Watch
+from neonext_ascend.models.arguments import file_path, whole_number
 from neonext_ascend.runtimes.base import Runner
 from neonext_ascend.runtimes.registry import RUNTIMES, Runtime, open_runner
 
@@ -86,12 +86,13 @@ def predict(
         ArtifactError: the artifact is no network from pictures to classes, or the manifest is damaged.
         ToolchainError: what runs it is missing here.
     """
-    depth = _whole("top", 5 if top is None else top, 1, _MAX_TOP)
-    number = _whole("device", device, 0, _MAX_DEVICE)
+    depth = whole_number(5 if top is None else top, "top", most=_MAX_TOP)
+    number = whole_number(device, "device", least=0, most=_MAX_DEVICE)
     if runtime not in RUNTIMES:
         raise UsageError(f"runtime {runtime!r}; expected one of {', '.join(RUNTIMES)}")
-    file, *_ = _paths("artifact", [artifact])
-    named = _paths("images", [images] if isinstance(images, str | os.PathLike) else images)
+    file = file_path(artifact, "artifact")
+    many = [images] if isinstance(images, str | os.PathLike) or not isinstance(images, Iterable) else images
+    named = [file_path(image, "images") for image in many]
     if not named:
         raise UsageError("no images; expected at least one picture, folder or pattern")
     found = find_pictures(named)
@@ -107,21 +108,3 @@ def predict(
     except BaseException:
         runner.close()
         raise
-
-
-def _whole(name: str, value: object, least: int, most: int) -> int:
-    """numpy's whole numbers are numbers too."""
-    try:
-        number = operator.index(value)  # type: ignore[arg-type] # whether it is one is the question
-    except TypeError:
-        number = least - 1
-    if not least <= number <= most:
-        raise UsageError(f"{name} {value!r}; expected a whole number from {least} to {most}")
-    return number
-
-
-def _paths(name: str, values: Sequence[str | Path]) -> list[Path]:
-    try:
-        return [Path(value) for value in values]
-    except TypeError as error:
-        raise UsageError(f"{name}: expected a path, or a sequence of them; {error}") from None

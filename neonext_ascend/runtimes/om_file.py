@@ -29,6 +29,7 @@ def check_om_file(path: Path, cann: Cann | None = None) -> Manifest | None:
         ArtifactError: a damaged manifest, or an OM for another SoC, a newer CANN or another platform.
     """
     try:
+        FileAccessError.refuse_special(path, "an OM")
         with path.open("rb") as file:
             if not file.read(1):
                 raise FileAccessError(f"{path}: the file is empty; expected an OM; export it again")

@@ -25,6 +25,7 @@ def check_onnx_file(path: Path) -> None:
         ArtifactError: it is no ONNX model.
     """
     try:
+        FileAccessError.refuse_special(path, "an ONNX model")
         with path.open("rb") as file:
             size = file.seek(0, 2)
             file.seek(0)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neonext_ascend.artifacts.finding import with_its_data
+from neonext_ascend.artifacts.names import utf8_alias, utf8_path
 from neonext_ascend.errors import ArtifactError, FileAccessError, NeoNextError, ToolchainError
 from neonext_ascend.machine.environment import disable_telemetry
 from neonext_ascend.runtimes.base import Arrays, Runner
@@ -57,16 +59,19 @@ class OrtRunner(Runner):
         options.intra_op_num_threads = threads
         options.log_severity_level = 4  # what goes wrong is raised; nothing else belongs on a user's terminal
         onnxruntime.set_default_logger_severity(4)  # likewise what is said outside a session
-        source: str | bytes = str(path)
-        if extra_outputs:
-            source = _with_outputs(path, extra_outputs)
         providers: list[Any] = ["CPUExecutionProvider"]
         if provider == "cann":
             providers = [(_CANN, {"device_id": str(device)})]
             # Single nodes that fall back are refused by onnxruntime itself (onnxruntime_session_options_config_keys.h).
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         try:
-            self._session: Any = onnxruntime.InferenceSession(source, options, providers=providers)
+            # Without fallback: it would print to standard output, and try again what has failed.
+            with _source(path, extra_outputs, options) as source:
+                self._session: Any = onnxruntime.InferenceSession(
+                    source, options, providers=providers, enable_fallback=0
+                )
+        except NeoNextError:
+            raise
         except Exception as error:  # onnxruntime's exceptions share no base class of their own
             if provider == "cann":
                 raise ToolchainError(f"{path}: onnxruntime's {_CANN} cannot run it here: {_reason(error)}") from None
@@ -134,12 +139,24 @@ def _load_error(path: Path, reason: str) -> NeoNextError:
     return ArtifactError(f"{path}: onnxruntime cannot load it: {reason}")
 
 
+@contextlib.contextmanager
+def _source(path: Path, extra_outputs: Sequence[str], options: Any) -> Iterator[str | bytes]:
+    """What a session is made from: the path, or where it will not do the model's bytes and its folder's path."""
+    name = utf8_path(path)
+    if name is not None and not extra_outputs:
+        yield name
+        return
+    with utf8_alias(path.parent) as folder:
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
+        yield _with_outputs(path, extra_outputs) if extra_outputs else path.read_bytes()
+
+
 def _with_outputs(path: Path, names: Sequence[str]) -> bytes:
     """The model with further outputs; loaded with onnx, since onnxruntime cannot add any."""
     import onnx
 
     try:
-        model = onnx.load(str(path))
+        model = onnx.load(str(path), load_external_data=False)
     except Exception as error:  # protobuf's and onnx's own, and what decoding a damaged name raises
         raise ArtifactError(f"{path}: onnx cannot load it: {_reason(error)}") from None
     present = {name for node in model.graph.node for name in node.output}
@@ -159,5 +176,7 @@ def _spec(value: Any) -> TensorSpec:
 
 
 def _reason(error: Exception) -> str:
-    text = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
+    # A message with a path of other bytes than UTF-8 does not come through as text.
+    said = error.object.decode("utf-8", "replace") if isinstance(error, UnicodeDecodeError) else str(error)
+    text = " ".join("".join(c if c.isprintable() else " " for c in said).split())
     return text.rsplit("] : ", 1)[-1][:300] or type(error).__name__

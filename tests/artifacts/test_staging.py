@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from neonext_ascend.artifacts.staging import sha256_of, staging
-from neonext_ascend.errors import FileAccessError, NeoNextError, UsageError
+from neonext_ascend.errors import ArtifactError, FileAccessError, NeoNextError, UsageError
 
 
 def names(folder: Path) -> list[str]:
@@ -115,7 +115,9 @@ def test_what_was_never_made_or_cannot_be_replaced_is_not_published(tmp_path: Pa
             stage.publish("absent.onnx")
         (tmp_path / "taken").mkdir()
         (stage.folder / "taken").touch()
-        with pytest.raises(FileAccessError, match="taken: is not a regular file; it will not be replaced") as refusal:
+        with pytest.raises(
+            FileAccessError, match="taken: is not a regular file; expected another name: it will not be replaced"
+        ) as refusal:
             stage.publish("taken")
     assert isinstance(refusal.value, NeoNextError)
 
@@ -126,3 +128,16 @@ def test_a_hash_is_that_of_the_bytes(tmp_path: Path) -> None:
     assert sha256_of(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     with pytest.raises(FileAccessError, match="absent: cannot read it: No such file"):
         sha256_of(tmp_path / "absent")
+
+
+def test_an_error_inside_names_the_final_folder(tmp_path: Path) -> None:
+    """The staging folder is gone when the words are read; folders within folders, and links, are seen through."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    target = tmp_path / "link" / "out"
+    with pytest.raises(FileAccessError) as full, staging(target) as outer, staging(outer.folder / "inner"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert str(full.value) == f"{target}/inner: writing failed: No space left on device; nothing was left behind"
+    for of in (lambda folder: folder, Path.resolve):
+        with pytest.raises(ArtifactError, match=f"^{target}/x.onnx: is bad$"), staging(target) as stage:
+            raise ArtifactError(f"{of(stage.folder)}/x.onnx: is bad")

@@ -259,7 +259,7 @@ def test_a_model_of_more_than_two_gigabytes(tmp_path: Path) -> None:
     size = 3_000_000_000
     weight = TensorProto(name="w", data_type=HALF, dims=[4, size // 8]).SerializeToString()
     weight += field(9, size)  # raw_data, the hole in the file
-    made = model(op("MatMul", "x", "w"), op("Gelu"))
+    made = model(step("MatMul", "x w", "m"), op("Gelu", "m"))
     rest, graph = made.SerializeToString(), made.graph.SerializeToString()
     head = rest.replace(field(7, len(graph)) + graph, b"")
     assert len(head) < len(rest)

@@ -15,6 +15,7 @@ def load_from_file(model_path: str) -> int:
     context = STATE.need_context()
     if not isinstance(model_path, str):
         raise Misuse(f"the path is a {type(model_path).__name__}")
+    model_path.encode("utf-8")  # as a C extension does
     try:
         om = LoadedOm(Path(model_path))
     except (ValueError, KeyError, OSError) as error:

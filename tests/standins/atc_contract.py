@@ -6,6 +6,7 @@ Sources: hicann/ge, ``api/atc`` (flags, values), ``base/common/error_registry`` 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -93,6 +94,13 @@ def parse(arguments: Sequence[str], lacks: Sequence[str] = ()) -> Parsed:
     for name in ("model", "keep_dtype", "customize_dtypes", "insert_op_conf", "op_precision_mode"):
         if name in flags and not Path(flags[name]).is_file():
             raise RefusedError("E10410", f"File [{flags[name]}] does not exist.")
+    # The real path of the model; of the output, which need not be there, the text as well.
+    for name, value in (("model", os.path.realpath(flags["model"])), ("output", flags["output"]),
+                        ("output", os.path.realpath(flags["output"]))):  # fmt: skip
+        if not re.fullmatch(r"[\u4e00-\u9fa5A-Za-z0-9./_-]+", value):
+            raise RefusedError(
+                "E10001", f"Value [{value}] for parameter [--{name}] is invalid. Reason: its characters."
+            )
     if "auto_tune_mode" in flags:
         raise RefusedError("E10001", "Value [auto_tune_mode] is invalid. Reason: it is no longer supported, use AOE.")
     if flags.get("input_format", "NCHW") not in ("NCHW", "NCDHW", "ND"):

@@ -107,6 +107,12 @@ def with_input(info: onnx.ValueInfoProto) -> onnx.ModelProto:
     return made
 
 
+def passing_through() -> onnx.ModelProto:
+    made = model()
+    made.graph.output[0].name = "x"
+    return made
+
+
 def tanh_gelu(batch: int | str) -> onnx.ModelProto:
     """``0.5 x (1 + Tanh(c (x + 0.044715 x^3)))``."""
     return model(
@@ -134,7 +140,12 @@ def quantised(left: bool, right: bool) -> onnx.ModelProto:
 
 
 def quantised_batch(batch: int | str) -> onnx.ModelProto:
-    return model(step("AscendQuant", "x", "q", scale=1.0, offset=0.0), op("AscendDequant", "q", "s"), shape=(batch, 4))
+    return model(
+        step("AscendQuant", "x", "q", scale=1.0, offset=0.0),
+        op("AscendDequant", "q", "s"),
+        shape=(batch, 4),
+        constants=[tensor("s")],
+    )
 
 
 def erf(*after: onnx.NodeProto) -> onnx.ModelProto:
@@ -157,6 +168,39 @@ CASES: dict[str, Case] = {
     "output-missing": Case(lambda: without("output"), lambda: model(op("Relu")), None),
     "opset": Case(lambda: model(op("Relu"), opset=19), lambda: model(op("Relu"), opset=18), None),
     "opset-missing": Case(lambda: without("opset"), lambda: model(op("Relu")), None),
+    "domain-missing": Case(
+        lambda: model(op("NPUMish", domain="npu")),
+        lambda: model(op("NPUMish", domain="npu"), domains=[("npu", 1)]),
+        "the_NPUMish",
+    ),
+    "input-of-nobody": Case(
+        lambda: model(op("Add", "x", "z")), lambda: model(op("Add", "x", "z"), constants=[tensor("z")]), "the_Add"
+    ),
+    "output-of-nobody": Case(
+        lambda: model(step("Relu", "x", "t")), lambda: model(op("Relu"), step("Relu", "x", "unread")), "y"
+    ),
+    "written-twice": Case(
+        lambda: model(step("Relu", "x", "y"), op("Sigmoid")),
+        lambda: model(op("Relu"), inputs=("x", "w"), constants=[tensor("w")]),  # an input's default
+        "the_Sigmoid",
+    ),
+    "cycle": Case(
+        lambda: model(step("Add", "b x", "a"), step("Relu", "a", "b"), op("Relu", "b")),
+        lambda: model(step("Add", "x x", "a"), step("Relu", "a", "b"), op("Add", "a", "b")),
+        "a",
+    ),
+    "order": Case(
+        lambda: model(op("Relu", "a"), step("Relu", "x", "a")),
+        lambda: model(step("Relu", "x", "a"), op("Relu", "a")),
+        "the_Relu",
+    ),
+    "no-nodes": Case(passing_through, lambda: model(op("Identity")), None),
+    "operator-form": Case(
+        lambda: model(op("Concat", "x", "x")), lambda: model(op("Concat", "x", "x", axis=0)), "the_Concat"
+    ),
+    "attribute-unknown": Case(
+        lambda: model(op("Relu", alpha=0.1)), lambda: model(op("LeakyRelu", alpha=0.1)), "the_Relu"
+    ),
     "gelu": Case(lambda: model(op("Gelu"), opset=20), lambda: model(op("Erf")), "the_Gelu"),
     "operator-too-new": Case(
         lambda: model(op("Swish"), opset=24), lambda: model(op("HardSwish"), opset=14), "the_Swish"
@@ -179,7 +223,9 @@ CASES: dict[str, Case] = {
     ),
     "local-function": Case(with_function, lambda: model(op("Add", "x", "x")), "the_Twice"),
     "operator-unknown": Case(
-        lambda: model(op("CenterCropPad", "x", "s")), lambda: model(op("Pad", "x", "s")), "the_CenterCropPad"
+        lambda: model(op("CenterCropPad", "x", "s"), constants=[tensor("s", 2, dtype=np.int64)]),
+        lambda: model(op("Pad", "x", "s"), constants=[tensor("s", 4, dtype=np.int64)]),
+        "the_CenterCropPad",
     ),
     "constant-form": Case(
         lambda: model(step("Constant", "", "c", value_float=1.0), op("Add", "x", "c")),

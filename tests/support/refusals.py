@@ -73,6 +73,11 @@ def fifo(folder: Path) -> Path:
     return folder / "pipe"
 
 
+def circle(folder: Path) -> Path:
+    (folder / "circle").symlink_to(folder / "circle")
+    return folder / "circle"
+
+
 def artifact(folder: Path, change: Callable[[Path], None] = lambda _: None) -> Path:
     """A right artifact with its manifest, then changed."""
     loaded = load("neonext_nano")
@@ -128,6 +133,18 @@ def two_inputs(folder: Path) -> Path:
     opset = [onnx.helper.make_opsetid("", 17)]
     onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), str(folder / "sum.onnx"))
     return folder / "sum.onnx"
+
+
+def dangling(folder: Path) -> Path:
+    made = onnx.load(str(two_inputs(folder)))
+    del made.graph.input[1]
+    onnx.save(made, str(folder / "sum.onnx"))
+    return folder / "sum.onnx"
+
+
+def piped(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
 
 
 def cut(path: Path) -> None:
@@ -372,6 +389,62 @@ USAGE = [
         "The message lists the fields.",
     ),
     Refusal(
+        "a pipe as configuration",
+        lambda d: ["export", "--config", fifo(d)],
+        5,
+        "pipe: is not a regular file",
+        "Save it to a file first.",
+    ),
+    Refusal(
+        "a device without an end as configuration",
+        lambda _: ["inspect", "--config", "/dev/zero", "--soc-version", "Ascend310P3"],
+        5,
+        "/dev/zero: is not a regular file",
+        "Give a file.",
+    ),
+    Refusal(
+        "a pipe as labels",
+        lambda d: ["export", "neonext_nano", "--labels", fifo(d)],
+        5,
+        "is not a regular file; expected names of classes",
+        "Save it to a file first.",
+    ),
+    Refusal(
+        "a NUL character in a path",
+        lambda _: ["export", "neonext_nano", "-o", "a\0b"],
+        2,
+        "holds a NUL character",
+        "Check the script that made the name.",
+    ),
+    Refusal(
+        "a name that is too long",
+        lambda _: ["export", "neonext_nano", "-o", "a" * 300],
+        5,
+        "File name too long",
+        "Give a shorter one.",
+    ),
+    Refusal(
+        "a circle of links as output folder",
+        lambda d: ["export", "neonext_nano", "-o", circle(d)],
+        5,
+        "circle",
+        "Give another folder.",
+    ),
+    Refusal(
+        "an infinite tolerance",
+        lambda _: ["verify", "neonext_nano", "--rtol", "inf"],
+        2,
+        "expected a finite number",
+        "Give a number such as 1e-3.",
+    ),
+    Refusal(
+        "a tolerance that is no number",
+        lambda _: ["verify", "neonext_nano", "--atol", "nan"],
+        2,
+        "expected a finite number",
+        "Give a number such as 1e-4.",
+    ),
+    Refusal(
         "a model and a configuration",
         lambda d: ["export", "neonext_t", "--config", d / "c.toml"],
         2,
@@ -382,6 +455,29 @@ USAGE = [
 
 ARTIFACTS = [
     Refusal("an absent artifact", lambda d: ["verify", d / "x.onnx"], 5, "No such file", "Check the path."),
+    Refusal("a folder as artifact", lambda d: ["verify", d], 5, "is not a regular file", "Give the file inside."),
+    Refusal("the root as artifact", lambda _: ["verify", "/"], 5, "/: is not a regular file", "Give a file."),
+    Refusal(
+        "a pipe as artifact",
+        lambda d: ["predict", fifo(d), sample_pictures()[0]],
+        5,
+        "pipe: is not a regular file; expected an ONNX model",
+        "Save it to a file first.",
+    ),
+    Refusal(
+        "a pipe as manifest",
+        classify(lambda p: piped(p.with_name(p.name.replace(".onnx", ".json")))),
+        5,
+        "is not a regular file; expected a manifest",
+        "Copy both files.",
+    ),
+    Refusal(
+        "an ONNX file that reads what nobody gives",
+        lambda d: ["predict", dangling(d), sample_pictures()[0]],
+        2,
+        "onnxruntime cannot load it",
+        "`neonext-ascend inspect` names node and tensor.",
+    ),
     Refusal(
         "verify without the manifest",
         lambda d: ["verify", artifact(d, lambda p: p.with_name(p.name.replace(".onnx", ".json")).unlink())],

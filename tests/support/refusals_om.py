@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from tests.support.refusal_case import Arguments, Refusal, write
 
 SOC = ("--soc-version", "Ascend310P3")
@@ -10,6 +13,11 @@ SOC = ("--soc-version", "Ascend310P3")
 def om(*more: object) -> Arguments:
     """An export of an OM."""
     return lambda folder: ["export", "neonext_nano", "--format", "om", "-o", folder / "out", *more]
+
+
+def fifo(folder: Path) -> Path:
+    os.mkfifo(folder / "waits")
+    return folder / "waits"
 
 
 OM = [
@@ -104,6 +112,23 @@ OM = [
         5,
         "cannot read absent.ini",
         "Check the path.",
+    ),
+    Refusal(
+        "a flag's file that is a pipe without a writer",
+        lambda d: om(*SOC, "--atc-arg", f"--op_precision_mode={fifo(d)}")(d),
+        5,
+        "is not a regular file; expected a text file",
+        "Save it to a file first.",
+    ),
+    Refusal(
+        "a dry run into a folder that atc refuses",
+        lambda d: ["export", "neonext_nano", "--format", "om", "-o", d / "my models", *SOC, "--dry-run"],
+        2,
+        "my models/neonext_nano-96-b1-fp32.onnx: atc takes no ' ' in a path (E10001)",
+        "Give `-o` a folder whose path holds A-Z a-z 0-9 . _ - and Chinese characters alone.",
+    ),
+    Refusal(
+        "a time limit without end", om(*SOC, "--time-limit", "inf"), 2, "expected a finite number", "Give seconds."
     ),
     Refusal("an archive of another kind", om(*SOC, "--bundle", "x.zip"), 2, "ends in .tar.gz", "`FILE.tar.gz`."),
     Refusal("a dry run and a bundle", om(*SOC, "--dry-run", "--bundle", "x.tar.gz"), 2, "give one", "Leave one out."),

@@ -6,7 +6,7 @@ Nothing is assumed: nodes without names, values without shapes, operators that O
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node; ``label`` is its name, or operator, number and first output where it has none."""
+    """One node; ``label`` is its name, or operator, number and first output; ``bodies`` are the graphs inside it."""
 
     label: str
     name: str
@@ -51,6 +51,7 @@ class Node:
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any]
     graph: Graph
+    bodies: list[Graph] = field(default_factory=list)
 
     @property
     def standard(self) -> bool:
@@ -70,17 +71,30 @@ class Node:
 class Graph:
     """The main graph, a subgraph (which sees its parent's values) or a local function's body.
 
-    ``external`` are its constants whose numbers are in another file.
+    Attributes:
+        owner: the node whose body it is.
+        inputs, constants, outputs: their names, in the file's order.
+        given: what inputs and constants give.
+        external: constants whose numbers are in another file.
     """
 
     where: str
     opsets: Mapping[str, int]
-    parent: Graph | None = None
+    owner: Node | None
+    inputs: tuple[str, ...]
+    constants: tuple[str, ...]
+    outputs: tuple[str, ...]
+    given: frozenset[str]
     nodes: list[Node] = field(default_factory=list)
     values: dict[str, Value] = field(default_factory=dict)
     producers: dict[str, Node] = field(default_factory=dict)
     consumers: dict[str, list[Node]] = field(default_factory=dict)
     external: list[onnx.TensorProto] = field(default_factory=list)
+
+    @property
+    def parent(self) -> Graph | None:
+        """The graph around a body."""
+        return None if self.owner is None else self.owner.graph
 
     def value(self, name: str) -> Value:
         """What is known of a value."""
@@ -125,20 +139,14 @@ class Model:
 
 
 def read_model(path: Path) -> Model:
-    """The file at ``path``; its external data are not opened.
-
-    Raises:
-        FileAccessError: it cannot be read, is empty, or ends too early.
-        ArtifactError: it is no ONNX model.
-    """
+    """The file at ``path``, its external data unopened; raises as :func:`~.skim.skim` does."""
     proto = skim(path)
     inferred, error = _inferred(proto)
     graphs: list[Graph] = []
-    _fill(Graph("", _opsets(proto.opset_import)), inferred.graph, graphs)
+    _fill(inferred.graph, graphs, "", _opsets(proto.opset_import))
     for function in proto.functions:
-        body = Graph(f"function {function.name}", _opsets(function.opset_import))
-        _fill(body, function, graphs)
-    filled = _initializer_names(proto.graph)
+        _fill(function, graphs, f"function {function.name}", _opsets(function.opset_import))
+    filled = frozenset(_constant_names(proto.graph))
     inputs = tuple(info for info in proto.graph.input if info.name not in filled)
     functions = frozenset((function.domain, function.name) for function in proto.functions)
     return Model(path, proto, tuple(graphs), inputs, functions, error)
@@ -153,8 +161,14 @@ def _inferred(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, str]:
         return proto, lines[0][:120] if lines else type(error).__name__
 
 
-def _fill(graph: Graph, proto: Any, graphs: list[Graph]) -> None:
-    """``graph`` from a GraphProto or FunctionProto, and the subgraphs of its nodes."""
+def _fill(proto: Any, graphs: list[Graph], where: str, opsets: Mapping[str, int], owner: Node | None = None) -> Graph:
+    """A GraphProto or FunctionProto and, behind it in ``graphs``, the bodies of its nodes."""
+    if isinstance(proto, onnx.GraphProto):
+        inputs, outputs = (tuple(info.name for info in infos) for infos in (proto.input, proto.output))
+        constants = tuple(_constant_names(proto))
+    else:
+        inputs, outputs, constants = tuple(proto.input), tuple(proto.output), ()
+    graph = Graph(where, opsets, owner, inputs, constants, outputs, frozenset((*inputs, *constants)))
     graphs.append(graph)
     if isinstance(proto, onnx.GraphProto):
         for info in (*proto.value_info, *proto.output, *proto.input):
@@ -176,9 +190,9 @@ def _fill(graph: Graph, proto: Any, graphs: list[Graph]) -> None:
             graph.values[node.outputs[0]] = _constant(node, graph)
         for attribute in node.attributes.values():
             graph.external.extend(filter(_is_external, (attribute.t, *attribute.tensors)))
-            for subgraph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                where = f"{node.label}/{attribute.name}"
-                _fill(Graph(where, graph.opsets, graph), subgraph, graphs)
+            for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                node.bodies.append(_fill(body, graphs, f"{node.label}/{attribute.name}", opsets, node))
+    return graph
 
 
 def _node(graph: Graph, index: int, proto: onnx.NodeProto) -> Node:
@@ -197,10 +211,9 @@ def _node(graph: Graph, index: int, proto: onnx.NodeProto) -> Node:
 
 
 def _constant(node: Node, graph: Graph) -> Value:
-    tensor = node.attributes["value"].t if "value" in node.attributes else None
-    if tensor is None:
-        known = graph.value(node.outputs[0])
-        return Value(known.dtype, known.shape, constant=True)
+    if "value" not in node.attributes:
+        return replace(graph.value(node.outputs[0]), constant=True)
+    tensor = node.attributes["value"].t
     return Value(tensor.data_type, tuple(tensor.dims), constant=True)
 
 
@@ -225,8 +238,8 @@ def _is_external(tensor: onnx.TensorProto) -> bool:
     return tensor.data_location == onnx.TensorProto.EXTERNAL
 
 
-def _initializer_names(graph: onnx.GraphProto) -> set[str]:
-    return {tensor.name for tensor in graph.initializer} | {sparse.values.name for sparse in graph.sparse_initializer}
+def _constant_names(graph: onnx.GraphProto) -> list[str]:
+    return [constant.name for constant in (*graph.initializer, *(sparse.values for sparse in graph.sparse_initializer))]
 
 
 def _opsets(imports: Any) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 Sources that rules name: [atc] ATC's guides in hicann/ge and what docs/ascend.md gathers of them; [ge] the code of its
 ONNX parser; [ops] the ONNX plugins in hicann/ops-nn and its sisters; [rt] the platform files in hicann/runtime; all as
-of August 2026.
+of August 2026. [onnx] ONNX's own specification (docs/IR.md, the operators' schemas), which onnx.checker holds files to.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from neonext_ascend.exporters.atc_rules import checks as graph
+from neonext_ascend.exporters.atc_rules import form_checks as form
 from neonext_ascend.exporters.atc_rules import number_checks as number
+from neonext_ascend.exporters.atc_rules import wiring_checks as wiring
 from neonext_ascend.exporters.atc_rules.checks import Hits, Subject
 from neonext_ascend.exporters.atc_rules.reading import read_model
 from neonext_ascend.exporters.om_file.options import Precision
@@ -107,6 +109,7 @@ def inspect_onnx(path: Path, soc: Soc, precision: Precision = "fp16") -> Inspect
 
 _AT_17 = "export it at opset 17"
 _QUANTISE = "quantise with the vendor's AMCT, or compile the float model"
+_BROKEN = "the file is damaged or its exporter is; export it again, and hold it against onnx.checker"
 _RAISE = "ask for the file's own dtype with --precision origin, or hold the OM against this file with verify"
 
 # One rule an entry and a few lines each: formatted, the table would be three times as long.
@@ -122,6 +125,27 @@ RULES: tuple[Rule, ...] = (
          "opset {opset}; ATC's parser registers operators for opsets 8 to 18", _AT_17, "[atc] [ops]"),
     Rule("opset-missing", "error", "E19999", graph.opset_missing,
          "the file names no opset for ai.onnx", _AT_17, "[ge] onnx_parser.cc"),
+    Rule("domain-missing", "error", None, form.domain_missing,
+         "{op} is of domain {domain!r}, for which the file names no opset",
+         "export it again, or name that domain's opset", "[onnx] operator sets"),
+    Rule("input-of-nobody", "error", None, wiring.dangling_input,
+         "{op} reads {tensor!r}, which no node, input or constant gives", _BROKEN, "[onnx] graphs"),
+    Rule("output-of-nobody", "error", None, wiring.output_of_nobody,
+         "no node, input or constant of its graph gives the output {tensor!r}", _BROKEN, "[onnx] graphs"),
+    Rule("written-twice", "error", None, wiring.written_twice,
+         "{tensor!r} is given a second time; the first is {other}", _BROKEN, "[onnx] single static assignment"),
+    Rule("cycle", "error", None, wiring.cycle,
+         "it waits for itself, first for {tensor!r}: {path}", _BROKEN, "[onnx] graphs"),
+    Rule("order", "warning", None, wiring.out_of_order,
+         "{op} reads {tensor!r} before {other} gives it; onnx.checker refuses that, ONNX Runtime sorts it; what ATC "
+         "does is not established", "sort the nodes, as onnx_ir's TopologicalSortPass does", "[onnx] graphs"),
+    Rule("no-nodes", "warning", None, wiring.no_nodes,
+         "the graph has no node: it computes nothing", "see that it is the file that was meant", "[onnx] graphs"),
+    Rule("operator-form", "error", None, form.operator_form,
+         "{op} (of opset {opset}) {what}", _BROKEN, "[onnx] schemas"),
+    Rule("attribute-unknown", "warning", None, form.attribute_unknown,
+         "{op} has {names}, which ONNX does not know of it; onnx.checker and ONNX Runtime refuse that",
+         "leave it out", "[onnx] schemas"),
     Rule("gelu", "error", "E16002", graph.gelu,
          "ATC has no parser for ai.onnx's Gelu at any opset; Ascend's own Gelu is the tanh form",
          "export it at opset 17 with Gelu as Erf, as neonext-ascend export writes it", "[atc] [ops]"),

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from neonext_ascend.artifacts.staging import staging
 from neonext_ascend.errors import FileAccessError, ToolchainError
 from neonext_ascend.exporters.om_file.command import AtcCommand, PrecisionFlag, atc_command
 from neonext_ascend.exporters.om_file.options import AtcOptions
+from neonext_ascend.exporters.om_file.places import plain_model, plain_name, work_place
 from neonext_ascend.exporters.om_file.process import Ended, run_process
 from neonext_ascend.exporters.om_file.verdict import failure, lacks_precision_mode_v2, tail_of
 from neonext_ascend.images.preprocessing import Preprocessing
@@ -54,7 +56,7 @@ def compile_om(
     log_folder: Path,
     on_line: Callable[[str], None] = lambda _: None,
 ) -> CompiledOm:
-    """Run ATC in a folder of its own, which is removed with all its litter.
+    """Run ATC in a folder of its own, whose path it takes, and which is removed with all its litter.
 
     Args:
         onnx: the file.
@@ -69,23 +71,25 @@ def compile_om(
         on_line: given each line that ATC prints.
 
     Raises:
-        UsageError: options that ATC would refuse.
+        UsageError: options, or every place to work in, that ATC would refuse.
         ArtifactError: ATC refuses the model.
         ToolchainError: ATC is missing, was killed, hangs, or claims a success that is none.
         FileAccessError: the disk is full, or a folder cannot be written.
     """
     if cann.atc is None:
         raise ToolchainError("atc is missing; install CANN, source its set_env.sh, and see neonext-ascend doctor")
+    place = work_place(folder)
     try:
-        scratch = Path(tempfile.mkdtemp(prefix=".neonext-atc-", dir=folder)).resolve()
+        scratch = Path(tempfile.mkdtemp(prefix=".neonext-atc-", dir=place)).resolve()
     except OSError as error:
-        raise FileAccessError(f"{folder}: cannot write into this folder: {error.strerror}") from None
+        raise FileAccessError(f"{place}: cannot write into this folder: {error.strerror}") from None
     try:
+        stem, model = plain_name(scratch, name), _placed(onnx, scratch)
         flags: tuple[PrecisionFlag, ...] = ("precision_mode_v2", "precision_mode")
         for flag in flags:
             command = atc_command(
-                onnx.resolve(),
-                scratch / name,
+                model,
+                scratch / stem,
                 input_spec,
                 options,
                 work=scratch,
@@ -96,16 +100,17 @@ def compile_om(
             )
             log = scratch / "atc.log"
             ended = _run(command, scratch, log, time_limit_s, on_line)
-            made = _made(scratch, name)
+            made = _made(scratch, stem)
             if ended.status == 0 and made is not None:
                 path, platform = made
                 (log_folder / f"{name}.atc.log").unlink(missing_ok=True)  # an earlier failure's
-                return CompiledOm(_publish(path, folder), platform, command.argv, ended.seconds, tail_of(log))
+                final = _publish(path, folder / f"{name}{path.name.removeprefix(stem)}")
+                return CompiledOm(final, platform, command.argv, ended.seconds, tail_of(log))
             # An older toolkit lacks the flag; the same precision by its older name is the same compilation.
             if flag == flags[0] and ended.status != 0 and lacks_precision_mode_v2(log):
                 continue
             kept = _keep(log, log_folder / f"{name}.atc.log")
-            raise failure(onnx.name, kept or log, ended, kept is not None, _empty(scratch, name))
+            raise failure(onnx.name, kept or log, ended, kept is not None, _empty(scratch, stem))
         raise AssertionError("the last flag returns or raises")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -119,7 +124,9 @@ def _run(command: AtcCommand, scratch: Path, log: Path, time_limit_s: float, on_
     except PermissionError as error:
         raise ToolchainError(f"{command.argv[0]}: cannot be started: {error.strerror}; see its permissions") from None
     except OSError as error:
-        raise FileAccessError(f"{error.filename or scratch}: {error.strerror}; ATC was not run to its end") from None
+        # The scratch folder is gone when this is read.
+        where = str(error.filename or scratch).replace(str(scratch), str(scratch.parent))
+        raise FileAccessError(f"{where}: {error.strerror}; ATC was not run to its end") from None
 
 
 def _made(scratch: Path, name: str) -> tuple[Path, str | None] | None:
@@ -139,11 +146,17 @@ def _om_path(scratch: Path, name: str, platform: str | None) -> Path:
     return scratch / (f"{name}.om" if platform is None else f"{name}_{platform}.om")
 
 
-def _publish(path: Path, folder: Path) -> Path:
+def _placed(onnx: Path, scratch: Path) -> Path:
     try:
-        return path.rename(folder / path.name)
+        return plain_model(onnx, scratch)
     except OSError as error:
-        raise FileAccessError(f"{folder / path.name}: cannot write it: {error.strerror}") from None
+        raise FileAccessError(f"{onnx}: cannot copy it to {scratch.parent} for atc: {error.strerror}") from None
+
+
+def _publish(path: Path, final: Path) -> Path:
+    with staging(final.parent) as stage:
+        shutil.move(path, stage.folder / final.name)  # it may come from another file system
+        return stage.publish(final.name)[0]
 
 
 def _keep(log: Path, final: Path) -> Path | None:

@@ -8,6 +8,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from neonext_ascend.artifacts.manifest import Manifest
+from neonext_ascend.artifacts.names import utf8_alias
 from neonext_ascend.exporters.onnx_file.stream import checksum
 
 
@@ -21,7 +22,10 @@ def changed_constants(path: Path, manifest: Manifest) -> tuple[str, ...]:
             return True
 
     try:
-        present = {constant.name: constant for constant in onnx.load(str(path)).graph.initializer}
+        model = onnx.load(str(path), load_external_data=False)
+        with utf8_alias(path.parent) as folder:
+            onnx.load_external_data_for_model(model, folder)
+        present = {constant.name: constant for constant in model.graph.initializer}
     except Exception:  # onnxruntime has loaded it, but onnx is stricter
         return ()
     return tuple(

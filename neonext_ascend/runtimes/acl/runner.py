@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neonext_ascend.artifacts.manifest import Manifest
+from neonext_ascend.artifacts.names import utf8_alias
 from neonext_ascend.errors import ArtifactError, NeoNextError, ToolchainError, UsageError
 from neonext_ascend.machine.cann import Cann
 from neonext_ascend.runtimes.acl.calls import AclCalls, import_acl
@@ -99,7 +100,8 @@ class AclRunner(Runner):
         soc = calls.soc_name()
         if soc and manifest and manifest.compilation and (words := soc_refusal(manifest.compilation, soc)):
             raise ArtifactError(f"{path}: {words}")  # where npu-smi did not tell the chip, ACL does
-        self._model_id = calls("acl.mdl.load_from_file", path)
+        with utf8_alias(self._path) as alias:
+            self._model_id = calls("acl.mdl.load_from_file", alias)
         self._releases.push("acl.mdl.unload", self._model_id)
         desc = self._desc = calls("acl.mdl.create_desc")
         # The documented release unloads the model first, then destroys its description.
