@@ -1,10 +1,10 @@
-"""What a tensor is and how far two may be apart; plain data, no torch."""
+"""What a tensor is, how far two may be apart, and what a field of a file may hold; plain data, no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 Dtype = Literal["fp32", "fp16"]
 # Order of the axes inside a graph: (N, C, H, W), or [C, H, N, W] where every product is a plain matmul.
@@ -19,12 +19,36 @@ NUMPY_DTYPES: Mapping[str, str] = {"fp32": "float32", "fp16": "float16"}
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a struct's field may hold where it is read from a file (``artifacts/strict.py``), inside ``Annotated``.
+
+    Args:
+        ge, le: of a number.
+        min_length, max_length: of a list or a text.
+        pattern: that text matches, as Python and JSON Schema both read it.
+        description: what is expected, in words; numbers and lists have words of their own.
+    """
+
+    ge: float | None = None
+    le: float | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    pattern: str | None = None
+    description: str | None = None
+
+
+# Metadata of a field that a file may leave out.
+OPTIONAL: Mapping[str, bool] = {"optional": True}
+
+
+@dataclass(frozen=True, slots=True)
 class TensorSpec:
     """Name, dtype (numpy's name) and shape of one input or output; a ``str`` dimension is dynamic."""
 
     name: str
-    dtype: str
-    shape: tuple[int | str, ...]
+    # A manifest's; a runner of any ONNX file may meet others.
+    dtype: Annotated[str, Literal["float32", "float16", "float64", "uint8"]]
+    shape: tuple[Annotated[int, Bounds(ge=1, le=2**31 - 1)] | str, ...]
 
     def accepts(self, shape: tuple[int, ...]) -> bool:
         """Whether an array of ``shape`` may be fed here."""
@@ -34,15 +58,6 @@ class TensorSpec:
 
     def __str__(self) -> str:
         return f"{self.name} {self.dtype}[{', '.join(map(str, self.shape))}]"
-
-    def to_json(self) -> dict[str, Any]:
-        """The form in the manifest."""
-        return {"name": self.name, "dtype": self.dtype, "shape": list(self.shape)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> TensorSpec:
-        """Inverse of :meth:`to_json`."""
-        return cls(str(data["name"]), str(data["dtype"]), tuple(data["shape"]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,37 +6,77 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from neonext_ascend.errors import FileAccessError
 from neonext_ascend.images.preprocessing import Preprocessing
-from neonext_ascend.spec import Layout, TensorSpec
+from neonext_ascend.spec import OPTIONAL, Bounds, Dtype, Layout, TensorSpec
 
 VERSION = 1
+
+
+# A file in the manifest's folder, never one outside; `$` alone would let a line's end pass.
+_FileName = Annotated[
+    str,
+    Bounds(pattern=r"^(?!\.{1,2}$)[^/\x00-\x1f]+$(?!\n)", description="a name that stays in the manifest's folder"),
+]
+# Empty in a bundle, where ATC has still to make the file.
+_Digest = Annotated[str, Bounds(pattern=r"^([0-9a-f]{64})?$(?!\n)", description="64 hexadecimal digits")]
+_Whole = Annotated[int, Bounds(ge=0, le=2**63 - 1)]
+_Specs = Annotated[tuple[TensorSpec, ...], Bounds(min_length=1)]
 
 
 @dataclass(frozen=True)
 class ArtifactFile:
     """One file of the artifact: its bare name, SHA-256 and size in bytes."""
 
-    name: str
-    sha256: str
-    nbytes: int
+    name: _FileName
+    sha256: _Digest
+    bytes: _Whole
+
+
+@dataclass(frozen=True)
+class OnnxSource:
+    """The ONNX file that an OM is compiled from; version 1 calls its size ``nbytes``."""
+
+    name: _FileName
+    sha256: _Digest
+    nbytes: _Whole
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """What was made.
+
+    Args:
+        format, dtype, opset, layout: of the artifact; layout is that of the maps inside.
+        layout_reason: why this layout was chosen; empty where it was asked for.
+        files: the artifact, then its external data if any.
+    """
+
+    format: Literal["onnx", "om"]
+    dtype: Dtype
+    opset: Annotated[int, Bounds(ge=1, le=99)]
+    layout: Layout
+    layout_reason: str = field(default="", metadata=OPTIONAL)
+    files: Annotated[tuple[ArtifactFile, ...], Bounds(min_length=1)]
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Where the weights come from: a checkpoint (file name and SHA-256), the package, or NeoInit with a seed."""
+    """Where the weights come from: a checkpoint (file name and SHA-256), the package, or NeoInit with a seed.
 
-    source: str
+    ``trained`` tells whether the answers mean anything.
+    """
+
+    source: Literal["checkpoint", "package", "seed"]
     file: str | None = None
-    sha256: str | None = None
-    seed: int | None = None
+    sha256: _Digest | None = None
+    seed: _Whole | None = None
+    trained: bool = field(init=False)
 
-    @property
-    def trained(self) -> bool:
-        """Whether the answers mean anything."""
-        return self.source != "seed"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "trained", self.source != "seed")
 
 
 @dataclass(frozen=True)
@@ -59,24 +99,20 @@ class Compilation:
     cann_version: str | None
     precision: str
     flags: tuple[str, ...]
-    gears: tuple[int, ...]
+    gears: tuple[Annotated[int, Bounds(ge=1, le=2**31 - 1)], ...]
     aipp: bool
     keep_fp32: tuple[str, ...]
     platform: str | None
-    onnx: ArtifactFile
-
-    def to_json(self) -> dict[str, Any]:
-        """The form in the manifest."""
-        return asdict(self)
+    onnx: OnnxSource
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """The contents of a manifest.
+    """The contents of a manifest, field by field as they stand in the file.
 
     Args:
-        files: the artifact, then its external data if any.
-        format, dtype, opset, layout: of the artifact; layout is that of the maps inside.
+        tool: what made it.
+        artifact: its form and files.
         inputs, outputs: name, dtype, shape.
         network: the network's configuration (``NetworkConfig.to_json``).
         weights: their origin.
@@ -87,18 +123,15 @@ class Manifest:
         passes: what preparation changed and refused.
         parity: the check's result, ``None`` where it was not made.
         reference: seeded inputs' expected values, ``None`` where they were not computed.
-        tool, environment, command: what made it, where and how.
+        environment, command: where and how it was made.
         compilation: how ATC made it; ``None`` for an ONNX file.
-        layout_reason: why this layout was chosen; empty where it was asked for.
     """
 
-    files: tuple[ArtifactFile, ...]
-    format: str
-    dtype: str
-    opset: int
-    layout: Layout
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
+    manifest_version: Annotated[int, Bounds(ge=1, le=VERSION)] = VERSION
+    tool: str
+    artifact: Artifact
+    inputs: _Specs
+    outputs: _Specs
     network: Mapping[str, Any]
     weights: Weights
     preprocessing: Preprocessing
@@ -108,11 +141,9 @@ class Manifest:
     passes: Mapping[str, Any]
     parity: Mapping[str, Any] | None
     reference: Mapping[str, Any] | None
-    tool: str
     environment: Mapping[str, str]
-    command: tuple[str, ...] = field(default=())
-    compilation: Compilation | None = None
-    layout_reason: str = ""
+    command: tuple[str, ...] = ()
+    compilation: Compilation | None = field(default=None, metadata=OPTIONAL)
 
     def write(self, path: Path) -> None:
         """Write the JSON file.
@@ -127,32 +158,10 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object."""
-        return {
-            "manifest_version": VERSION,
-            "tool": self.tool,
-            "artifact": {
-                "format": self.format,
-                "dtype": self.dtype,
-                "opset": self.opset,
-                "layout": self.layout,
-                "layout_reason": self.layout_reason,
-                "files": [{"name": f.name, "sha256": f.sha256, "bytes": f.nbytes} for f in self.files],
-            },
-            "inputs": [spec.to_json() for spec in self.inputs],
-            "outputs": [spec.to_json() for spec in self.outputs],
-            "network": dict(self.network),
-            "weights": {**asdict(self.weights), "trained": self.weights.trained},
-            "preprocessing": self.preprocessing.to_json(),
-            "labels": list(self.labels),
-            "points": dict(self.points),
-            "checksums": dict(self.checksums),
-            "passes": dict(self.passes),
-            "parity": self.parity,
-            "reference": self.reference,
-            "environment": dict(self.environment),
-            "command": list(self.command),
-            **({} if self.compilation is None else {"compilation": self.compilation.to_json()}),
-        }
+        data = asdict(self)
+        if self.compilation is None:
+            del data["compilation"]
+        return data
 
 
 def manifest_path(artifact: Path) -> Path:

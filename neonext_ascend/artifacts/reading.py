@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from neonext_ascend.artifacts.finding import manifest_beside
-from neonext_ascend.artifacts.manifest import VERSION, ArtifactFile, Compilation, Manifest, Weights, manifest_path
+from neonext_ascend.artifacts.manifest import VERSION, Manifest, manifest_path
+from neonext_ascend.artifacts.structs import below, shown, struct
 from neonext_ascend.errors import ArtifactError, FileAccessError
-from neonext_ascend.images.preprocessing import Preprocessing
-from neonext_ascend.spec import LAYOUTS, Layout, TensorSpec
 
-# What inputs and outputs of an artifact may be, by numpy's names.
-DTYPES = ("float32", "float16", "float64", "uint8")
+_MAX_DEPTH = 32  # a manifest has seven levels
+_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can escape half a character, which no terminal prints
+
+
+class _Refused(str):
+    """Why a value may stand in no manifest; keeps its place until the path to it is known."""
 
 
 def manifest_of(artifact: Path) -> Manifest:
@@ -42,142 +46,85 @@ def read_manifest(path: Path) -> Manifest:
         FileAccessError: it cannot be read, or is cut off.
         ArtifactError: it is no manifest of a version that this program knows.
     """
+    from neonext_ascend.artifacts.strict import check
+
+    data = _parsed(path)
+    if not isinstance(data, dict) or "manifest_version" not in data:
+        raise ArtifactError(f"{path}: not a manifest of neonext-ascend: it has no manifest_version")
+    version = data["manifest_version"]
+    if isinstance(version, int) and version > VERSION:
+        raise ArtifactError(f"{path}: manifest version {version}; this program knows {VERSION}: update neonext-ascend")
+    try:
+        for refusal in _refusals(data):
+            raise ValueError(refusal)
+        manifest = struct(Manifest, check(Manifest, data))
+        _check_agreement(manifest)
+    except ValueError as error:
+        raise ArtifactError(f"{path}: the manifest is damaged: {error}; export again") from None
+    return manifest
+
+
+def _check_agreement(manifest: Manifest) -> None:
+    """What no field shows alone."""
+    size, spec = manifest.preprocessing.image_size, manifest.inputs[0]
+    height_first = 1 if manifest.preprocessing.normalised_on == "device" else 2
+    if spec.shape[height_first : height_first + 2] != size:
+        raise ValueError(f"preprocessing.image_size is {list(size)}; inputs[0] takes {spec}")
+    form, compilation = manifest.artifact.format, manifest.compilation
+    if (form == "om") != (compilation is not None):
+        raise ValueError(f"artifact.format is {form!r} {'with' if compilation else 'without'} a compilation")
+
+
+def _parsed(path: Path) -> Any:
     try:
         FileAccessError.refuse_special(path, "a manifest")
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise FileAccessError(f"{path}: cannot read the manifest: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ArtifactError(f"{path}: not a manifest: it is not text") from None
+    except UnicodeDecodeError as error:
+        raise ArtifactError(f"{path}: not a manifest: it is not text from byte {error.start} on") from None
     try:
-        data = json.loads(text, parse_int=_bounded, parse_float=_finite, parse_constant=_finite)
+        return json.loads(
+            text, object_pairs_hook=_object, parse_int=_whole, parse_float=_number, parse_constant=_number
+        )
     except json.JSONDecodeError as error:
         # A cut shows at the text's end, or at the start of a string that never ends.
         if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated") or not text.rstrip().endswith("}"):
-            raise FileAccessError(f"{path}: the manifest is truncated; export again") from None
+            raise FileAccessError(
+                f"{path}: the manifest is truncated (line {error.lineno} column {error.colno}); export again"
+            ) from None
         raise ArtifactError(f"{path}: not a manifest: {error}") from None
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path}: not a manifest: {error}") from None
-    version = data.get("manifest_version") if isinstance(data, dict) else None
-    if not isinstance(version, int):
-        raise ArtifactError(f"{path}: not a manifest of neonext-ascend: it has no manifest_version")
-    if version > VERSION:
-        raise ArtifactError(f"{path}: manifest version {version}; this program knows {VERSION}: update neonext-ascend")
-    try:
-        return _parse(data)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
-        raise ArtifactError(f"{path}: the manifest is damaged: {what}; export again") from None
+    except RecursionError:
+        raise ArtifactError(f"{path}: not a manifest: it is nested too deeply") from None
 
 
-def _parse(data: Mapping[str, Any]) -> Manifest:
-    artifact = data["artifact"]
-    files = tuple(ArtifactFile(_bare(f["name"]), str(f["sha256"]), int(f["bytes"])) for f in artifact["files"])
-    if not files:
-        raise ValueError("it names no file")
-    inputs, preprocessing = _specs(data["inputs"]), Preprocessing.from_json(data["preprocessing"])
-    compilation = None if data.get("compilation") is None else _compilation(data["compilation"])
-    height_first = 1 if preprocessing.normalised_on == "device" else 2
-    if inputs[0].shape[height_first : height_first + 2] != preprocessing.image_size:
-        raise ValueError(f"pictures of {preprocessing.image_size} pixels for the input {inputs[0]}")
-    if (artifact["format"] == "om") != (compilation is not None):
-        raise ValueError(f"format {artifact['format']!r} {'with' if compilation else 'without'} a compilation")
-    reference = data["reference"]
-    return Manifest(
-        files=files,
-        format=_one_of(artifact["format"], "onnx", "om"),
-        dtype=_one_of(artifact["dtype"], "fp32", "fp16"),
-        opset=int(artifact["opset"]),
-        layout=_layout(artifact["layout"]),
-        inputs=inputs,
-        outputs=_specs(data["outputs"]),
-        network=dict(data["network"]),
-        weights=_weights(data["weights"]),
-        preprocessing=preprocessing,
-        labels=tuple(str(label) for label in data["labels"]),
-        points={str(k): str(v) for k, v in data["points"].items()},
-        checksums={str(k): str(v) for k, v in data["checksums"].items()},
-        passes=dict(data["passes"]),
-        parity=None if data["parity"] is None else dict(data["parity"]),
-        reference=None if reference is None else dict(reference),
-        tool=str(data["tool"]),
-        environment={str(k): str(v) for k, v in data["environment"].items()},
-        command=tuple(str(part) for part in data["command"]),
-        compilation=compilation,
-        layout_reason=str(artifact.get("layout_reason", "")),
-    )
-
-
-def _layout(value: object) -> Layout:
-    found = next((layout for layout in LAYOUTS if layout == value), None)
-    if found is None:
-        raise ValueError(f"{value!r} is not one of {', '.join(LAYOUTS)}")
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        found[key] = _Refused("stands twice") if key in found else value
     return found
 
 
-def _specs(data: Sequence[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
-    specs = tuple(TensorSpec.from_json(spec) for spec in data)
-    for spec in specs:
-        _one_of(spec.dtype, *DTYPES)
-        if not all(isinstance(n, str) or (type(n) is int and n >= 1) for n in spec.shape):
-            raise ValueError(f"{spec.name} has shape {list(spec.shape)}")
-    if not specs:
-        raise ValueError("it has no inputs or no outputs")
-    return specs
+def _whole(text: str) -> int | _Refused:
+    return int(text) if len(text) < 20 and abs(int(text)) < 2**63 else _Refused(f"is {text[:40]}, out of range")
 
 
-def _compilation(data: Mapping[str, Any]) -> Compilation:
-    onnx, version, platform = data["onnx"], data["cann_version"], data["platform"]
-    gears = tuple(int(n) for n in data["gears"])
-    if gears and min(gears) < 1:
-        raise ValueError(f"batch gears {gears}")
-    for value in (version, platform):
-        if value is not None and not isinstance(value, str):
-            raise ValueError(f"its compilation names {value!r}")
-    return Compilation(
-        soc_version=str(data["soc_version"]),
-        cann_version=version,
-        precision=str(data["precision"]),
-        flags=tuple(str(flag) for flag in data["flags"]),
-        gears=gears,
-        aipp=bool(data["aipp"]),
-        keep_fp32=tuple(str(node) for node in data["keep_fp32"]),
-        platform=platform,
-        onnx=ArtifactFile(_bare(onnx["name"]), str(onnx["sha256"]), int(onnx["nbytes"])),
-    )
+def _number(text: str) -> float | _Refused:
+    return number if math.isfinite(number := float(text)) else _Refused(f"is {text[:40]}, out of range")
 
 
-def _weights(data: Mapping[str, Any]) -> Weights:
-    source, file, digest, seed = data["source"], data["file"], data["sha256"], data["seed"]
-    for value, kind in ((file, str), (digest, str), (seed, int)):
-        if value is not None and type(value) is not kind:
-            raise ValueError(f"its weights name {value!r}")
-    if seed is not None and seed < 0:
-        raise ValueError(f"seed {seed}")
-    return Weights(_one_of(source, "checkpoint", "package", "seed"), file, digest, seed)
-
-
-def _bounded(text: str) -> int:
-    number = int(text)
-    if abs(number) >= 2**63:
-        raise ValueError(f"the number {text[:40]} is out of range")
-    return number
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"the number {text[:40]} is out of range")
-    return number
-
-
-def _bare(name: object) -> str:
-    if not isinstance(name, str) or not name or Path(name).name != name or name in (".", ".."):
-        raise ValueError(f"file name {name!r} leaves the manifest's folder")
-    return name
-
-
-def _one_of(value: object, *allowed: str) -> str:
-    if value not in allowed:
-        raise ValueError(f"{value!r} is not one of {', '.join(allowed)}")
-    return str(value)
+def _refusals(value: Any, where: str = "", depth: int = 0) -> Iterator[str]:
+    """What is wrong with a manifest's values, whatever they mean."""
+    if isinstance(value, _Refused):
+        yield f"{where} {value}"
+    elif isinstance(value, str) and _SURROGATE.search(value):
+        yield f"{where} is {shown(value)}; expected whole characters"
+    elif isinstance(value, (dict, list)) and depth > _MAX_DEPTH:
+        yield f"{where[:60]}... is nested too deeply"
+    elif isinstance(value, list):
+        for index, held in enumerate(value):
+            yield from _refusals(held, f"{where}[{index}]", depth + 1)
+    elif isinstance(value, dict):
+        for key, held in value.items():
+            yield from _refusals(key, f"a key of {where}" if where else "a key", depth)
+            yield from _refusals(held, below(where, key), depth + 1)

@@ -11,16 +11,18 @@ from typing import Any
 
 from neonext_ascend.artifacts.manifest import Weights
 from neonext_ascend.artifacts.names import readable
+from neonext_ascend.artifacts.structs import struct
 from neonext_ascend.checkpoints.reading import Checkpoint, load_network, read_checkpoint
 from neonext_ascend.data import NANO_WEIGHTS, data_path
 from neonext_ascend.errors import CheckpointError, FileAccessError, UsageError
 from neonext_ascend.models.arguments import file_path, image_size_of, shown, whole_number
-from neonext_ascend.models.config import NetworkConfig, with_image_size
+from neonext_ascend.models.config import DEFINITIONS, NetworkConfig, with_image_size
 from neonext_ascend.models.neonext import NeoNeXt, build
 from neonext_ascend.models.variants import VARIANTS, find_variant
 
 PACKAGED = "neonext_nano"
 _MOST_CLASSES = 10**6
+_ENDLESS = re.compile(r"\d[\d_]{4299}")
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,8 @@ def load(
             "leave --num-classes out: the weights decide"
         )
     network = load_network(config, held)
-    source = "package" if packaged else "checkpoint"
-    return LoadedNetwork(network, Weights(source, readable(held.path.name), held.sha256, None), (*notes, *held.notes))
+    weights = Weights("package" if packaged else "checkpoint", readable(held.path.name), held.sha256, None)
+    return LoadedNetwork(network, weights, (*notes, *held.notes))
 
 
 def create(
@@ -116,18 +118,39 @@ def read_config(path: Path) -> NetworkConfig:
     """
     try:
         FileAccessError.refuse_special(path, "a TOML file")
-        data: Mapping[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        for endless in _ENDLESS.finditer(text):  # Python refuses it without saying where
+            line = 1 + text.count("\n", 0, endless.start())
+            raise UsageError(f"{path}: not TOML: a number of very many digits (at line {line})")
+        data: Mapping[str, Any] = tomllib.loads(text)
     except OSError as error:
         raise FileAccessError(f"{path}: cannot read the configuration: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:  # TOML's and UTF-8's errors are ValueErrors, as are endless numbers
+    except (ValueError, RecursionError) as error:  # TOML's own and UTF-8's errors are ValueErrors
         raise UsageError(f"{path}: not TOML: {error}") from None
     try:
-        config = NetworkConfig.from_json(data)
+        config = network_config(data)
         if config.name == PACKAGED and config != _packaged(config):
             raise UsageError(f"name {PACKAGED!r} belongs to the packaged network; give your own another")
         return config
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
+
+
+def network_config(data: Mapping[str, Any]) -> NetworkConfig:
+    """The network that a parsed ``--config`` file or a manifest describes.
+
+    Raises:
+        UsageError: a field is missing, unknown, or not what a network can have.
+    """
+    from neonext_ascend.artifacts.strict import check
+
+    try:
+        given = check(NetworkConfig, data, closed=True)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    size, traits = given.get("image_size", 224), DEFINITIONS[given["definition"]]
+    free = {"cells": traits.cells, "shifts": (True, True, True, False)}
+    return struct(NetworkConfig, {**free, **given, "image_size": (size, size) if isinstance(size, int) else size})
 
 
 def _build(config: NetworkConfig, seed: int) -> NeoNeXt:

@@ -6,24 +6,23 @@ Pillow's bilinear filter, the centre is cropped, and channels are normalised in 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neonext_ascend.errors import ArtifactError
 from neonext_ascend.images.resizing import resize_and_crop
+from neonext_ascend.spec import OPTIONAL, Bounds
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-_MAX_SIDE = 2**14
-_MIN_CROP = 0.05
+# Beyond these bounds, and those of the crop, a picture would be enlarged past any memory.
+Side = Annotated[int, Bounds(ge=1, le=2**14)]
+_THREE = Bounds(min_length=3, max_length=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,58 +31,25 @@ class Preprocessing:
 
     Args:
         image_size: height and width in pixels.
+        resize: what the crop fraction means, in words.
         crop_fraction: the part of the resized short side that the crop keeps; ``None`` stretches the whole picture
             to the image size instead.
+        interpolation, channels: what this version does; another is refused.
         mean, std: of each channel in RGB order, for values from 0 to 1.
         normalised_on: ``host``, or ``device`` where the artifact takes pixels and normalises them itself (AIPP).
     """
 
-    image_size: tuple[int, int]
-    crop_fraction: float | None = 0.875
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
-    normalised_on: Literal["host", "device"] = "host"
+    image_size: tuple[Side, Side]
+    resize: Literal["stretch", "short side, then centre crop"] = field(init=False)
+    crop_fraction: Annotated[float, Bounds(ge=0.05, le=1)] | None = 0.875
+    interpolation: Literal["bilinear"] = field(default="bilinear", kw_only=True)
+    channels: Literal["RGB"] = field(default="RGB", kw_only=True)
+    mean: Annotated[tuple[Annotated[float, Bounds(ge=-1000, le=1000)], ...], _THREE] = IMAGENET_MEAN
+    std: Annotated[tuple[Annotated[float, Bounds(ge=1e-6, le=1000)], ...], _THREE] = IMAGENET_STD
+    normalised_on: Literal["host", "device"] = field(default="host", metadata=OPTIONAL)
 
-    def to_json(self) -> dict[str, Any]:
-        """The form in the manifest."""
-        return {
-            "image_size": list(self.image_size),
-            "resize": "stretch" if self.crop_fraction is None else "short side, then centre crop",
-            "crop_fraction": self.crop_fraction,
-            "interpolation": "bilinear",
-            "channels": "RGB",
-            "mean": list(self.mean),
-            "std": list(self.std),
-            "normalised_on": self.normalised_on,
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Preprocessing:
-        """Inverse of :meth:`to_json`.
-
-        Raises:
-            ArtifactError: something is missing or not of this version's kind.
-        """
-        try:
-            if (data["interpolation"], data["channels"]) != ("bilinear", "RGB"):
-                raise ArtifactError("the manifest's preprocessing is not bilinear RGB; update neonext-ascend")
-            fraction = data["crop_fraction"]
-            height, width = (int(n) for n in data["image_size"])
-            mean, std = (tuple(float(v) for v in data[key]) for key in ("mean", "std"))
-            crop = None if fraction is None else float(fraction)
-            if len(mean) != 3 or len(std) != 3 or not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0:
-                raise ValueError("mean and std are not three numbers each")
-            # Beyond these bounds a picture would be enlarged past any memory.
-            if not 1 <= min(height, width) <= max(height, width) <= _MAX_SIDE:
-                raise ValueError(f"image size {height}x{width}")
-            if crop is not None and not _MIN_CROP <= crop <= 1:
-                raise ValueError(f"crop fraction {crop}")
-            where = data.get("normalised_on", "host")
-            if where not in ("host", "device"):
-                raise ValueError(f"normalised on {where!r}")
-            return cls((height, width), crop, mean, std, where)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(f"the manifest's preprocessing cannot be read: {error}") from None
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "resize", "stretch" if self.crop_fraction is None else "short side, then centre crop")
 
     def __call__(self, image: Image) -> NDArray[np.float32 | np.uint8]:
         """A decoded picture as the artifact takes it: ``(3, H, W)`` float32, or its pixels for the device."""

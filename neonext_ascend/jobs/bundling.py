@@ -102,7 +102,7 @@ def write_bundle(
     check_accepted(made.path, options)
     subject = Subject(loaded.network)
     planned = planned_manifest(subject, made, options, command)
-    top = planned.files[0].name.removesuffix(".om")
+    top = planned.artifact.files[0].name.removesuffix(".om")
     with staging(path.parent) as stage:
         temporary = stage.folder / path.name
         with (
@@ -110,7 +110,7 @@ def write_bundle(
             gzip.GzipFile("", "wb", 6, file, mtime=0) as packed,
             tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
         ):
-            for source in (made.path, *(made.path.with_name(f.name) for f in made.manifest.files[1:])):
+            for source in (made.path, *(made.path.with_name(f.name) for f in made.manifest.artifact.files[1:])):
                 archive.add(source, f"{top}/{source.name}", filter=_plain)
             for name, data in _members(subject, made, options, planned):
                 archive.addfile(_plain(_member(f"{top}/{name}", len(data))), io.BytesIO(data))
@@ -121,7 +121,7 @@ def write_bundle(
 
 def _members(subject: Subject, made: OnnxExport, options: AtcOptions, planned: Manifest) -> Iterator[tuple[str, bytes]]:
     """Name and bytes of each small member."""
-    name, onnx = planned.files[0].name, made.manifest
+    name, onnx = planned.artifact.files[0].name, made.manifest
     atc = atc_command(
         Path(made.path.name),
         Path("out") / name.removesuffix(".om"),

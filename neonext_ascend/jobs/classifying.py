@@ -74,7 +74,7 @@ def recipe_of(artifact: Path, runner: Runner) -> Recipe:
         if manifest.preprocessing.image_size != size or not agree or (static and batches[0] != batches[1]):
             raise ArtifactError(f"{artifact}: takes {runner.inputs[0]}; its manifest describes another file")
         assumed = []
-        if sha256_of(artifact) != manifest.files[0].sha256:
+        if sha256_of(artifact) != manifest.artifact.files[0].sha256:
             assumed.append(
                 "changed since its export (its SHA-256 differs from the manifest's): neonext-ascend verify tells more"
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ class OmExport:
         assert self.manifest.compilation is not None
         return {
             **artifact_json(self.path, self.manifest),
-            "compilation": self.manifest.compilation.to_json(),
+            "compilation": asdict(self.manifest.compilation),
             "findings": [finding.to_json() for finding in self.findings],
             "parity": None if self.verdict is None else self.verdict.to_json(),
         }
@@ -102,7 +102,7 @@ def export_om(
     options, findings = plan.options, check_accepted(made.path, plan.options)
     subject = Subject(loaded.network, om_preprocessing(made.manifest, options))
     planned = planned_manifest(subject, made, options, command)
-    name, folder = planned.files[0].name, made.path.parent
+    name, folder = planned.artifact.files[0].name, made.path.parent
     with staging(folder) as stage, watch.working(f"making an OM of {made.path.name}") as on_line:
         _, manifest = compile_planned(
             made.path,

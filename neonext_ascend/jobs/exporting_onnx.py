@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from neonext_ascend._version import __version__
-from neonext_ascend.artifacts.manifest import ArtifactFile, Manifest, Weights, manifest_path
+from neonext_ascend.artifacts.manifest import Artifact, ArtifactFile, Manifest, Weights, manifest_path
 from neonext_ascend.artifacts.staging import staging
 from neonext_ascend.checkpoints.loading import LoadedNetwork
 from neonext_ascend.cost.choice import GraphForm
@@ -88,22 +88,23 @@ class OnnxExport:
         """The artifact's entry in ``--json``."""
         return {
             **artifact_json(self.path, self.manifest),
-            "external_data": [file.name for file in self.manifest.files[1:]],
+            "external_data": [file.name for file in self.manifest.artifact.files[1:]],
             "parity": self.verdict and self.verdict.to_json(),
         }
 
 
 def artifact_json(path: Path, manifest: Manifest) -> dict[str, Any]:
     """What every artifact's entry in ``--json`` holds."""
+    made = manifest.artifact
     return {
         "path": str(path.absolute()),
         "manifest": str(manifest_path(path).absolute()),
-        "format": manifest.format,
-        "dtype": manifest.dtype,
-        "opset": manifest.opset,
-        "layout": manifest.layout,
-        "sha256": manifest.files[0].sha256,
-        "bytes": manifest.files[0].nbytes,
+        "format": made.format,
+        "dtype": made.dtype,
+        "opset": made.opset,
+        "layout": made.layout,
+        "sha256": made.files[0].sha256,
+        "bytes": made.files[0].bytes,
         "trained": manifest.weights.trained,
     }
 
@@ -163,12 +164,14 @@ def export_verified(
             raise ParityFailedError(f"{name}: parity failed; nothing was written", verdict)
         artifact, report = made[0]
         manifest = Manifest(
-            files=tuple(ArtifactFile(f.path.name, f.sha256, f.nbytes) for f in artifact.files),
-            format="onnx",
-            dtype=artifact.dtype,
-            opset=artifact.opset,
-            layout=request.form.layout,
-            layout_reason=request.form.reason,
+            artifact=Artifact(
+                format="onnx",
+                dtype=artifact.dtype,
+                opset=artifact.opset,
+                layout=request.form.layout,
+                layout_reason=request.form.reason,
+                files=tuple(ArtifactFile(f.path.name, f.sha256, f.nbytes) for f in artifact.files),
+            ),
             inputs=artifact.inputs,
             outputs=artifact.outputs,
             network=config.to_json(),

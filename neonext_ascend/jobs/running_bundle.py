@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 
 from neonext_ascend.artifacts.manifest import Manifest, manifest_path
-from neonext_ascend.artifacts.reading import read_manifest
 from neonext_ascend.artifacts.staging import staging
+from neonext_ascend.artifacts.structs import struct
 from neonext_ascend.errors import FileAccessError, NeoNextError, ToolchainError
 from neonext_ascend.exporters.om_file.options import AtcOptions
 from neonext_ascend.exporters.om_file.planned import compile_planned
 from neonext_ascend.machine.cann import Cann, find_cann
 from neonext_ascend.machine.chips import find_soc
 from neonext_ascend.machine.environment import machine, versions
-from neonext_ascend.runtimes.registry import open_runner
+from neonext_ascend.runtimes.acl.runner import AclRunner
 from neonext_ascend.spec import TOLERANCES
 from neonext_ascend.verify.compare import Array, compare_logits
 from neonext_ascend.verify.parity import ParityReport
@@ -96,7 +96,7 @@ def main(folder: Path) -> int:
 def _carry_out(folder: Path, cann: Cann, report: dict[str, Any]) -> dict[str, Any]:
     packed = json.loads((folder / OPTIONS).read_text(encoding="utf-8"))
     options = options_of(packed)
-    planned = read_manifest(manifest_path(folder / packed["om"]))
+    planned = _packed_manifest(folder / packed["om"])
     if cann.atc is None:
         raise ToolchainError("atc is missing: source CANN's set_env.sh, and see that the toolkit is installed")
     om, manifest = _compile(folder, planned, options, cann, report)
@@ -105,13 +105,22 @@ def _carry_out(folder: Path, cann: Cann, report: dict[str, Any]) -> dict[str, An
     return _run(folder, om, manifest)
 
 
+def _packed_manifest(artifact: Path) -> Manifest:
+    """As :mod:`.bundling` wrote it: numpy is all that is needed here, and no stranger had a hand in it."""
+    beside = manifest_path(artifact)
+    try:
+        return struct(Manifest, json.loads(beside.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise FileAccessError(f"{beside}: not as it was packed ({error}); unpack the bundle again") from None
+
+
 def _compile(
     folder: Path, planned: Manifest, options: AtcOptions, cann: Cann, report: dict[str, Any]
 ) -> tuple[Path, Manifest]:
-    name = planned.files[0].name
+    name = planned.artifact.files[0].name
     assert planned.compilation is not None
     onnx = folder / planned.compilation.onnx.name
-    source = read_manifest(manifest_path(onnx))
+    source = _packed_manifest(onnx)
     with staging(folder / "out") as stage:
         compiled, manifest = compile_planned(
             onnx, source, planned, stage.folder, options, cann, time_limit_s=TIME_LIMIT_S, log_folder=folder
@@ -119,8 +128,8 @@ def _compile(
         stage.publish(name, manifest_path(Path(name)).name)
     report["compiled"] = {
         "seconds": round(compiled.seconds, 1),
-        "bytes": manifest.files[0].nbytes,
-        "sha256": manifest.files[0].sha256,
+        "bytes": manifest.artifact.files[0].bytes,
+        "sha256": manifest.artifact.files[0].sha256,
         "command": list(compiled.argv),
     }
     return folder / "out" / name, manifest
@@ -130,7 +139,7 @@ def _run(folder: Path, om: Path, manifest: Manifest) -> dict[str, Any]:
     """Parity with the packed answers, and the median latency of a few runs."""
     bounds, comparisons, latencies = TOLERANCES["fp16"], [], {}
     with (
-        open_runner(om) as runner,
+        AclRunner(om, manifest=manifest) as runner,
         np.load(folder / INPUTS, allow_pickle=False) as inputs,
         np.load(folder / EXPECTED, allow_pickle=False) as expected,
     ):

@@ -31,9 +31,9 @@ def verify_file(path: Path, against: Path | None, checkpoint: Path | None, optio
     where = _check_tensors(path, manifest, open_artifact)
     warnings = _file_warnings(path, manifest)
     # What runs on the NPU computes in half precision, whatever its inputs are.
-    bounds = options.bounds("fp16" if runtime in ("acl", "cann") else manifest.dtype)
+    bounds = options.bounds("fp16" if runtime in ("acl", "cann") else manifest.artifact.dtype)
     changed: tuple[str, ...] = ()
-    if warnings and manifest.format == "onnx":
+    if warnings and manifest.artifact.format == "onnx":
         from neonext_ascend.exporters.onnx_file.constants import changed_constants
 
         changed = changed_constants(with_its_data(path), manifest)
@@ -106,10 +106,10 @@ def _against_warnings(against: Path, manifest: Manifest) -> list[str]:
 
 def _file_warnings(path: Path, manifest: Manifest) -> list[str]:
     warnings = []
-    expected = manifest.files[0]
+    expected = manifest.artifact.files[0]
     if all(name.name != expected.name for name in names_of(path)):
         warnings.append(f"{path.name}: its manifest describes {expected.name}")
-    for file in manifest.files:
+    for file in manifest.artifact.files:
         actual = path if file is expected else beside(path, file.name)
         if actual.exists() and sha256_of(actual) != file.sha256:
             warnings.append(f"{actual.name}: changed since its export (its SHA-256 differs from the manifest's)")
@@ -133,7 +133,7 @@ def _check_tensors(path: Path, manifest: Manifest, open_artifact: OpenWithPoints
 
 def _forms(specs: Sequence[TensorSpec], manifest: Manifest) -> list[tuple[object, ...]]:
     """What must agree: a dynamic dimension's name need not, nor does it matter how ATC keeps floating numbers."""
-    floating = manifest.format == "om"
+    floating = manifest.artifact.format == "om"
     return [
         (
             s.name,

@@ -7,10 +7,9 @@ from pathlib import Path
 from torch import nn
 
 from neonext_ascend.artifacts.manifest import Manifest
-from neonext_ascend.checkpoints.loading import LoadedNetwork, load
+from neonext_ascend.checkpoints.loading import LoadedNetwork, load, network_config
 from neonext_ascend.errors import ArtifactError, CheckpointError, UsageError
 from neonext_ascend.jobs.verifying import Options, Verification
-from neonext_ascend.models.config import NetworkConfig
 from neonext_ascend.models.neonext import NeoNeXt
 from neonext_ascend.passes.pipeline import prepare
 from neonext_ascend.runtimes.base import Runner
@@ -45,7 +44,7 @@ def check_with_network(
         batch_size=batch if isinstance(batch, int) else None,
         points=manifest.points,
         reference_dtype=reference_dtype,
-        layout=manifest.layout,
+        layout=manifest.artifact.layout,
     )
     return checked.report, warnings
 
@@ -95,7 +94,7 @@ def _check_points(manifest: Manifest, network: NeoNeXt) -> None:
 def _network(manifest: Manifest, checkpoint: Path | None) -> LoadedNetwork:
     """The network that the artifact was made from."""
     try:
-        config = NetworkConfig.from_json(manifest.network)
+        config = network_config(manifest.network)
     except UsageError as error:
         raise ArtifactError(f"the manifest's network cannot be built: {error}") from None
     if checkpoint is not None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Annotated, Any, Literal
 
 from neonext_ascend.errors import GeometryError, UsageError
 from neonext_ascend.kernels.geometry import Geometry
-from neonext_ascend.models.arguments import shown
+from neonext_ascend.spec import OPTIONAL, Bounds
 
 STAGES = 4
 STEM_STRIDE = 4
@@ -19,6 +19,13 @@ _MAX_MATRIX = 2**28  # elements of A or B of one NeoCell; the largest published 
 
 DefinitionName = Literal["release", "paper", "table1"]
 Cells = tuple[tuple[int, ...], ...]
+# What a file may hold.
+_LETTERS = "letters, digits, '.', '_' and '-', with a letter or digit first, 200 at most"
+# A file's name, of 255 bytes at most, begins with it.
+_Name = Annotated[str, Bounds(pattern=r"^\w[\w.-]*$(?!\n)", max_length=200, description=_LETTERS)]
+_Number = Annotated[int, Bounds(ge=1, le=1_000_000)]
+_Size = Annotated[_Number | tuple[_Number, _Number], Bounds(description="one number or [height, width]")]
+_STAGES = Bounds(min_length=STAGES, max_length=STAGES, description=f"a list of {STAGES}, one for each stage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,31 +69,32 @@ class NetworkConfig:
         UsageError: lengths or values that no network can have.
     """
 
-    name: str
+    name: _Name
     definition: DefinitionName
-    depths: tuple[int, ...]
-    widths: tuple[int, ...]
-    cells: Cells
-    shifts: tuple[bool, ...]
-    num_classes: int = 1000
-    image_size: tuple[int, int] = (224, 224)
+    depths: Annotated[tuple[Annotated[int, Bounds(ge=1, le=_MAX_DEPTH)], ...], _STAGES]
+    widths: Annotated[tuple[_Number, ...], _STAGES]
+    cells: Annotated[tuple[tuple[_Number, ...], ...], _STAGES] = field(metadata=OPTIONAL)
+    shifts: Annotated[tuple[bool, ...], _STAGES] = field(metadata=OPTIONAL)
+    num_classes: _Number = field(default=1000, metadata=OPTIONAL)
+    image_size: Annotated[tuple[int, int], _Size] = field(default=(224, 224), metadata=OPTIONAL)
 
     def __post_init__(self) -> None:
         if self.definition not in DEFINITIONS:
             raise UsageError(
                 f"{self.name}: definition {self.definition!r} is unknown; expected one of {', '.join(DEFINITIONS)}"
             )
-        for field in ("depths", "widths", "cells", "shifts"):
-            if len(getattr(self, field)) != STAGES:
+        for name in ("depths", "widths", "cells", "shifts"):
+            if len(getattr(self, name)) != STAGES:
                 raise UsageError(
-                    f"{self.name}: {field} has {len(getattr(self, field))} entries; a NeoNeXt has {STAGES} stages"
+                    f"{self.name}: {name} has {len(getattr(self, name))} entries; a NeoNeXt has {STAGES} stages"
                 )
         if min(self.depths) < 1 or min(self.widths) < 1 or self.num_classes < 1:
             raise UsageError(f"{self.name}: depths, widths and num_classes must be at least 1")
         if max(self.depths) > _MAX_DEPTH:
             raise UsageError(f"{self.name}: a stage of {max(self.depths)} blocks; expected at most {_MAX_DEPTH}")
         if (weights := self._weights()) > _MAX_WEIGHTS:
-            raise UsageError(f"{self.name}: asks for about {weights:.2g} weights; expected at most {_MAX_WEIGHTS:.2g}")
+            what = f"widths, depths and cells ask for about {weights:.2g} weights"
+            raise UsageError(f"{self.name}: {what}; expected at most {_MAX_WEIGHTS:.2g}")
 
     def _weights(self) -> int:
         """Roughly the parameters: those of matrices and cells."""
@@ -103,7 +111,10 @@ class NetworkConfig:
 
     def geometry(self, stage: int) -> Geometry:
         """Channel groups of the NeoCells in a stage (0 to 3)."""
-        return Geometry.split(self.widths[stage], self.cells[stage], self.shifts[stage])
+        try:
+            return Geometry.split(self.widths[stage], self.cells[stage], self.shifts[stage])
+        except GeometryError as error:
+            raise GeometryError(f"{self.name}: widths[{stage}] and cells[{stage}]: {error}") from None
 
     def stage_sizes(self) -> list[tuple[int, int]]:
         """Height and width of the map in each stage, in pixels.
@@ -151,35 +162,6 @@ class NetworkConfig:
             "cells": [list(sizes) for sizes in self.cells],
         }
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> NetworkConfig:
-        """Inverse of :meth:`to_json`; also reads a parsed ``--config`` file.
-
-        Raises:
-            UsageError: a field is missing, unknown or of the wrong type.
-        """
-        known = set(cls.__dataclass_fields__)
-        unknown = sorted(set(data) - known)
-        if unknown:
-            raise UsageError(f"unknown field {shown(unknown[0])}; expected {', '.join(sorted(known))}")
-        missing = sorted(known - {"num_classes", "image_size", "cells", "shifts"} - set(data))
-        if missing:
-            raise UsageError(f"field {missing[0]!r} is missing")
-        definition = _definition(data["definition"])
-        size = data.get("image_size", 224)
-        return cls(
-            name=_text(data["name"]),
-            definition=definition,
-            depths=_integers(data["depths"], "depths"),
-            widths=_integers(data["widths"], "widths"),
-            cells=tuple(
-                _integers(c, "cells") for c in _list(data.get("cells", DEFINITIONS[definition].cells), "cells")
-            ),
-            shifts=tuple(_booleans(data.get("shifts", (True, True, True, False)))),
-            num_classes=_integers([data.get("num_classes", 1000)], "num_classes")[0],
-            image_size=_size([size, size] if isinstance(size, int) else size),
-        )
-
 
 def with_image_size(config: NetworkConfig, image_size: tuple[int, int]) -> NetworkConfig:
     """The same network for another image size, checked; shifts stay as they are.
@@ -200,49 +182,3 @@ def size_text(size: tuple[int, int]) -> str:
 def _round_size(size: tuple[int, int]) -> tuple[int, int]:
     nearest = [max(STEM_STRIDE, round(side / STEM_STRIDE) * STEM_STRIDE) for side in size]
     return nearest[0], nearest[1]
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value or not all(c.isalnum() or c in "._-" for c in value) or value[0] in ".-":
-        raise UsageError(
-            f"name {shown(value)}: expected letters, digits, '.', '_' and '-', with a letter or digit first"
-        )
-    return value
-
-
-def _definition(value: object) -> DefinitionName:
-    for name in DEFINITIONS:
-        if value == name:
-            return name
-    raise UsageError(f"definition {shown(value)} is unknown; expected one of {', '.join(DEFINITIONS)}")
-
-
-def _list(value: object, field: str) -> Sequence[Any]:
-    if not isinstance(value, (list, tuple)):
-        raise UsageError(f"{field} is {shown(value)}; expected a list")
-    return value
-
-
-def _integers(value: object, field: str) -> tuple[int, ...]:
-    items = _list(value, field)
-    for item in items:
-        if not isinstance(item, int) or isinstance(item, bool):
-            raise UsageError(f"{field} holds {shown(item)}; expected whole numbers")
-        if not 1 <= item <= 1_000_000:
-            raise UsageError(f"{field} holds {shown(item)}; expected a number from 1 to 1000000")
-    return tuple(items)
-
-
-def _booleans(value: object) -> tuple[bool, ...]:
-    items = _list(value, "shifts")
-    for item in items:
-        if not isinstance(item, bool):
-            raise UsageError(f"shifts holds {shown(item)}; expected true or false")
-    return tuple(items)
-
-
-def _size(value: object) -> tuple[int, int]:
-    numbers = _integers(value, "image_size")
-    if len(numbers) != 2:
-        raise UsageError(f"image_size is {list(numbers)}; expected one number or [height, width]")
-    return numbers[0], numbers[1]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from neonext_ascend.artifacts.manifest import Manifest, manifest_path
+from neonext_ascend.artifacts.structs import struct
 from neonext_ascend.exporters.atc_rules.rules import Finding, alike
 from neonext_ascend.models.config import NetworkConfig
 from neonext_ascend.passes.base import Report
@@ -16,11 +17,11 @@ from neonext_ascend.verify.parity import Verdict
 
 def onnx_lines(path: str, manifest: Manifest, report: Report, verdict: Verdict | None) -> list[str]:
     """The network, its form, the files and the verdict."""
-    first, *others = manifest.files
-    lines = network_lines(NetworkConfig.from_json(manifest.network), manifest.weights) + form_lines(manifest, report)
-    lines += labelled("wrote", f"{path} ({bytes_text(first.nbytes)}, opset {manifest.opset})")
+    first, *others = manifest.artifact.files
+    lines = network_lines(struct(NetworkConfig, manifest.network), manifest.weights) + form_lines(manifest, report)
+    lines += labelled("wrote", f"{path} ({bytes_text(first.bytes)}, opset {manifest.artifact.opset})")
     for extra in others:
-        lines += labelled("", f"{extra.name} ({bytes_text(extra.nbytes)}, external data: keep it beside)")
+        lines += labelled("", f"{extra.name} ({bytes_text(extra.bytes)}, external data: keep it beside)")
     lines += labelled("", manifest_path(Path(path)).name)
     lines += verdict_lines(verdict) if verdict else labelled("parity", "not checked (--no-verify)")
     if not manifest.weights.trained:
@@ -46,7 +47,7 @@ def om_lines(path: str, manifest: Manifest, verdict: Verdict | None, unchecked: 
     """The OM and its verdict, or why there is none and where to get it."""
     compiled = manifest.compilation
     assert compiled is not None
-    what = f"{bytes_text(manifest.files[0].nbytes)}, {compiled.soc_version}, precision {compiled.precision}"
+    what = f"{bytes_text(manifest.artifact.files[0].bytes)}, {compiled.soc_version}, precision {compiled.precision}"
     lines = [*labelled("wrote", f"{path} ({what})"), *labelled("", manifest_path(Path(path)).name)]
     if verdict is not None:
         return [*lines, *parity_lines(verdict.artifact, label="on npu")]

@@ -52,11 +52,12 @@ def network_lines(config: NetworkConfig, weights: Weights) -> list[str]:
 def form_lines(manifest: Manifest, report: Report) -> list[str]:
     """What preparation did, in which layout and why, and what it refused, equal reasons together."""
     changed: Mapping[str, int] = report.changed
+    made = manifest.artifact
     folded = [f"{changed[name]} {what}" for name, what in FOLDED.items() if changed.get(name)]
     lowered = [f"{n} {LOWERED[name]}" for name, n in Counter(report.lowerings.values()).items()]
     lines = [*labelled("folded", ", ".join(folded) or "nothing")]
     lines += labelled("lowered", f"{len(report.lowerings)} NeoCells: {', '.join(lowered)}" if lowered else "no NeoCell")
-    lines += labelled("layout", manifest.layout + (f": {manifest.layout_reason}" if manifest.layout_reason else ""))
+    lines += labelled("layout", made.layout + (f": {made.layout_reason}" if made.layout_reason else ""))
     places: dict[str, list[str]] = {}
     for refusal in report.refused:
         places.setdefault(refusal.reason, []).append(refusal.where)

@@ -17,12 +17,13 @@ from neonext_ascend.errors import ArtifactError, FileAccessError
 from neonext_ascend.machine.cann import Cann, find_cann, version_key
 
 
-def check_om_file(path: Path, cann: Cann | None = None) -> Manifest | None:
+def check_om_file(path: Path, cann: Cann | None = None, manifest: Manifest | None = None) -> Manifest | None:
     """The manifest beside an OM, ``None`` where it has none, after refusing what cannot run here.
 
     Args:
         path: of the OM.
         cann: what this machine has; looked for where it is needed and ``None``.
+        manifest: read from beside the OM where ``None``.
 
     Raises:
         FileAccessError: the file or its manifest cannot be read, or is empty.
@@ -35,10 +36,11 @@ def check_om_file(path: Path, cann: Cann | None = None) -> Manifest | None:
                 raise FileAccessError(f"{path}: the file is empty; expected an OM; export it again")
     except OSError as error:
         raise FileAccessError(f"{path}: cannot read the OM: {error.strerror}") from None
-    beside = manifest_beside(path)
-    if beside is None:
-        return None
-    manifest = read_manifest(beside)
+    if manifest is None:
+        beside = manifest_beside(path)
+        if beside is None:
+            return None
+        manifest = read_manifest(beside)
     if manifest.compilation is not None:
         reasons = _refusals(manifest.compilation, find_cann() if cann is None else cann)
         for reason in reasons:

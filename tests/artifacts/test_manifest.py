@@ -6,24 +6,28 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from neonext_ascend.artifacts.manifest import VERSION, ArtifactFile, Manifest, Weights, manifest_path
+from neonext_ascend.artifacts.manifest import VERSION, Artifact, ArtifactFile, Manifest, Weights, manifest_path
 from neonext_ascend.artifacts.reading import manifest_of, read_manifest
+from neonext_ascend.artifacts.structs import struct
+from neonext_ascend.checkpoints.loading import network_config
 from neonext_ascend.errors import ArtifactError, FileAccessError
 from neonext_ascend.images.preprocessing import preprocessing_for
-from neonext_ascend.models.config import NetworkConfig
 from neonext_ascend.spec import BATCH, INPUT, OUTPUT, TensorSpec
+from tests import DATA
 from tests.support.networks import tiny_config
 
 MANIFEST = Manifest(
-    files=(ArtifactFile("tiny-96-bdyn-fp32.onnx", "ab" * 32, 12345), ArtifactFile("tiny.data", "cd" * 32, 6)),
-    format="onnx",
-    dtype="fp32",
-    opset=17,
-    layout="nchw",
+    artifact=Artifact(
+        format="onnx",
+        dtype="fp32",
+        opset=17,
+        layout="nchw",
+        files=(ArtifactFile("tiny-96-bdyn-fp32.onnx", "ab" * 32, 12345), ArtifactFile("tiny.data", "cd" * 32, 6)),
+    ),
     inputs=(TensorSpec(INPUT, "float32", (BATCH, 3, 96, 96)),),
     outputs=(TensorSpec(OUTPUT, "float32", (BATCH, 5)),),
     network=tiny_config().to_json(),
@@ -51,14 +55,13 @@ def path(tmp_path: Path) -> Path:
 
 def test_what_was_written_is_read_back(path: Path) -> None:
     read = read_manifest(path)
-    assert read.to_json() == MANIFEST.to_json()
-    assert replace(read, network=MANIFEST.network) == MANIFEST
-    assert NetworkConfig.from_json(read.network) == tiny_config()
+    assert read == MANIFEST
+    assert network_config(read.network) == tiny_config()
     assert not read.weights.trained
 
 
 @pytest.mark.parametrize("source", ["checkpoint", "package"])
-def test_weights_from_a_file_count_as_trained(path: Path, source: str) -> None:
+def test_weights_from_a_file_count_as_trained(path: Path, source: Literal["checkpoint", "package"]) -> None:
     weights = Weights(source, "epoch_286_ema.pt", "ef" * 32)
     replace(MANIFEST, weights=weights, reference={"seed": 0}, parity=None).write(path)
     read = read_manifest(path)
@@ -80,11 +83,11 @@ def test_a_manifest_has_its_artifacts_name_whatever_dots_it_holds(artifact: str,
 
 
 def test_a_manifest_is_found_beside_its_artifact(path: Path) -> None:
-    artifact = path.with_name(MANIFEST.files[0].name)
+    artifact = path.with_name(MANIFEST.artifact.files[0].name)
     with pytest.raises(FileAccessError, match="No such file"):
         manifest_of(artifact)
     artifact.touch()
-    assert manifest_of(artifact).files == MANIFEST.files
+    assert manifest_of(artifact).artifact.files == MANIFEST.artifact.files
     path.unlink()
     with pytest.raises(ArtifactError, match=r"its manifest tiny-96-bdyn-fp32.json is missing; .* copy both"):
         manifest_of(artifact)
@@ -115,49 +118,126 @@ def with_value(value: object, *keys: str) -> Callable[[dict[str, Any]], None]:
         target: Any = data
         for key in keys[:-1]:
             target = target[int(key) if isinstance(target, list) else key]
-        target[keys[-1]] = value
+        target[int(keys[-1]) if isinstance(target, list) else keys[-1]] = value
 
     return change
+
+
+def nested(depth: int) -> object:
+    return [nested(depth - 1)] if depth else []
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        *((without(key), f"{key!r} is missing") for key in MANIFEST.to_json() if key != "manifest_version"),
+        *(
+            (without(key), f"damaged: {key} is missing; expected")
+            for key in MANIFEST.to_json()
+            if key != "manifest_version"
+        ),
         (without("manifest_version"), "it has no manifest_version"),
-        (without("artifact", "opset"), "'opset' is missing"),
-        (without("weights", "seed"), "'seed' is missing"),
-        (without("preprocessing", "mean"), "'mean'"),
+        (without("artifact", "opset"), "artifact.opset is missing; expected a whole number from 1 to 99"),
+        (without("weights", "seed"), "weights.seed is missing"),
+        (without("preprocessing", "mean"), "preprocessing.mean is missing; expected a list of 3"),
         (with_value(VERSION + 1, "manifest_version"), f"manifest version {VERSION + 1}; this program knows {VERSION}"),
-        (with_value("1", "manifest_version"), "it has no manifest_version"),
-        (with_value("../../a.onnx", "artifact", "files", "0", "name"), "'../../a.onnx' leaves the manifest's folder"),
-        (with_value("/a.onnx", "artifact", "files", "0", "name"), "'/a.onnx' leaves the manifest's folder"),
-        (with_value("below/a.onnx", "artifact", "files", "1", "name"), "leaves the manifest's folder"),
-        (with_value("..", "artifact", "files", "0", "name"), "leaves the manifest's folder"),
-        (with_value("", "artifact", "files", "0", "name"), "leaves the manifest's folder"),
-        (with_value([], "artifact", "files"), "it names no file"),
-        (with_value("bf16", "artifact", "dtype"), "'bf16' is not one of fp32, fp16"),
-        (with_value("luck", "weights", "source"), "'luck' is not one of checkpoint, package, seed"),
-        (with_value("seventeen", "artifact", "opset"), "seventeen"),
-        (with_value(None, "labels"), "damaged"),
-        (with_value([1], "points"), "damaged"),
-        (with_value("onnx", "artifact"), "damaged"),
+        (with_value("1", "manifest_version"), "manifest_version is '1'; expected a whole number"),
+        (
+            with_value("../../a.onnx", "artifact", "files", "0", "name"),
+            "artifact.files[0].name is '../../a.onnx'; expected a name that stays in the manifest's folder",
+        ),
+        (
+            with_value("/a.onnx", "artifact", "files", "0", "name"),
+            "artifact.files[0].name is '/a.onnx'; expected a name that stays",
+        ),
+        (with_value("below/a.onnx", "artifact", "files", "1", "name"), "artifact.files[1].name is 'below/a.onnx'"),
+        (with_value("..", "artifact", "files", "0", "name"), "artifact.files[0].name is '..'"),
+        (with_value("", "artifact", "files", "0", "name"), "artifact.files[0].name is ''"),
+        (with_value([], "artifact", "files"), "artifact.files is []; expected a list of 1 or more"),
+        (with_value("bf16", "artifact", "dtype"), "artifact.dtype is 'bf16'; expected one of fp16, fp32"),
+        (
+            with_value("luck", "weights", "source"),
+            "weights.source is 'luck'; expected one of checkpoint, package, seed",
+        ),
+        (with_value("seventeen", "artifact", "opset"), "artifact.opset is 'seventeen'; expected a whole number"),
+        (with_value(None, "labels"), "damaged: labels is None; expected a list"),
+        (with_value([1], "points"), "damaged: points is [1]; expected an object"),
+        (with_value("onnx", "artifact"), "damaged: artifact is 'onnx'; expected an object"),
         (with_value("om", "artifact", "format"), "'om' without a compilation"),
-        (with_value("engine", "artifact", "format"), "'engine' is not one of onnx, om"),
-        (with_value("somewhere", "preprocessing", "normalised_on"), "normalised on 'somewhere'"),
-        (with_value([{"name": "x", "dtype": "nonsense", "shape": [1, 3, 96, 96]}], "inputs"), "'nonsense'"),
+        (with_value("engine", "artifact", "format"), "artifact.format is 'engine'; expected one of om, onnx"),
+        (
+            with_value("somewhere", "preprocessing", "normalised_on"),
+            "preprocessing.normalised_on is 'somewhere'; expected one of device, host",
+        ),
+        (
+            with_value([{"name": "x", "dtype": "nonsense", "shape": [1, 3, 96, 96]}], "inputs"),
+            "inputs[0].dtype is 'nonsense'",
+        ),
+        (with_value([], "inputs"), "inputs is []; expected a list of 1 or more"),
+        (with_value(0, "inputs", "0", "shape", "1"), "inputs[0].shape[1] is 0; expected a whole number from 1"),
+        (with_value([64, 96], "preprocessing", "image_size"), "preprocessing.image_size is [64, 96]; inputs[0] takes"),
+        (with_value(3, "points", "a.b\n"), r"points['a.b\n'] is 3; expected text"),
+        (with_value(1e999, "parity", "max_relative"), "parity.max_relative is Infinity, out of range"),
+        (with_value(2**63, "passes", "fold"), "passes.fold is 9223372036854775808, out of range"),
+        (with_value(10**4000, "weights", "seed"), "weights.seed is 1000000000000000000000000000000000000000, out of"),
+        (with_value("half \ud83d", "labels", "0"), r"labels[0] is 'half \ud83d'; expected whole characters"),
+        (with_value(0, "half \ud83d"), r"damaged: a key is 'half \ud83d'; expected whole characters"),
+        (with_value(nested(40), "passes", "a"), "is nested too deeply"),
+        (with_value("a.onnx\n", "artifact", "files", "0", "name"), r"artifact.files[0].name is 'a.onnx\n'"),
+        (with_value("x" * 10_000, "artifact"), "artifact is 'xxx"),
     ],
 )
 def test_a_damaged_manifest_is_refused_in_words(
     path: Path, change: Callable[[dict[str, Any]], None], words: str
 ) -> None:
-    data = MANIFEST.to_json()
+    data = json.loads(json.dumps(MANIFEST.to_json()))
     change(data)
     path.write_text(json.dumps(data), encoding="utf-8")
     with pytest.raises(ArtifactError) as refusal:
         read_manifest(path)
     assert words in str(refusal.value)
     assert refusal.value.exit_code == 2
+    assert len(str(refusal.value)) < 400
+    assert str(refusal.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("old", "where"),
+    [
+        ('"seed": 7', "weights.seed"),
+        ('"name": "tiny.data"', "artifact.files[1].name"),
+        ('"artifact": {', "artifact"),
+        ('"changed": 4', "passes.fold_batchnorm.changed"),
+        ('"stem.conv.weight": "00c0ffee"', "checksums['stem.conv.weight']"),
+        ('"torch": "2"', "environment.torch"),
+        ('"manifest_version": 1', "manifest_version"),
+    ],
+)
+def test_a_doubled_key_is_refused_wherever_it_stands(path: Path, old: str, where: str) -> None:
+    whole = path.read_text(encoding="utf-8")
+    assert whole.count(old) == 1
+    path.write_text(whole.replace(old, f"{old.partition(': ')[0]}: 7, {old}"), encoding="utf-8")
+    with pytest.raises(ArtifactError) as refusal:
+        read_manifest(path)
+    assert str(refusal.value) == f"{path}: the manifest is damaged: {where} stands twice; export again"
+
+
+def test_unknown_keys_are_ignored_and_what_a_writer_left_out_has_its_default(path: Path) -> None:
+    data = MANIFEST.to_json()
+    data["later"] = {"than": "this version"}
+    data["weights"]["more"] = [1]
+    data["artifact"].pop("layout_reason")
+    data["preprocessing"].pop("normalised_on")
+    path.write_text(json.dumps(data), encoding="utf-8")
+    assert read_manifest(path) == MANIFEST
+
+
+@pytest.mark.parametrize("old", sorted((DATA / "manifest_v1").iterdir()), ids=lambda path: path.stem)
+def test_what_version_1_wrote_is_read_for_good(old: Path, tmp_path: Path) -> None:
+    manifest = read_manifest(old)
+    assert network_config(manifest.network).name == "tiny"
+    assert manifest == struct(Manifest, json.loads(old.read_text(encoding="utf-8")))  # as a bundle reads its own
+    manifest.write(tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_bytes() == old.read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_an_export_with_its_streams_closed_is_whole(tmp_path: Path) -> None:
     """Else a file of the export would get the number of standard error, and what libraries mutter would go into it."""
     assert shell(tmp_path, ["export", "neonext_nano", "-o", "out"], "<&- >&- 2>&-").returncode == 0
     (path,) = (tmp_path / "out").glob("*.onnx")
-    assert sha256_of(path) == manifest_of(path).files[0].sha256
+    assert sha256_of(path) == manifest_of(path).artifact.files[0].sha256
     assert shell(tmp_path, ["verify", str(path)], "").returncode == 0
 
 

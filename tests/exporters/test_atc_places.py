@@ -93,7 +93,7 @@ def test_an_om_is_made_in_any_folder(
     told, _, answer = export(capfd, folder, "neonext_nano", "--no-verify")
     assert str(told.parent) == readable(str(folder))
     om = folder / told.name
-    assert manifest_of(om).files[0].nbytes == om.stat().st_size > 0
+    assert manifest_of(om).artifact.files[0].bytes == om.stat().st_size > 0
     flags = answer["artifacts"][0]["compilation"]["flags"]
     assert flags[1] == ("--model=neonext_nano-96-b1-fp32.onnx" if what in FINE else "--model=model.onnx")
     assert not [path.name for path in folder.iterdir() if path.name.startswith(".neonext")]

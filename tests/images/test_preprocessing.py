@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from neonext_ascend.errors import ArtifactError, FileAccessError, UsageError
+from neonext_ascend.artifacts.strict import check
+from neonext_ascend.artifacts.structs import struct
+from neonext_ascend.errors import FileAccessError, UsageError
 from neonext_ascend.images.decoding import read_picture
 from neonext_ascend.images.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, preprocessing_for
 
@@ -97,7 +100,7 @@ def test_every_other_network_sees_what_the_authors_saw() -> None:
 @pytest.mark.parametrize("name", ["neonext_t", "neonext_nano"])
 def test_preprocessing_survives_the_manifest(name: str) -> None:
     preprocessing = preprocessing_for(name, (224, 320))
-    assert Preprocessing.from_json(preprocessing.to_json()) == preprocessing
+    assert struct(Preprocessing, check(Preprocessing, asdict(preprocessing))) == preprocessing
 
 
 @pytest.mark.parametrize(
@@ -117,15 +120,16 @@ def test_preprocessing_survives_the_manifest(name: str) -> None:
     ],
 )
 def test_a_manifest_with_another_preprocessing_is_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(ArtifactError, match="the manifest's preprocessing"):
-        Preprocessing.from_json({**preprocessing_for("neonext_t", (224, 224)).to_json(), **change})
+    (field,) = change
+    with pytest.raises(ValueError, match=rf"^{field}(\[\d\])? is .*; expected .*"):
+        check(Preprocessing, {**asdict(preprocessing_for("neonext_t", (224, 224))), **change})
 
 
 def test_a_manifest_without_a_part_of_the_preprocessing_is_refused() -> None:
-    data = preprocessing_for("neonext_t", (224, 224)).to_json()
+    data = asdict(preprocessing_for("neonext_t", (224, 224)))
     del data["std"]
-    with pytest.raises(ArtifactError, match="'std'"):
-        Preprocessing.from_json(data)
+    with pytest.raises(ValueError, match="std is missing; expected a list of 3"):
+        check(Preprocessing, data)
 
 
 def test_a_picture_is_turned_upright(tmp_path: Path) -> None:

@@ -63,6 +63,36 @@ def test_a_bundle_compiles_runs_and_compares(more: list[str], tmp_path: Path) ->
     assert sorted(p.suffix for p in (top / "out").iterdir()) == [".json", ".om"]
 
 
+def run_with_numpy_alone(top: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    program, site = ROOT / "tests" / "support" / "numpy_alone.py", Path(np.__file__).parent.parent
+    return subprocess.run(
+        [sys.executable, "-I", "-S", "-W", "error", str(program), str(site), str(ROOT)],
+        cwd=top,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_a_bundle_needs_numpy_alone(tmp_path: Path) -> None:
+    top, environment = unpack(pack(tmp_path), tmp_path / "there"), make_toolkit(tmp_path / "cann")
+    done = run_with_numpy_alone(top, environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((top / "report.json").read_text())["outcome"] == "passed"
+    # The test sees an import too many, on the way in or later on.
+    for module, line in (("artifacts/structs", "import msgspec"), ("runtimes/acl/runner", "    import onnx")):
+        path = top / "lib" / "neonext_ascend" / f"{module}.py"
+        text = path.read_text()
+        where = "T = TypeVar" if line == "import msgspec" else "        self.name = f"
+        path.write_text(text.replace(where, f"{line.replace('    import', '        import')}\n{where}", 1))
+        done = run_with_numpy_alone(top, environment)
+        path.write_text(text)
+        assert done.returncode in (1, 70)
+        assert f"No module named '{line.split()[1]}'" in done.stdout + done.stderr
+
+
 def test_a_bundle_says_no_where_the_numbers_differ(tmp_path: Path) -> None:
     top = unpack(pack(tmp_path), tmp_path / "there")
     with np.load(top / EXPECTED) as stored:
@@ -99,6 +129,11 @@ def test_a_bundle_that_is_damaged_or_carried_out_twice_still_writes_its_report(t
     done = carry_out(top, environment)
     assert done.returncode == 5
     assert "No such file" in json.loads((top / "report.json").read_text())["outcome"]
+    planned = next(path for path in top.glob("*.json") if "Ascend310P3" in path.name)
+    planned.write_text(planned.read_text()[:1000])
+    done = carry_out(top, environment)
+    assert done.returncode == 5
+    assert "not as it was packed" in json.loads((top / "report.json").read_text())["outcome"]
     (top / OPTIONS).write_text("[]")
     done = carry_out(top, environment)
     assert done.returncode == 70

@@ -10,9 +10,10 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from neonext_ascend.checkpoints.loading import network_config
 from neonext_ascend.cost.count import count_network
 from neonext_ascend.errors import UsageError
-from neonext_ascend.models.config import DEFINITIONS, DefinitionName, NetworkConfig, size_text, with_image_size
+from neonext_ascend.models.config import DEFINITIONS, DefinitionName, size_text, with_image_size
 from neonext_ascend.models.neocell import NeoCell
 from neonext_ascend.models.neonext import NeoNeXt, build
 from neonext_ascend.models.variants import VARIANTS, find_variant
@@ -188,7 +189,7 @@ def test_a_configuration_that_no_network_can_have_is_refused(change: dict[str, A
 
 def test_a_configuration_survives_the_manifest() -> None:
     config = small_config((228, 236))
-    assert NetworkConfig.from_json(config.to_json()) == config
+    assert network_config(config.to_json()) == config
 
 
 @pytest.mark.parametrize(("size", "text"), [((224, 224), "224"), ((224, 320), "224x320")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,13 @@ def test_a_whole_network_at_each_batch(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["neonext_nano", "neonext_t.paper", "neonext_t.table1"])
 @pytest.mark.parametrize("lowering", [name for name in LOWERINGS if name != "kron"])
 def test_every_definition_and_lowering_keeps_the_function(name: str, lowering: LoweringName) -> None:
-    small = {"depths": (1, 1, 2, 1), "widths": (16, 24, 36, 40), "num_classes": 11, "image_size": 112}
-    network = build(type(VARIANTS[name].config).from_json({**VARIANTS[name].config.to_json(), **small}))
+    small: dict[str, Any] = {
+        "depths": (1, 1, 2, 1),
+        "widths": (16, 24, 36, 40),
+        "num_classes": 11,
+        "image_size": (112, 112),
+    }
+    network = build(replace(VARIANTS[name].config, **small))
     redraw_at_order_one(network)
     deployed, report = passes.prepare(network, layout="chnw", lowering=lowering)
     assert len(report.lowerings) == 5 + 3
@@ -100,7 +106,7 @@ def test_the_export_is_verified_inside_and_a_wrong_matrix_is_named(tmp_path: Pat
     # One in each block's branch and one behind its sum, stem, down-sampling and pooled vector.
     assert len(names) == 20
     manifest = read_manifest(made.manifest_path)
-    assert manifest.layout == "chnw"
+    assert manifest.artifact.layout == "chnw"
     assert manifest.passes["lowerings"]["downsample_1.neocell"] == "blockdiag"
     assert jobs.verify(made.path).verdict.passed
     transpose(made.path, "stage2.block1.neocell.left")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,6 @@ from torch import Tensor, fx, nn
 from neonext_ascend import passes
 from neonext_ascend.errors import GeometryError, PassRefusedError
 from neonext_ascend.kernels.geometry import Cell, CellGroup, Geometry
-from neonext_ascend.models.config import NetworkConfig
 from neonext_ascend.models.layers import LayerScale
 from neonext_ascend.models.neocell import NeoCell
 from neonext_ascend.models.neonext import build, redraw_at_order_one
@@ -58,8 +58,8 @@ def ready(module: nn.Module, seed: int = 0) -> nn.Module:
 
 @pytest.mark.parametrize("name", ["neonext_nano", "neonext_t.paper", "neonext_t.table1"])
 def test_prepare_folds_everything_and_keeps_the_function(name: str) -> None:
-    config = NetworkConfig.from_json({**VARIANTS[name].config.to_json(), "depths": (1, 1, 2, 1), "image_size": 96})
-    config = NetworkConfig.from_json({**config.to_json(), "widths": (16, 24, 36, 40), "num_classes": 11})
+    config = replace(VARIANTS[name].config, depths=(1, 1, 2, 1), image_size=(96, 96))
+    config = replace(config, widths=(16, 24, 36, 40), num_classes=11)
     net = build(config)
     redraw_at_order_one(net)
     before = {key: value.clone() for key, value in net.state_dict().items()}

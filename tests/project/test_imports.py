@@ -11,7 +11,7 @@ import pytest
 
 from tests import ROOT
 
-HEAVY = {"torch", "onnx", "onnxruntime", "numpy", "PIL", "rich", "matplotlib"}
+HEAVY = {"torch", "onnx", "onnxruntime", "numpy", "PIL", "rich", "matplotlib", "msgspec"}
 
 
 def loaded_by(code: str) -> set[str]:

@@ -20,7 +20,15 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from neonext_ascend.artifacts.manifest import ArtifactFile, Compilation, Manifest, Weights, manifest_path
+from neonext_ascend.artifacts.manifest import (
+    Artifact,
+    ArtifactFile,
+    Compilation,
+    Manifest,
+    OnnxSource,
+    Weights,
+    manifest_path,
+)
 from neonext_ascend.errors import ArtifactError, FileAccessError, NeoNextError, ToolchainError, UsageError
 from neonext_ascend.exporters import export_onnx
 from neonext_ascend.images.preprocessing import preprocessing_for
@@ -67,11 +75,13 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
             inputs = (TensorSpec("image", "uint8", (1, 96, 96, 3)),)
             preprocessing = replace(preprocessing, normalised_on="device")
         manifest = Manifest(
-            files=(ArtifactFile(f"{name}.om", "ab" * 32, 1),),
-            format="om",
-            dtype="fp16",
-            opset=17,
-            layout="nchw",
+            artifact=Artifact(
+                format="om",
+                dtype="fp16",
+                opset=17,
+                layout="nchw",
+                files=(ArtifactFile(f"{name}.om", "ab" * 32, 1),),
+            ),
             inputs=inputs,
             outputs=artifact.outputs,
             network=net.config.to_json(),
@@ -86,7 +96,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
             tool="neonext-ascend 0",
             environment={},
             compilation=Compilation(
-                SOC, VERSION, "fp16", (), gears, name == "aipp", (), None, ArtifactFile(path.name, "cd" * 32, 1)
+                SOC, VERSION, "fp16", (), gears, name == "aipp", (), None, OnnxSource(path.name, "cd" * 32, 1)
             ),
         )
         feeds: list[Array]

@@ -111,7 +111,7 @@ class _Arena:
             self.seconds = time.monotonic() - begin
             (folder / name).rename(folder / f"kept-{name}")
             manifest = read_manifest(folder / f"kept-{name}" / NAMES[1])
-            self.whole[name] = {"onnx": manifest.files[0].sha256, "old": str(folder / "kept-old")}
+            self.whole[name] = {"onnx": manifest.artifact.files[0].sha256, "old": str(folder / "kept-old")}
 
     def restore(self) -> None:
         """The older artifact alone, beside whatever was left over."""
@@ -125,7 +125,9 @@ class _Arena:
         hashes = {kind["onnx"]: name for name, kind in self.whole.items()}
         found = hashes.get(hashlib.sha256(artifact.read_bytes()).hexdigest(), "broken") if artifact.exists() else "none"
         try:
-            told = hashes.get(read_manifest(manifest).files[0].sha256, "broken") if manifest.exists() else "none"
+            told = (
+                hashes.get(read_manifest(manifest).artifact.files[0].sha256, "broken") if manifest.exists() else "none"
+            )
         except Exception:
             told = "broken"
         return f"{found}+{told}"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
-from neonext_ascend.artifacts.manifest import ArtifactFile, Compilation, Manifest
+from neonext_ascend.artifacts.manifest import ArtifactFile, Compilation, Manifest, OnnxSource
 from neonext_ascend.artifacts.staging import sha256_of
 from neonext_ascend.exporters.om_file.options import AtcOptions
 from neonext_ascend.images.preprocessing import Preprocessing
@@ -56,11 +56,10 @@ def om_manifest(
         command: that made it.
     """
     preprocessing = om_preprocessing(onnx, options)
+    dtype = onnx.artifact.dtype if options.precision == "origin" else "fp16"
     return replace(
         onnx,
-        files=(ArtifactFile(name, "", 0),),
-        format="om",
-        dtype=onnx.dtype if options.precision == "origin" else "fp16",
+        artifact=replace(onnx.artifact, format="om", dtype=dtype, files=(ArtifactFile(name, "", 0),)),
         inputs=(_input(onnx.inputs[0], options),),
         outputs=tuple(replace(spec, shape=(_rows(spec, options), *spec.shape[1:])) for spec in onnx.outputs),
         preprocessing=preprocessing,
@@ -79,7 +78,7 @@ def om_manifest(
             aipp=options.aipp,
             keep_fp32=tuple(options.keep_fp32),
             platform=None,
-            onnx=onnx.files[0],
+            onnx=OnnxSource(*astuple(onnx.artifact.files[0])),
         ),
     )
 
@@ -97,9 +96,10 @@ def compiled_manifest(
         platform: that ATC bound the file to, if any.
     """
     assert manifest.compilation is not None
+    file = ArtifactFile(manifest.artifact.files[0].name, sha256_of(om), om.stat().st_size)
     return replace(
         manifest,
-        files=(ArtifactFile(manifest.files[0].name, sha256_of(om), om.stat().st_size),),
+        artifact=replace(manifest.artifact, files=(file,)),
         compilation=replace(
             manifest.compilation, cann_version=cann_version, flags=tuple(map(_bare, argv[1:])), platform=platform
         ),

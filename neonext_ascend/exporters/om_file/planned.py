@@ -36,7 +36,7 @@ def compile_planned(
     Raises:
         UsageError, ArtifactError, ToolchainError, FileAccessError: as there.
     """
-    name = planned.files[0].name
+    name = planned.artifact.files[0].name
     compiled = compile_om(
         onnx,
         folder,

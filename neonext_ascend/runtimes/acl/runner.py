@@ -38,6 +38,7 @@ class AclRunner(Runner):
         path: of the OM; its manifest lies beside it. A static OM does without one.
         device: number of the NPU.
         cann: what this machine has; looked for where ``None``.
+        manifest: read from beside the OM where ``None``.
 
     Raises:
         FileAccessError: the OM or its manifest cannot be read.
@@ -45,11 +46,11 @@ class AclRunner(Runner):
         ToolchainError: pyACL, the driver or the device is missing or does not work.
     """
 
-    def __init__(self, path: Path, device: int = 0, cann: Cann | None = None) -> None:
+    def __init__(self, path: Path, device: int = 0, cann: Cann | None = None, manifest: Manifest | None = None) -> None:
         self.name = f"pyACL {path.name}"
         self._path, self._device = path, device
         self._context: int | None = None
-        manifest = check_om_file(path, cann)
+        manifest = check_om_file(path, cann, manifest)
         self._calls = AclCalls(import_acl(str(path)), str(path))
         self._releases = Releases(self._calls)
         PROCESS.enter(self._calls, device)
