@@ -153,26 +153,26 @@ class Machine(Protocol[Value]):
 def run(program: Program, x: Value, machine: Machine[Value]) -> Value:
     """Carry out every step on ``x``."""
     for step in program:
-        match step:
-            case Reshape():
-                x = machine.reshape(x, step)
-            case Transpose():
-                x = machine.transpose(x, step)
-            case Product():
-                x = machine.product(x, step)
-            case Add():
-                x = machine.add(x, step)
-            case Pad():
-                x = machine.pad(x, step)
-            case Crop():
-                x = machine.crop(x, step)
-            case Parallel(axis, parts):
-                results, first = [], 0
-                for channels, steps in parts:
-                    part = machine.crop(x, Crop(((axis, first, first + channels),)))
-                    results.append(run(steps, part, machine))
-                    first += channels
-                x = machine.join(results, axis)
+        # Not ``match``: torch.compile of torch 2.8 cannot trace its classes.
+        if isinstance(step, Reshape):
+            x = machine.reshape(x, step)
+        elif isinstance(step, Transpose):
+            x = machine.transpose(x, step)
+        elif isinstance(step, Product):
+            x = machine.product(x, step)
+        elif isinstance(step, Add):
+            x = machine.add(x, step)
+        elif isinstance(step, Pad):
+            x = machine.pad(x, step)
+        elif isinstance(step, Crop):
+            x = machine.crop(x, step)
+        else:
+            results, first = [], 0
+            for channels, steps in step.parts:
+                part = machine.crop(x, Crop(((step.axis, first, first + channels),)))
+                results.append(run(steps, part, machine))
+                first += channels
+            x = machine.join(results, step.axis)
     return x
 
 

@@ -45,13 +45,13 @@ class NeoCell(nn.Module):
         Raises:
             GeometryError: the map is too small for a cell or its shift.
         """
-        left = block_diagonal(list(self.weight_a), self.geometry, "left", height, width)
-        right = block_diagonal(list(self.weight_b), self.geometry, "right", height, width)
+        left = block_diagonal(_listed(self.weight_a), self.geometry, "left", height, width)
+        right = block_diagonal(_listed(self.weight_b), self.geometry, "right", height, width)
         return left, right
 
     def full_bias(self, height: int, width: int) -> Tensor | None:
         """The bias of the whole map ``(C, H', W')``, or ``None``."""
-        return None if self.bias is None else tiled_bias(list(self.bias), self.geometry, height, width)
+        return None if self.bias is None else tiled_bias(_listed(self.bias), self.geometry, height, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, C, H, W)`` to ``(N, C, H', W')``; its memory may lie channels last, so reshape it, never ``view``.
@@ -65,7 +65,7 @@ class NeoCell(nn.Module):
             from neonext_ascend.kernels import fused
 
             if fused.available(x, self.geometry):
-                y = fused.neocell_fused(x, list(self.weight_a), list(self.weight_b), self.geometry)
+                y = fused.neocell_fused(x, _listed(self.weight_a), _listed(self.weight_b), self.geometry)
                 return y if bias is None else y + bias
         left, right = self.matrices(height, width)
         return neocell_blockdiag(x, left, right, bias)
@@ -73,6 +73,10 @@ class NeoCell(nn.Module):
     def extra_repr(self) -> str:
         """The groups in short."""
         return ", ".join(f"{g.channels} x {g.cell}{' shifted' if g.shift else ''}" for g in self.geometry.groups)
+
+
+def _listed(cells: nn.ParameterList) -> list[Tensor]:
+    return [cell for cell in cells]  # noqa: C416 (torch.compile of torch 2.8 cannot trace list() of a ParameterList)
 
 
 @torch.no_grad()

@@ -18,8 +18,8 @@ from neonext_ascend.errors import ToolchainError
 from neonext_ascend.machine.cann import Cann, Device
 from neonext_ascend.machine.npu import import_failure, pairing
 from neonext_ascend.passes.pipeline import prepare
-from neonext_ascend.runtimes.npu import GRAPH_BACKEND, NpuRunner, import_torch_npu
-from neonext_ascend.spec import Dtype, TensorSpec
+from neonext_ascend.runtimes.npu import NpuRunner, import_torch_npu
+from neonext_ascend.spec import Dtype, Layout, TensorSpec
 from tests.standins import torch_npu as standin
 
 INPUTS, OUTPUTS = (TensorSpec("image", "float32", ("batch", 3, 96, 96)),), (TensorSpec("logits", "float32", (10,)),)
@@ -55,30 +55,33 @@ def test_a_network_computes_on_the_device_and_fp32_comes_back(
 def test_a_new_shape_is_warmed_up_once_and_the_device_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     standin.use(monkeypatch)
     runner = NpuRunner(nano(), INPUTS, OUTPUTS, warm_up=2)
-    assert standin.calls == ["set_device 0"]
+    assert [call for call in standin.calls if not call.startswith("op ")] == ["set_device 0"]
 
     def passes(batch: int) -> int:
         standin.calls.clear()
         runner.infer(picture(batch))
-        assert standin.calls[-1] == "synchronize"
+        assert standin.calls[-2:] == ["synchronize", "op to"]
         return standin.calls.count("op linear")
 
     assert [passes(1), passes(1), passes(2), passes(1)] == [3, 1, 3, 1]
 
 
-def test_graph_mode_hands_the_moved_network_to_dynamo(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("layout", ["nchw", "chnw"])
+def test_graph_mode_is_one_graph_for_each_shape_and_computes_the_same(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
     standin.use(monkeypatch)
-    asked: list[dict[str, Any]] = []
-
-    def compile_as_is(network: torch.nn.Module, **options: Any) -> torch.nn.Module:
-        assert {buffer.device.type for buffer in network.buffers()} == {"npu"}
-        asked.append(options)
-        return network
-
-    monkeypatch.setattr(torch, "compile", compile_as_is)
-    runner = NpuRunner(nano(), INPUTS, OUTPUTS, graph=True)
-    assert asked == [{"backend": GRAPH_BACKEND, "dynamic": False}]
-    assert runner.where.endswith("fp16, graph mode")
+    standin.use_graphs()
+    results = []
+    for graph in (False, True):
+        network = prepare(load("neonext_nano").network, layout=layout)[0]
+        with NpuRunner(network, INPUTS, OUTPUTS, dtype="fp32", graph=graph) as runner:
+            assert runner.where.endswith("fp32, graph mode" if graph else "fp32")
+            for batch, graphs in ((2, 1), (2, 1), (3, 2)):
+                results.append(runner.infer(picture(batch))["logits"])
+                assert standin.calls.count("graph on npu:0") == graphs * graph
+    for eager, compiled in zip(results[:3], results[3:], strict=True):
+        np.testing.assert_array_equal(compiled, eager)
 
 
 def test_what_the_device_refuses_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:

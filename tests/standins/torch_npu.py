@@ -12,26 +12,18 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 calls: list[str] = []
 # What torch.npu answers; a value that is an exception is raised by the operator of that name.
 plan: dict[str, Any] = {}
 ANSWERS = {"is_available": True, "device_count": 1}
-# Operators whose usual decomposition into views has no meaning for tensors that are Python objects.
-WHOLE = {
-    "matmul": "matmul",
-    "linear": "linear",
-    "pixel_unshuffle": "pixel_unshuffle",
-    "reshape": "reshape",
-    "permute": "permute",
-    "convolution_overrideable": "convolution",
-}
 _keep: list[Any] = []  # kernels live as long as their library object
 
 
@@ -45,65 +37,95 @@ def use(monkeypatch: pytest.MonkeyPatch, **answers: Any) -> None:
     monkeypatch.setitem(sys.modules, "torch_npu", types.ModuleType("torch_npu"))
 
 
+def use_graphs() -> None:
+    """Register the backend ``npugraphs`` with Dynamo: it records each graph in ``calls``, and runs it as it is."""
+    from torch import _dynamo
+
+    def npugraphs(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
+        calls.append(f"graph on {inputs[0].device}")
+        return graph.forward
+
+    _dynamo.reset()
+    if "npugraphs" not in _dynamo.list_backends():
+        _dynamo.register_backend(npugraphs)
+
+
 class _NpuTensor(Tensor):
-    """Its ``raw`` is where the values are."""
+    """Its ``raw`` is where the values are; what PyTorch asks of it is computed there."""
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
     raw: Tensor
 
     @staticmethod
     def __new__(cls, raw: Tensor) -> _NpuTensor:
-        tensor: _NpuTensor = torch._C._acc.create_empty_tensor(raw.shape, raw.dtype)  # type: ignore[assignment]
-        tensor.__class__ = cls
+        tensor: _NpuTensor = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+            cls, raw.shape, strides=raw.stride(), dtype=raw.dtype, device=torch.device("npu:0")
+        )
+        tensor.raw = raw
         return tensor
 
-    def __init__(self, raw: Tensor) -> None:
-        self.raw = raw
+    def __tensor_flatten__(self) -> tuple[list[str], None]:
+        """With its inverse, what Dynamo asks of a tensor around another."""
+        return ["raw"], None
 
-    def detach(self) -> _NpuTensor:
-        """What makes a parameter of it; the built-in one would give a plain tensor."""
-        return _NpuTensor(self.raw)
+    @staticmethod
+    def __tensor_unflatten__(inner: dict[str, Tensor], *_: object) -> _NpuTensor:
+        return _NpuTensor(inner["raw"])
+
+    @classmethod
+    def __torch_dispatch__(cls, operator: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
+        name = operator.__name__.split(".")[0]
+        calls.append(f"op {name}")
+        if isinstance(plan.get(name), Exception):
+            raise plan[name]
+        given, form = tree_flatten((arguments, named or {}))
+        moves = name in ("to", "_to_copy", "copy_")
+        if not moves and (strays := [x for x in given if isinstance(x, Tensor) and x.dim() and type(x) is not cls]):
+            raise RuntimeError(f"stand-in: expected all tensors on npu:0, but found one on {strays[0].device}")
+        devices = [value for value in given if isinstance(value, torch.device)]
+        raw, keywords = tree_unflatten([_on_the_cpu(value) for value in given], form)
+        result = operator(*raw, **keywords)
+        if devices and devices[0].type == "cpu":
+            return result.clone()
+        # What an operator writes in place stays the same tensor.
+        same = {id(value.raw): value for value in given if isinstance(value, cls)}
+        return tree_map(lambda x: same.get(id(x), cls(x)) if isinstance(x, Tensor) else x, result)
+
+    def contiguous(self, *_: Any, **__: Any) -> Tensor:
+        """Here, since PyTorch's own asks for a device in C++ before it comes to ``__torch_dispatch__``."""
+        return self if self.is_contiguous() else self.clone(memory_format=torch.contiguous_format)
 
 
-def _unwrap(value: Any) -> Any:
-    if isinstance(value, _NpuTensor):
-        return value.raw
-    if isinstance(value, torch.device):
-        return torch.device("cpu")
-    if isinstance(value, Tensor) and value.dim() > 0:
-        raise RuntimeError(f"stand-in: expected all tensors on npu:0, but found one on {value.device}")
-    return value
-
-
-def _compute(operator: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    name = getattr(operator, "__name__", str(operator)).split(".")[0]
-    calls.append(f"op {name}")
-    if isinstance(plan.get(name), Exception):
-        raise plan[name]
-    arguments, named = tree_map(_unwrap, (arguments, named))
-    return tree_map(
-        lambda value: _NpuTensor(value) if isinstance(value, Tensor) else value, operator(*arguments, **named)
+def _on_the_cpu(value: Any) -> Any:
+    return (
+        value.raw
+        if isinstance(value, _NpuTensor)
+        else torch.device("cpu")
+        if isinstance(value, torch.device)
+        else value
     )
 
 
-def _copy(x: Tensor, *, dtype: torch.dtype | None = None, device: torch.device | None = None, **_: Any) -> Tensor:
-    """``aten::_to_copy``: the one way between the devices."""
-    raw = (x.raw if isinstance(x, _NpuTensor) else x).to(dtype or x.dtype, copy=True)
-    return raw if (device or x.device).type == "cpu" else _NpuTensor(raw)
+def _empty(operator: Any, *arguments: Any, **named: Any) -> Tensor:
+    """A new tensor there: with ``copy_`` what brings one from the CPU."""
+    return _NpuTensor(operator(*arguments, **{**named, "device": "cpu"}))
 
 
 def _register() -> None:
-    from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+    from torch.utils import backend_registration as registration
 
-    _setup_privateuseone_for_python_backend("npu", _torch_npu_module())
-    libraries: Any = torch.library
-    fallback, aten = libraries.Library("_", "IMPL"), libraries.Library("aten", "IMPL")
-    fallback.fallback(_compute, "PrivateUse1")
-    for name, computed_by in WHOLE.items():
-        operator = getattr(torch.ops.aten, computed_by).default
-        aten.impl(name, lambda *arguments, operator=operator: _compute(operator, *arguments), "PrivateUse1")
-    aten.impl("_to_copy", _copy, "PrivateUse1")
-    _keep.extend((fallback, aten))
+    # Dynamo of new versions asks an accelerator for its stream in C++; they let Python answer.
+    setup = getattr(registration, "_setup_privateuseone_for_python_backend", None)
+    if setup is not None:
+        setup("npu", _torch_npu_module())
+    else:
+        registration.rename_privateuse1_backend("npu")
+        torch._register_device_module("npu", _torch_npu_module())
+    aten: Any = torch.library.Library("aten", "IMPL")
+    for name in ("empty.memory_format", "empty_strided"):
+        operator = torch.ops.aten.empty.memory_format if "." in name else torch.ops.aten.empty_strided.default
+        aten.impl(name, partial(_empty, operator), "PrivateUse1")
+    _keep.append(aten)
 
 
 def _torch_npu_module() -> types.ModuleType:
