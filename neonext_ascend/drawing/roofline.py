@@ -11,19 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from neonext_ascend.drawing.style import (
-    BLUE,
-    EDGE,
-    GREEN,
-    ORANGE,
-    PAGE,
-    PURPLE,
-    SMALL,
-    SOFT,
-    TEXT,
-    draw,
-    logarithmic,
-)
+from neonext_ascend.drawing.style import BLUE, EDGE, GREEN, ORANGE, PAGE, PURPLE, SMALL, SOFT, TEXT, draw, logarithmic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -22,42 +22,30 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PAGE, TEXT, SOFT, GRID, EDGE = "#ffffff", "#1f2328", "#59636e", "#d8dee4", "#818b98"
-# Told apart by hue and lightness.
-BLUE, ORANGE, GREEN, PURPLE, GREY, PINK, OCHRE = SERIES = (
-    "#0969da",
-    "#bc4c00",
-    "#1a7f37",
-    "#8250df",
-    "#6e7781",
-    "#bf3989",
-    "#9a6700",
-)
 # light colour: dark colour
 DARK = {
-    PAGE: "#0d1117",
-    TEXT: "#f0f6fc",
-    SOFT: "#9198a1",
-    GRID: "#30363d",
-    EDGE: "#8b949e",
-    BLUE: "#58a6ff",
-    ORANGE: "#ff9b50",
-    GREEN: "#3fb950",
-    PURPLE: "#ab7df8",
-    GREY: "#7d8590",
-    PINK: "#f778ba",
-    OCHRE: "#e3b341",
+    (PAGE := "#ffffff"): "#0d1117",
+    (TEXT := "#1f2328"): "#f0f6fc",
+    (SOFT := "#59636e"): "#9198a1",
+    (GRID := "#d8dee4"): "#30363d",
+    (EDGE := "#818b98"): "#8b949e",
+    (BLUE := "#0969da"): "#58a6ff",
+    (ORANGE := "#bc4c00"): "#ff9b50",
+    (GREEN := "#1a7f37"): "#3fb950",
+    (PURPLE := "#8250df"): "#ab7df8",
+    (GREY := "#6e7781"): "#7d8590",
+    (PINK := "#bf3989"): "#f778ba",
+    (OCHRE := "#9a6700"): "#e3b341",
 }
+# Told apart by hue and lightness.
+SERIES = (BLUE, ORANGE, GREEN, PURPLE, GREY, PINK, OCHRE)
 TITLE_SIZE, TEXT_SIZE, SMALL = 16, 13, 12  # pixels
 MARGIN, _TITLE_Y, _LINE = 24, 28, 20
 _STYLE: dict[str, Any] = {
     "figure.dpi": 72,  # a point is a pixel
-    "savefig.dpi": 72,
-    "figure.facecolor": PAGE,
     "axes.facecolor": "none",
     "axes.edgecolor": EDGE,
     "axes.labelcolor": SOFT,
-    "axes.labelsize": SMALL,
     "axes.titlecolor": TEXT,
     "axes.titlelocation": "left",
     "axes.titlesize": TEXT_SIZE,
@@ -71,7 +59,6 @@ _STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": SMALL,
     "grid.color": GRID,
-    "legend.fontsize": SMALL,
     "legend.frameon": False,
     "legend.labelcolor": SOFT,
     "lines.linewidth": 1.6,

@@ -190,7 +190,7 @@ Arguments = Callable[[Path, Path], list[object]]
 REFUSED: list[tuple[str, Arguments, int, str]] = [
     ("no artifact", lambda d, n: [], 2, "Missing argument 'ARTIFACT...'"),
     ("an absent file", lambda d, n: [n, d / "x.onnx"], 5, "x.onnx: cannot read the model: No such file"),
-    ("a folder", lambda d, n: [n, folder(d / "f")], 5, "f: cannot read the model: Is a directory"),
+    ("a folder", lambda d, n: [n, folder(d / "f")], 5, "f: is not a regular file; expected an ONNX model"),
     ("an unknown model", lambda d, n: ["neonext_tt"], 2, "unknown model 'neonext_tt': did you mean neonext_t"),
     ("an unknown form", lambda d, n: ["neonext_t:fast"], 2, "unknown form 'fast'; expected neonext_t, folded, or"),
     ("another batch", lambda d, n: [n, "--batch-size", 8], 2, "its batch is 1, not 8; export it with --batch-size 8"),

@@ -49,15 +49,15 @@ def test_a_model_is_counted_in_silence(
     # numpy's numbers are numbers, a number that stands twice counts once.
     batches: list[SupportsIndex] = [np.int64(8), 1, 8]
     found = jobs.inspect(
-        "neonext_nano", soc_version=P3, batch_sizes=batches, image_size=64, layout="chnw", plot="a.svg"
+        "neonext_nano", soc_version=P3, batch_sizes=batches, image_size=128, layout="chnw", plot="a.svg"
     )
     assert isinstance(found, jobs.InspectedModel)
     assert capfd.readouterr() == ("", "")
-    assert found.config.image_size == (64, 64)
+    assert found.config.image_size == (128, 128)
     assert [(row.batch, row.layout, row.chosen) for row in found.networks] == [(8, "chnw", True), (1, "chnw", True)]
     assert found.plot == Path("a.svg")
     assert {"batch 1", "batch 8"} <= set(texts_of(Path("a.svg").read_text(encoding="utf-8")))
-    options = ["--batch-size", "8,1,8", "--image-size", "64", "--layout", "chnw", "--plot", "a.svg", "--json"]
+    options = ["--batch-size", "8,1,8", "--image-size", "128", "--layout", "chnw", "--plot", "a.svg", "--json"]
     assert run(["inspect", "neonext_nano", "--soc-version", P3, *options]) == 0
     assert json.loads(capfd.readouterr().out) == found.to_json()
 
