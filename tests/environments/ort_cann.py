@@ -23,7 +23,9 @@ print("used:", session.get_providers())
 
 def make(environment: Environment) -> None:
     """Install it; this project's own requirement, onnxruntime, would overwrite it."""
-    environment.install(TORCH, ORT_CANN, "numpy<2", "onnx>=1.17", "click>=8.4", "safetensors", "pillow", "rich")
+    environment.install(
+        TORCH, ORT_CANN, "numpy<2", "onnx>=1.17", "click>=8.4", "safetensors", "pillow", "rich", "msgspec"
+    )
     environment.install_project(dependencies=False)
 
 
