@@ -68,6 +68,10 @@ class _Machine:
 
     def _step(self, operation: pickletools.OpcodeInfo, argument: Any) -> None:
         match operation.name:
+            case "PUT" | "BINPUT" | "LONG_BINPUT":
+                self.memo[argument] = self.stack[-1]
+            case "GET" | "BINGET" | "LONG_BINGET":
+                self.stack.append(self.memo[argument])
             case "GLOBAL":
                 self._refer(*argument.split(" ", 1))
             case "STACK_GLOBAL":
@@ -93,10 +97,6 @@ class _Machine:
                 self._use(self.stack[-1], "items" if operation.name == "SETITEMS" else "appended")
             case "MEMOIZE":
                 self.memo[len(self.memo)] = self.stack[-1]
-            case "PUT" | "BINPUT" | "LONG_BINPUT":
-                self.memo[argument] = self.stack[-1]
-            case "GET" | "BINGET" | "LONG_BINGET":
-                self.stack.append(self.memo[argument])
             case "BUILD" | "STOP":
                 self.stack.pop()
             case _:

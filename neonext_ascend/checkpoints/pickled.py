@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import re
 import warnings
@@ -119,8 +120,7 @@ def _names(path: Path, *, zipped: bool) -> Names:
         if zipped:
             with zipfile.ZipFile(path) as archive:
                 pickled = next(name for name in archive.namelist() if name.endswith("data.pkl"))
-                with archive.open(pickled) as record:
-                    found = names_in(record)  # type: ignore[arg-type]  # typeshed: IO[bytes], which has all of it
+                found = names_in(io.BytesIO(archive.read(pickled)))
         else:
             with path.open("rb") as file:
                 for _ in range(_LEGACY_PICKLES):

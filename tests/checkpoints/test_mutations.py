@@ -23,7 +23,7 @@ State = dict[str, Tensor]
 # What a message about damaged bytes says, where it names no tensor.
 REASONS = re.compile(
     r"truncated|damaged|is empty|refused: it |not a readable PyTorch file: \S|the safetensors header"
-    r"|not valid safetensors|neither a PyTorch file nor|holds an? \w+; expected|not a NeoNeXt's weights"
+    r"|not valid safetensors|neither a PyTorch file nor|holds an? .*; expected|not a NeoNeXt's weights"
     r"|entry .* is an? |pickle protocol|a pickle that torch\.save|holds several state dicts"
     r"|this file holds .* has|numbered|the state dict is empty"
 )
