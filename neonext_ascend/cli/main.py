@@ -66,18 +66,7 @@ def cli() -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit status; nothing is raised."""
     _open_streams()
-    code = _run(list(sys.argv[1:] if arguments is None else arguments))
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            # What Python still holds for it must not raise again at exit.
-            with contextlib.suppress(OSError, ValueError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    return code
-
-
-def _run(given: list[str]) -> int:
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         for word in given:
             _check_word(word)
@@ -95,7 +84,7 @@ def _run(given: list[str]) -> int:
     except (BrokenPipeError, SystemExit):  # click turns a closed pipe into an exit of its own
         return 0  # the reader has seen enough
     except OSError as error:
-        return _fail(f"{error.filename or _unnamed()}: {error.strerror or error}", REFUSED_BY_SYSTEM)
+        return _fail(f"{error.filename or 'the system'}: {error.strerror or error}", REFUSED_BY_SYSTEM)
     except UnicodeEncodeError as error:
         return _fail(
             f"{error.object}: no file can have this name in the locale {error.encoding}; set LC_ALL=C.UTF-8", 2
@@ -108,15 +97,6 @@ def _run(given: list[str]) -> int:
         with contextlib.suppress(OSError):
             traceback.print_exc()
         return _fail("this is a bug of neonext-ascend; please report it with the lines above", INTERNAL)
-
-
-def _unnamed() -> str:
-    """What failed, where the system names no file."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        return "standard output"
-    return "the system"
 
 
 def _check_word(word: str) -> None:

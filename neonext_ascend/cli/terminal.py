@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from neonext_ascend.artifacts.names import readable
+from neonext_ascend.errors import FileAccessError
 
 if TYPE_CHECKING:
     from neonext_ascend.jobs.watching import Watch
@@ -33,7 +34,7 @@ def say(text: str, quiet: bool = False) -> None:
     if quiet:
         _aside(text)
     else:
-        click.echo(printable(text))
+        _put(printable(text))
 
 
 def note(text: str) -> None:
@@ -50,6 +51,15 @@ def complain(text: str) -> None:
     """What went wrong: one line, and what is for copying below it, set in."""
     one_line = _LINE_BREAK.sub(r"\\n", text)
     _aside(f"error: {one_line}")
+
+
+def _put(text: str) -> None:
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise FileAccessError(f"standard output: cannot write to it: {error.strerror}") from None
 
 
 def _aside(text: str) -> None:
@@ -73,7 +83,7 @@ def _readable(data: Any) -> Any:
 
 def put_json(data: Mapping[str, Any]) -> None:
     """The one JSON object of ``--json``."""
-    click.echo(json_text(data, indent=2))
+    _put(json_text(data, indent=2))
 
 
 def counting(items: Iterable[_T], total: int, what: str) -> Iterator[_T]:
