@@ -9,7 +9,7 @@ CODE := neonext_ascend tests benchmarks tools examples
 # Pytest workers: as many as cores, at most four.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
-.PHONY: install export test lint types floors unit container environments kernels bench docs pages clean
+.PHONY: install export test lint types floors unit container environments versions kernels bench docs pages clean
 
 install: $(BIN)/.installed
 $(BIN)/.installed: pyproject.toml
@@ -55,6 +55,10 @@ container: $(BIN)/.developing
 environments: $(BIN)/.developing
 	$(BIN)/python -m tests.environments.check
 
+# The tests of five rooms on every torch and Python that pyproject.toml declares; TORCH=2.8.0 for one of them.
+versions: $(BIN)/.developing
+	$(BIN)/python -m tests.environments.versions $(TORCH)
+
 # The fused kernel in the vendor's interpreter and through its compiler, in a virtual environment of its own.
 kernels: $(BIN)/.developing
 	$(BIN)/python -m tests.vendor_compiler.check
@@ -72,4 +76,4 @@ pages: docs
 	$(BIN)/python -m tests.pages.check
 
 clean:
-	rm -rf $(VENV) $(OUT) build dist .cache *.egg-info .coverage*
+	rm -rf $(VENV) .versions $(OUT) build dist .cache *.egg-info .coverage*

@@ -41,18 +41,37 @@ class Done:
 
 
 class Environment:
-    """A new virtual environment in ``folder``."""
+    """A virtual environment in ``folder``, made where it is missing.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: its own.
+        python: the interpreter it is made with.
+        over: another whose packages it has as well, behind its own.
+    """
+
+    def __init__(self, folder: Path, *, python: str = sys.executable, over: Environment | None = None) -> None:
         self.folder = folder
         self._bin = folder / "venv" / "bin"
-        folder.mkdir()
-        subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
+        if folder.is_dir():
+            return
+        folder.mkdir(parents=True)
+        subprocess.run([python, "-m", "venv", str(folder / "venv")], check=True)
+        if over is not None:
+            (self.packages / "over.pth").write_text(f"{over.packages}\n", encoding="utf-8")
+
+    @property
+    def packages(self) -> Path:
+        """Its ``site-packages``."""
+        (found,) = (self.folder / "venv" / "lib").glob("python*/site-packages")
+        return found
 
     def install(self, *packages: str, dependencies: bool = True) -> None:
         """From the index, through pip's own cache; :class:`CannotRun` where it does not have them."""
         flags = ["--quiet", "--disable-pip-version-check", *([] if dependencies else ["--no-deps"])]
-        done = self._run([str(self._bin / "python"), "-m", "pip", "install", *flags, *packages])
+        try:
+            done = self._run([str(self._bin / "python"), "-m", "pip", "install", *flags, *packages])
+        except subprocess.TimeoutExpired:
+            raise CannotRun(f"pip did not install {' '.join(packages)} in {SECONDS} s") from None
         if done.status:
             last = (done.err.strip().splitlines() or ["no message"])[-1]
             raise CannotRun(f"pip cannot install {' '.join(packages)}: {last}")
@@ -77,13 +96,17 @@ class Environment:
         """Run ``neonext-ascend``."""
         return self._run([str(self._bin / "neonext-ascend"), *arguments])
 
+    def show(self, arguments: Sequence[str], *, cwd: Path, seconds: int) -> int:
+        """Run Python elsewhere with its output shown; the exit status."""
+        command = [str(self._bin / "python"), *arguments]
+        return subprocess.run(command, cwd=cwd, env=_environ(), timeout=seconds, check=False).returncode
+
     def _run(self, command: Sequence[str]) -> Done:
-        environ = {name: value for name, value in os.environ.items() if name not in _OWN_VARIABLES}
         # Not in the checkout, whose neonext_ascend would come first.
         done = subprocess.run(
             command,
             cwd=self.folder,
-            env=environ,
+            env=_environ(),
             capture_output=True,
             text=True,
             timeout=SECONDS,
@@ -91,3 +114,7 @@ class Environment:
             check=False,
         )
         return Done(" ".join([Path(command[0]).name, *command[1:]]), done.returncode, done.stdout, done.stderr)
+
+
+def _environ() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in _OWN_VARIABLES}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from tests.environments.environment import Environment
-from tests.environments.npu import ONNX, TORCH
+from tests.environments.npu import ONNX
+from tests.environments.versions import TORCHES
 
 ORT_CANN = "onnxruntime-cann==1.24.4"
 PICTURE = "from neonext_ascend.data import sample_pictures; print(sample_pictures()[0])"
@@ -21,12 +23,22 @@ print("used:", session.get_providers())
 """
 
 
-def make(environment: Environment) -> None:
+def make(folder: Path) -> Environment:
     """Install it; this project's own requirement, onnxruntime, would overwrite it."""
+    environment = Environment(folder)
     environment.install(
-        TORCH, ORT_CANN, "numpy<2", "onnx>=1.17", "click>=8.4", "safetensors", "pillow", "rich", "msgspec"
+        f"torch=={TORCHES[-1]}",
+        ORT_CANN,
+        "numpy<2",
+        "onnx>=1.17",
+        "click>=8.4",
+        "safetensors",
+        "pillow",
+        "rich",
+        "msgspec",
     )
     environment.install_project(dependencies=False)
+    return environment
 
 
 def steps(environment: Environment) -> dict[str, Callable[[], object]]:

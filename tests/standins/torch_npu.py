@@ -4,7 +4,8 @@ It is strict where a real device is: a tensor on the CPU does not mix with one o
 cannot read one on the NPU. It is no NPU: it rounds as the CPU does, and knows no operator that is missing there.
 ``calls`` records what was asked of ``torch.npu``; ``plan`` decides what it answers.
 
-PyTorch's device for other backends (PrivateUse1) is given Python kernels; it keeps its name for the process's life.
+Its tensors are Python objects around one on the CPU, as PyTorch from 2.7 on allows; the device for other backends
+(PrivateUse1) keeps its name for the process's life.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class _NpuTensor(Tensor):
 
     @staticmethod
     def __new__(cls, raw: Tensor) -> _NpuTensor:
-        tensor: _NpuTensor = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        tensor: _NpuTensor = Tensor._make_wrapper_subclass(
             cls, raw.shape, strides=raw.stride(), dtype=raw.dtype, device=torch.device("npu:0")
         )
         tensor.raw = raw
@@ -73,7 +74,9 @@ class _NpuTensor(Tensor):
         return _NpuTensor(inner["raw"])
 
     @classmethod
-    def __torch_dispatch__(cls, operator: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]  # PyTorch declares another function there
+        cls, operator: Any, types: Any, arguments: Any = (), named: Any = None
+    ) -> Any:
         name = operator.__name__.split(".")[0]
         calls.append(f"op {name}")
         if isinstance(plan.get(name), Exception):
@@ -97,13 +100,9 @@ class _NpuTensor(Tensor):
 
 
 def _on_the_cpu(value: Any) -> Any:
-    return (
-        value.raw
-        if isinstance(value, _NpuTensor)
-        else torch.device("cpu")
-        if isinstance(value, torch.device)
-        else value
-    )
+    if isinstance(value, torch.device):
+        return torch.device("cpu")
+    return value.raw if isinstance(value, _NpuTensor) else value
 
 
 def _empty(operator: Any, *arguments: Any, **named: Any) -> Tensor:
@@ -120,11 +119,10 @@ def _register() -> None:
         setup("npu", _torch_npu_module())
     else:
         registration.rename_privateuse1_backend("npu")
-        torch._register_device_module("npu", _torch_npu_module())
-    aten: Any = torch.library.Library("aten", "IMPL")
-    for name in ("empty.memory_format", "empty_strided"):
-        operator = torch.ops.aten.empty.memory_format if "." in name else torch.ops.aten.empty_strided.default
-        aten.impl(name, partial(_empty, operator), "PrivateUse1")
+        torch._register_device_module("npu", _torch_npu_module())  # type: ignore[no-untyped-call]
+    aten: Any = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
+    for operator in (torch.ops.aten.empty.memory_format, torch.ops.aten.empty_strided.default):
+        aten.impl(operator, partial(_empty, operator), "PrivateUse1")
     _keep.append(aten)
 
 
