@@ -44,11 +44,11 @@ def with_its_data(model: Path) -> Path:
     """
     if not model.is_symlink():
         return model
-    from neonext_ascend.artifacts.skim import skim
+    from neonext_ascend.artifacts.skim import skim_model
 
     data = {
         entry.value
-        for tensor in skim(model).graph.initializer
+        for tensor in skim_model(model).graph.initializer
         for entry in tensor.external_data
         if entry.key == "location"
     }

@@ -21,7 +21,7 @@ _FIXED = {_FIXED64: 8, _FIXED32: 4}
 KEPT_BYTES = 4096
 
 
-def skim(path: Path) -> onnx.ModelProto:
+def skim_model(path: Path) -> onnx.ModelProto:
     """The model without the payload of tensors of more than :data:`KEPT_BYTES`; their names, dtypes and shapes stay.
 
     Raises:

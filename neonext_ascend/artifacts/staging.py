@@ -50,7 +50,7 @@ def _refuse_special(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def staging(target: Path) -> Iterator[Staging]:
+def staged(target: Path) -> Iterator[Staging]:
     """A staging folder inside ``target``, which is created where absent; removed at the end in any case.
 
     A process that was killed leaves its folder; the next one to stage in ``target`` removes it.

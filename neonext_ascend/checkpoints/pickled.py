@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from neonext_ascend.checkpoints.pickle_names import Names, names_in
-from neonext_ascend.checkpoints.stand_ins import REBUILD_NPU, could_run_code, stand_ins
+from neonext_ascend.checkpoints.stand_ins import REBUILD_NPU, could_run_code, stand_ins_for
 from neonext_ascend.errors import CheckpointError, FileAccessError
 
 # Bytes of tensors for each byte of the file. torch.save does not compress; more is damaged, or fills the memory.
@@ -48,7 +48,7 @@ def load(path: Path) -> tuple[Any, list[str]]:
         _check_legacy(path, head, names)
     origin = ["saved on an NPU: tensors taken, the card's formats left out"] if REBUILD_NPU in names.uses else []
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins(names)):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins_for(names)):
             warnings.simplefilter("ignore")  # torch wonders at what a damaged file says of itself
             return torch.load(path, map_location="cpu", weights_only=True), origin
     except EOFError:

@@ -79,7 +79,7 @@ class Inert:
                     yield f"{name}.{key}", value
 
 
-def stand_ins(names: Names) -> list[Any]:
+def stand_ins_for(names: Names) -> list[Any]:
     """For each name that gets one, under that name."""
     found = ((name, _stand_in(name, uses)) for name, uses in names.uses.items())
     return [_named(stand_in, name) for name, stand_in in found if stand_in is not None]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Generic, TypeVar
 import numpy as np
 
 from neonext_ascend.errors import FileAccessError, NeoNextError, UsageError
-from neonext_ascend.images.formats import EXPECTED, formats
+from neonext_ascend.images.formats import EXPECTED, openable
 from neonext_ascend.images.png_chunks import without_text
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _opened(path: Path) -> BinaryIO:
 def _decode(file: BinaryIO, path: Path) -> Picture:
     from PIL import Image
 
-    with Image.open(file, formats=formats()) as opened:
+    with Image.open(file, formats=openable()) as opened:
         if opened.width * opened.height > MAX_PIXELS:
             raise Image.DecompressionBombError
         frames = getattr(opened, "n_frames", 1)

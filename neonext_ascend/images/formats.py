@@ -11,7 +11,7 @@ EXPECTED = "expected PNG, JPEG, WebP, BMP, GIF or TIFF"
 
 
 @cache
-def formats() -> tuple[str, ...]:
+def openable() -> tuple[str, ...]:
     """Pillow's names of the formats that may be opened, the common ones first."""
     from PIL import Image
 
@@ -25,5 +25,5 @@ def suffixes() -> frozenset[str]:
     """How the names of pictures end, in lower case with the dot."""
     from PIL import Image
 
-    known = {*formats(), "MPO"}  # an MPO is opened as the JPEG that it begins with
+    known = {*openable(), "MPO"}  # an MPO is opened as the JPEG that it begins with
     return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in known)

@@ -21,7 +21,7 @@ import numpy as np
 
 import neonext_ascend
 from neonext_ascend.artifacts.manifest import Manifest, manifest_path
-from neonext_ascend.artifacts.staging import sha256_of, staging
+from neonext_ascend.artifacts.staging import sha256_of, staged
 from neonext_ascend.checkpoints.loading import LoadedNetwork
 from neonext_ascend.data import sample_pictures
 from neonext_ascend.exporters.om_file.command import atc_command
@@ -103,7 +103,7 @@ def write_bundle(
     subject = Subject(loaded.network)
     planned = planned_manifest(subject, made, options, command)
     top = planned.artifact.files[0].name.removesuffix(".om")
-    with staging(path.parent) as stage:
+    with staged(path.parent) as stage:
         temporary = stage.folder / path.name
         with (
             temporary.open("wb") as file,

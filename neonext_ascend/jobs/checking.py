@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, SupportsIndex
 
-from neonext_ascend.artifacts.staging import staging
+from neonext_ascend.artifacts.staging import staged
 from neonext_ascend.drawing.style import require_matplotlib
 from neonext_ascend.errors import UsageError
 
@@ -74,7 +74,7 @@ def plotting(path: Path | None) -> Iterator[Callable[[str], None]]:
     if path.is_dir():
         raise UsageError(f"--plot {path}: is a folder; give a file name that ends in .svg")
     require_matplotlib(f"--plot {path}")
-    with staging(path.parent) as stage:
+    with staged(path.parent) as stage:
 
         def publish(text: str) -> None:
             (stage.folder / path.name).write_text(text, encoding="utf-8")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from neonext_ascend.artifacts.manifest import Manifest, manifest_path
-from neonext_ascend.artifacts.staging import staging
+from neonext_ascend.artifacts.staging import staged
 from neonext_ascend.checkpoints.loading import LoadedNetwork
 from neonext_ascend.errors import ArtifactError, ToolchainError, UsageError
 from neonext_ascend.exporters.atc_rules.rules import Finding, inspect_onnx
@@ -103,7 +103,7 @@ def export_om(
     subject = Subject(loaded.network, om_preprocessing(made.manifest, options))
     planned = planned_manifest(subject, made, options, command)
     name, folder = planned.artifact.files[0].name, made.path.parent
-    with staging(folder) as stage, watch.working(f"making an OM of {made.path.name}") as on_line:
+    with staged(folder) as stage, watch.working(f"making an OM of {made.path.name}") as on_line:
         _, manifest = compile_planned(
             made.path,
             made.manifest,

@@ -11,7 +11,7 @@ import torch
 
 from neonext_ascend._version import __version__
 from neonext_ascend.artifacts.manifest import Artifact, ArtifactFile, Manifest, Weights, manifest_path
-from neonext_ascend.artifacts.staging import staging
+from neonext_ascend.artifacts.staging import staged
 from neonext_ascend.checkpoints.loading import LoadedNetwork
 from neonext_ascend.cost.choice import GraphForm
 from neonext_ascend.errors import ParityError
@@ -149,7 +149,7 @@ def export_verified(
     preprocessing = preprocessing_for(config.name, config.image_size)
     made: list[tuple[OnnxArtifact, Report]] = []
     checks: list[Checked] = []
-    with staging(folder) as stage:
+    with staged(folder) as stage:
         for subject in subjects(
             loaded.network, trained=loaded.weights.trained or not verify, preprocessing=preprocessing
         ):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from neonext_ascend.artifacts.manifest import Manifest, manifest_path
-from neonext_ascend.artifacts.staging import staging
+from neonext_ascend.artifacts.staging import staged
 from neonext_ascend.artifacts.structs import struct
 from neonext_ascend.errors import FileAccessError, NeoNextError, ToolchainError
 from neonext_ascend.exporters.om_file.options import AtcOptions
@@ -121,7 +121,7 @@ def _compile(
     assert planned.compilation is not None
     onnx = folder / planned.compilation.onnx.name
     source = _packed_manifest(onnx)
-    with staging(folder / "out") as stage:
+    with staged(folder / "out") as stage:
         compiled, manifest = compile_planned(
             onnx, source, planned, stage.folder, options, cann, time_limit_s=TIME_LIMIT_S, log_folder=folder
         )

@@ -14,7 +14,7 @@ from torch import fx
 from neonext_ascend.passes import elementwise
 from neonext_ascend.passes.base import Pass, PassReport
 from neonext_ascend.passes.deployed import ORIGIN
-from neonext_ascend.passes.frozen import FrozenConv2d, FrozenLinear
+from neonext_ascend.passes.frozen.layers import FrozenConv2d, FrozenLinear
 from neonext_ascend.passes.graph import absorb, describe, module_of, place, where
 
 TO_LAST, TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)

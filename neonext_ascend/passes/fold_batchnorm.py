@@ -12,9 +12,9 @@ from torch import Tensor, fx, nn
 
 from neonext_ascend.passes import elementwise
 from neonext_ascend.passes.base import Pass, PassReport
-from neonext_ascend.passes.deferred import Deferred
-from neonext_ascend.passes.frozen import Frozen, FrozenConv2d
-from neonext_ascend.passes.frozen_neocell import FrozenNeoCell
+from neonext_ascend.passes.frozen.deferred import Deferred
+from neonext_ascend.passes.frozen.layers import Frozen, FrozenConv2d
+from neonext_ascend.passes.frozen.neocell import FrozenNeoCell
 from neonext_ascend.passes.graph import absorb, describe, module_of, modules, only_input, place, where
 
 

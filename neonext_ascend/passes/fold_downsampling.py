@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, fx
 
 from neonext_ascend.passes.base import Pass, PassReport
-from neonext_ascend.passes.deferred import Deferred
-from neonext_ascend.passes.frozen import FrozenConv2d
-from neonext_ascend.passes.frozen_neocell import FrozenNeoCell
+from neonext_ascend.passes.frozen.deferred import Deferred
+from neonext_ascend.passes.frozen.layers import FrozenConv2d
+from neonext_ascend.passes.frozen.neocell import FrozenNeoCell
 from neonext_ascend.passes.graph import absorb, module_of, modules, only_input, place, where
 
 

@@ -6,8 +6,8 @@ from torch import fx
 
 from neonext_ascend.models.layers import LayerScale
 from neonext_ascend.passes.base import Pass, PassReport
-from neonext_ascend.passes.deferred import Deferred
-from neonext_ascend.passes.frozen import FrozenLinear
+from neonext_ascend.passes.frozen.deferred import Deferred
+from neonext_ascend.passes.frozen.layers import FrozenLinear
 from neonext_ascend.passes.graph import absorb, describe, module_of, modules, only_input, place, where
 
 

@@ -6,7 +6,7 @@ from torch import fx
 
 from neonext_ascend.passes.base import Pass, PassReport
 from neonext_ascend.passes.deployed import ORIGIN
-from neonext_ascend.passes.frozen import FrozenLayerNorm, FrozenLinear
+from neonext_ascend.passes.frozen.layers import FrozenLayerNorm, FrozenLinear
 from neonext_ascend.passes.graph import describe, module_of, modules, place, where
 
 

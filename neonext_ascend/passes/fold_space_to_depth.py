@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import fx, nn
 
 from neonext_ascend.passes.base import Pass, PassReport
-from neonext_ascend.passes.frozen import FrozenConv2d
+from neonext_ascend.passes.frozen.layers import FrozenConv2d
 from neonext_ascend.passes.graph import describe, module_of, modules, only_input, place, where
 
 

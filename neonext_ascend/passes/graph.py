@@ -12,11 +12,11 @@ from torch import fx, nn
 from neonext_ascend.errors import PassRefusedError
 from neonext_ascend.models.layers import DropPath, LayerScale
 from neonext_ascend.models.neocell import NeoCell
-from neonext_ascend.passes.deferred import Deferred
 from neonext_ascend.passes.deployed import ORIGIN, SHAPE, Deployed
-from neonext_ascend.passes.frozen import Frozen, FrozenConv2d, FrozenLayerNorm, FrozenLinear
-from neonext_ascend.passes.frozen_neocell import FrozenNeoCell
-from neonext_ascend.passes.plain import plain
+from neonext_ascend.passes.frozen.deferred import Deferred
+from neonext_ascend.passes.frozen.layers import Frozen, FrozenConv2d, FrozenLayerNorm, FrozenLinear
+from neonext_ascend.passes.frozen.neocell import FrozenNeoCell
+from neonext_ascend.passes.plain import unwrapped
 
 
 class _Tracer(fx.Tracer):
@@ -47,7 +47,7 @@ def as_graph(network: nn.Module) -> fx.GraphModule:
     """
     if isinstance(network, Deployed):
         return copy.copy(network)
-    network = plain(network)
+    network = unwrapped(network)
     tracer = _Tracer()
     try:
         graph = tracer.trace(network)

@@ -10,7 +10,7 @@ from neonext_ascend.errors import GeometryError
 from neonext_ascend.kernels.geometry import Geometry
 from neonext_ascend.passes.base import Pass, PassReport
 from neonext_ascend.passes.deployed import SHAPE
-from neonext_ascend.passes.frozen_neocell import FrozenNeoCell
+from neonext_ascend.passes.frozen.neocell import FrozenNeoCell
 from neonext_ascend.passes.graph import modules, only_input, place, where
 from neonext_ascend.passes.shapes import propagate_shapes
 from neonext_ascend.spec import Layout, LoweringName

@@ -7,8 +7,8 @@ from torch import fx, nn
 from neonext_ascend.passes.base import Pass, PassReport
 from neonext_ascend.passes.channels_first import TO_LAST, permutation
 from neonext_ascend.passes.deployed import ORIGIN
-from neonext_ascend.passes.frozen import FrozenConv2d, FrozenLinear
-from neonext_ascend.passes.frozen_neocell import FrozenNeoCell
+from neonext_ascend.passes.frozen.layers import FrozenConv2d, FrozenLinear
+from neonext_ascend.passes.frozen.neocell import FrozenNeoCell
 from neonext_ascend.passes.graph import describe, module_of, modules, place, where
 
 

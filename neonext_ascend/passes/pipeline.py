@@ -16,11 +16,11 @@ from neonext_ascend.passes.fold_downsampling import FoldDownsampling
 from neonext_ascend.passes.fold_layer_scale import FoldLayerScale
 from neonext_ascend.passes.fold_layernorm import FoldLayerNorm
 from neonext_ascend.passes.fold_space_to_depth import FoldSpaceToDepth
-from neonext_ascend.passes.frozen import Frozen
+from neonext_ascend.passes.frozen.layers import Frozen
 from neonext_ascend.passes.graph import modules, result_of
 from neonext_ascend.passes.lower_neocell import LoweringRule, LowerNeoCell
 from neonext_ascend.passes.move_shift import MoveShift
-from neonext_ascend.passes.plain import plain
+from neonext_ascend.passes.plain import unwrapped
 from neonext_ascend.passes.remove_noops import RemoveNoops
 from neonext_ascend.passes.shapes import propagate_shapes
 from neonext_ascend.passes.to_chnw import ToChnw
@@ -64,7 +64,7 @@ def prepare(
         UsageError: a size, layout or lowering that is none.
         GeometryError: a map is too small for a NeoCell.
     """
-    network = plain(network)
+    network = unwrapped(network)
     if INPUT_SHAPE in getattr(network, "meta", {}):
         raise PassRefusedError("this network was prepared already; give the one that it was made from")
     training = next((path for path, module in network.named_modules() if module.training), None)

@@ -28,7 +28,7 @@ _REMOVERS = {
 }
 
 
-def plain(network: nn.Module) -> nn.Module:
+def unwrapped(network: nn.Module) -> nn.Module:
     """``network`` without wrappers such as torch.compile's, and with parametrised weights computed.
 
     What is changed is a copy; it shares every tensor that stays as it is.

@@ -14,7 +14,7 @@ from neonext_ascend.errors import GeometryError, PassRefusedError
 from neonext_ascend.models.layers import LayerScale
 from neonext_ascend.passes import elementwise
 from neonext_ascend.passes.deployed import SHAPE
-from neonext_ascend.passes.frozen import Frozen
+from neonext_ascend.passes.frozen.layers import Frozen
 from neonext_ascend.passes.graph import where
 
 # On meta tensors these are right too, but there torch imports its compiler: 1 s and 50 MB.

@@ -16,10 +16,10 @@ from neonext_ascend.kernels.maps import Maps
 from neonext_ascend.kernels.program import Add, Crop, Product, Program, Reshape, Transpose
 from neonext_ascend.passes import elementwise
 from neonext_ascend.passes.base import Pass, PassReport
-from neonext_ascend.passes.deferred import Deferred
 from neonext_ascend.passes.deployed import ORIGIN, SHAPE
-from neonext_ascend.passes.frozen import FrozenConv2d
-from neonext_ascend.passes.frozen_program import FrozenProgram
+from neonext_ascend.passes.frozen.deferred import Deferred
+from neonext_ascend.passes.frozen.layers import FrozenConv2d
+from neonext_ascend.passes.frozen.program import FrozenProgram
 from neonext_ascend.passes.graph import describe, module_of, place, where
 from neonext_ascend.spec import Layout
 

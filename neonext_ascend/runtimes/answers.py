@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from neonext_ascend.errors import ArtifactError
 from neonext_ascend.runtimes.base import Runner
-from neonext_ascend.runtimes.last_nodes import LastNodes, last_nodes
+from neonext_ascend.runtimes.last_nodes import LastNodes, read_last_nodes
 
 _PROBES = 4
 # A softmax in fp16, as on an NPU, rounds its powers, their sum and the quotients by 2^-11 each: its rows sum to 1
@@ -67,7 +67,7 @@ def answers_of(artifact: Path, runner: Runner) -> Answers:
     Raises:
         ArtifactError: the output holds no score for each class.
     """
-    nodes = last_nodes(artifact, runner.outputs[0].name)
+    nodes = read_last_nodes(artifact, runner.outputs[0].name)
     if nodes is not None and nodes.decisive in _RANKING:
         raise ArtifactError(
             f"{artifact}: ends in {nodes.decisive}, so it gives no score for each class; export it without that end"

@@ -31,14 +31,14 @@ class LastNodes:
     ops: frozenset[str]
 
 
-def last_nodes(artifact: Path, output: str) -> LastNodes | None:
+def read_last_nodes(artifact: Path, output: str) -> LastNodes | None:
     """Read without weights; ``None`` where the file holds no graph to be read: an OM, or what onnx does not decode."""
     if is_om(artifact):
         return None
-    from neonext_ascend.artifacts.skim import skim
+    from neonext_ascend.artifacts.skim import skim_model
 
     try:
-        graph = skim(artifact).graph
+        graph = skim_model(artifact).graph
     except NeoNextError:  # what runs it has opened it, and is the judge
         return None
     makers = {name: node for node in graph.node for name in node.output if name}

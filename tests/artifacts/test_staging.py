@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from neonext_ascend.artifacts.staging import sha256_of, staging
+from neonext_ascend.artifacts.staging import sha256_of, staged
 from neonext_ascend.errors import ArtifactError, FileAccessError, NeoNextError, UsageError
 
 
@@ -17,7 +17,7 @@ def names(folder: Path) -> list[str]:
 
 
 def fail_half_way(target: Path, error: BaseException, also: Path | None = None) -> None:
-    with staging(target) as stage:
+    with staged(target) as stage:
         (stage.folder / "a.onnx").write_text("ne")
         if also:
             also.touch()
@@ -26,7 +26,7 @@ def fail_half_way(target: Path, error: BaseException, also: Path | None = None) 
 
 def test_files_appear_under_their_names_when_they_are_published(tmp_path: Path) -> None:
     target = tmp_path / "made" / "on the way"
-    with staging(target) as stage:
+    with staged(target) as stage:
         (stage.folder / "a.onnx").write_text("a")
         (stage.folder / "a.json").write_text("{}")
         (stage.folder / "scratch").write_text("left")
@@ -37,13 +37,13 @@ def test_files_appear_under_their_names_when_they_are_published(tmp_path: Path) 
 
 
 def test_work_happens_on_the_file_system_of_the_target(tmp_path: Path) -> None:
-    with staging(tmp_path) as stage:
+    with staged(tmp_path) as stage:
         assert stage.folder.parent == stage.target == tmp_path
 
 
 def test_a_new_file_replaces_the_old_one(tmp_path: Path) -> None:
     (tmp_path / "a.onnx").write_text("old")
-    with staging(tmp_path) as stage:
+    with staged(tmp_path) as stage:
         (stage.folder / "a.onnx").write_text("new")
         stage.publish("a.onnx")
     assert (tmp_path / "a.onnx").read_text() == "new"
@@ -81,36 +81,36 @@ def test_a_folder_that_someone_has_filled_meanwhile_is_kept(tmp_path: Path) -> N
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(FileAccessError, match="is not a folder") as refusal, staging(tmp_path / "file"):
+    with pytest.raises(FileAccessError, match="is not a folder") as refusal, staged(tmp_path / "file"):
         pass
     assert refusal.value.exit_code == 5
-    with pytest.raises(FileAccessError, match="Not a directory"), staging(tmp_path / "file" / "new"):
+    with pytest.raises(FileAccessError, match="Not a directory"), staged(tmp_path / "file" / "new"):
         pass
     assert (tmp_path / "file").read_text() == "mine"
 
 
 @pytest.mark.parametrize("name", ["a" * 300, "new/" + "a" * 300], ids=["alone", "in a new folder"])
 def test_a_name_that_is_too_long_is_refused_in_words(tmp_path: Path, name: str) -> None:
-    with pytest.raises(FileAccessError, match="File name too long"), staging(tmp_path / name):
+    with pytest.raises(FileAccessError, match="File name too long"), staged(tmp_path / name):
         pass
     assert names(tmp_path) == []
 
 
 def test_a_file_system_that_takes_no_folders_is_refused() -> None:
     folder = Path("/proc/neonext")  # refuses even the superuser
-    with pytest.raises(FileAccessError, match="cannot create this folder"), staging(folder):
+    with pytest.raises(FileAccessError, match="cannot create this folder"), staged(folder):
         pass
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
 def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(FileAccessError, match="Permission denied"), staging(tmp_path):
+    with pytest.raises(FileAccessError, match="Permission denied"), staged(tmp_path):
         pass
 
 
 def test_what_was_never_made_or_cannot_be_replaced_is_not_published(tmp_path: Path) -> None:
-    with staging(tmp_path) as stage:
+    with staged(tmp_path) as stage:
         with pytest.raises(FileAccessError, match=r"absent\.onnx: cannot write it: No such file"):
             stage.publish("absent.onnx")
         (tmp_path / "taken").mkdir()
@@ -135,9 +135,9 @@ def test_an_error_inside_names_the_final_folder(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     target = tmp_path / "link" / "out"
-    with pytest.raises(FileAccessError) as full, staging(target) as outer, staging(outer.folder / "inner"):
+    with pytest.raises(FileAccessError) as full, staged(target) as outer, staged(outer.folder / "inner"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert str(full.value) == f"{target}/inner: writing failed: No space left on device; nothing was left behind"
     for resolved in (False, True):
-        with pytest.raises(ArtifactError, match=f"^{target}/x.onnx: is bad$"), staging(target) as stage:
+        with pytest.raises(ArtifactError, match=f"^{target}/x.onnx: is bad$"), staged(target) as stage:
             raise ArtifactError(f"{stage.folder.resolve() if resolved else stage.folder}/x.onnx: is bad")

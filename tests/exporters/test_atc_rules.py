@@ -15,7 +15,7 @@ import torch
 from onnx import TensorProto
 from onnx.helper import make_graph, make_node
 
-from neonext_ascend.artifacts.skim import KEPT_BYTES, skim
+from neonext_ascend.artifacts.skim import KEPT_BYTES, skim_model
 from neonext_ascend.errors import ArtifactError, FileAccessError, NeoNextError
 from neonext_ascend.exporters import export_onnx
 from neonext_ascend.exporters.atc_rules import operators as known
@@ -235,7 +235,7 @@ def test_weights_are_skipped_and_shapes_kept(tmp_path: Path) -> None:
         constants=[tensor("c", dtype=np.bool_), tensor("kept", 4, 2), tensor("skipped", rows, 2)],
     )
     path.write_bytes(made.SerializeToString())
-    skimmed = skim(path)
+    skimmed = skim_model(path)
     assert path.stat().st_size > 3 * 4 * rows
     assert skimmed.ByteSize() < 1000
     kept = {constant.name: constant for constant in skimmed.graph.initializer}

@@ -14,7 +14,7 @@ from neonext_ascend.cli.main import run
 from neonext_ascend.errors import FileAccessError, UsageError
 from neonext_ascend.images.decoding import read_picture
 from neonext_ascend.images.finding import find_pictures
-from neonext_ascend.images.formats import formats, suffixes
+from neonext_ascend.images.formats import openable, suffixes
 
 # What cameras, browsers and old programs write; all of them in any case of letters.
 PEOPLES = [
@@ -162,5 +162,5 @@ def test_documents_are_not_opened_under_a_pictures_name(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
     with pytest.raises(UsageError, match="not a picture that can be read"):
         read_picture(tmp_path / "a.png")
-    assert not {"EPS", "WMF", "MPEG", "HDF5"} & set(formats())
+    assert not {"EPS", "WMF", "MPEG", "HDF5"} & set(openable())
     assert {".png", ".jpg"} <= suffixes()

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from neonext_ascend.artifacts.staging import staging
+from neonext_ascend.artifacts.staging import staged
 from tests import ROOT
 
 LEFT = ".neonext-staging-left"
@@ -60,9 +60,9 @@ def test_two_exports_at_once_to_one_name_both_succeed(tmp_path: Path) -> None:
 def test_a_staging_folder_in_use_is_kept_and_an_abandoned_one_removed(tmp_path: Path) -> None:
     (tmp_path / LEFT / "below").mkdir(parents=True)
     (tmp_path / LEFT / "below" / "a.onnx").write_text("half")
-    with staging(tmp_path) as first:
+    with staged(tmp_path) as first:
         assert not (tmp_path / LEFT).exists()
-        with staging(tmp_path) as second:
+        with staged(tmp_path) as second:
             assert first.folder.is_dir()
             assert second.folder != first.folder
         assert first.folder.is_dir()
@@ -76,7 +76,7 @@ def test_what_only_has_the_name_of_a_staging_folder_is_kept(tmp_path: Path) -> N
     (elsewhere / "mine").touch()
     (target / ".neonext-staging-file").touch()
     (target / ".neonext-staging-link").symlink_to(elsewhere)
-    with staging(target):
+    with staged(target):
         pass
     assert sorted(path.name for path in target.iterdir()) == [".neonext-staging-file", ".neonext-staging-link"]
     assert (elsewhere / "mine").exists()
@@ -95,7 +95,7 @@ def test_a_folder_that_is_taken_for_abandoned_before_it_is_locked_is_made_anew(
 
     original = fcntl.flock
     monkeypatch.setattr(fcntl, "flock", late)
-    with staging(tmp_path) as stage:
+    with staged(tmp_path) as stage:
         assert stage.folder.is_dir()
         assert [stage.folder] != removed
     assert list(tmp_path.iterdir()) == []
@@ -109,7 +109,7 @@ def test_a_file_system_without_locks_is_written_and_nothing_of_others_removed(
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     (tmp_path / LEFT).mkdir()
-    with staging(tmp_path) as stage:
+    with staged(tmp_path) as stage:
         (stage.folder / "a.onnx").write_text("a")
         stage.publish("a.onnx")
     assert sorted(path.name for path in tmp_path.iterdir()) == [LEFT, "a.onnx"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from neonext_ascend.passes.deferred import Deferred
+from neonext_ascend.passes.frozen.deferred import Deferred
 
 
 def test_a_parameter_is_handed_on_as_it_is() -> None:

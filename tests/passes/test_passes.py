@@ -16,8 +16,8 @@ from neonext_ascend.models.layers import LayerScale
 from neonext_ascend.models.neocell import NeoCell
 from neonext_ascend.models.neonext import build, redraw_at_order_one
 from neonext_ascend.models.variants import VARIANTS
-from neonext_ascend.passes.frozen import Frozen, FrozenConv2d, FrozenLinear
-from neonext_ascend.passes.frozen_program import FrozenProgram
+from neonext_ascend.passes.frozen.layers import Frozen, FrozenConv2d, FrozenLinear
+from neonext_ascend.passes.frozen.program import FrozenProgram
 
 # Folding reorders float32 sums of some thousand terms; 2e-6 of the largest value is twice what was measured.
 FOLDED = 2e-6

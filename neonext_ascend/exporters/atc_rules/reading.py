@@ -13,7 +13,7 @@ from typing import Any
 import onnx
 import onnx.shape_inference
 
-from neonext_ascend.artifacts.skim import skim
+from neonext_ascend.artifacts.skim import skim_model
 
 # The default domain has two spellings.
 DEFAULT_DOMAINS = ("", "ai.onnx")
@@ -140,7 +140,7 @@ class Model:
 
 def read_model(path: Path) -> Model:
     """The file at ``path``, its external data unopened; raises as :func:`~.skim.skim` does."""
-    proto = skim(path)
+    proto = skim_model(path)
     inferred, error = _inferred(proto)
     graphs: list[Graph] = []
     _fill(inferred.graph, graphs, "", _opsets(proto.opset_import))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from neonext_ascend.artifacts.staging import staging
+from neonext_ascend.artifacts.staging import staged
 from neonext_ascend.errors import FileAccessError, ToolchainError
 from neonext_ascend.exporters.om_file.command import AtcCommand, PrecisionFlag, atc_command
 from neonext_ascend.exporters.om_file.options import AtcOptions
@@ -154,7 +154,7 @@ def _placed(onnx: Path, scratch: Path) -> Path:
 
 
 def _publish(path: Path, final: Path) -> Path:
-    with staging(final.parent) as stage:
+    with staged(final.parent) as stage:
         shutil.move(path, stage.folder / final.name)  # it may come from another file system
         return stage.publish(final.name)[0]
 

@@ -22,11 +22,11 @@ from neonext_ascend.exporters.onnx_file.names import readable
 from neonext_ascend.exporters.onnx_file.program import emit_program
 from neonext_ascend.passes import elementwise
 from neonext_ascend.passes.channels_first import permutation
-from neonext_ascend.passes.deferred import Deferred
 from neonext_ascend.passes.deployed import SHAPE
 from neonext_ascend.passes.fold_batchnorm import affine
-from neonext_ascend.passes.frozen import Frozen, FrozenConv2d, FrozenLayerNorm, FrozenLinear
-from neonext_ascend.passes.frozen_program import FrozenProgram
+from neonext_ascend.passes.frozen.deferred import Deferred
+from neonext_ascend.passes.frozen.layers import Frozen, FrozenConv2d, FrozenLayerNorm, FrozenLinear
+from neonext_ascend.passes.frozen.program import FrozenProgram
 
 # (graph, fx node, module or None, input value names, output value name) -> nothing; appends nodes.
 Emitter = Callable[[OnnxGraph, fx.Node, Any, list[str], str], None]

@@ -12,18 +12,18 @@ from onnx import ModelProto, TensorProto, helper
 from torch import fx
 
 from neonext_ascend._version import __version__
-from neonext_ascend.artifacts.staging import staging
+from neonext_ascend.artifacts.staging import staged
 from neonext_ascend.errors import PassRefusedError, UsageError
 from neonext_ascend.exporters.onnx_file.emit import emitter_for
 from neonext_ascend.exporters.onnx_file.graph import OnnxGraph
 from neonext_ascend.exporters.onnx_file.names import readable
 from neonext_ascend.exporters.onnx_file.stream import PROTOBUF_LIMIT, WrittenFile, write_model
 from neonext_ascend.models.arguments import file_path, one_of, shown, whole_number
-from neonext_ascend.passes.deferred import Deferred
 from neonext_ascend.passes.deployed import ORIGIN, SHAPE
+from neonext_ascend.passes.frozen.deferred import Deferred
 from neonext_ascend.passes.graph import frozen_form, module_of, result_of
 from neonext_ascend.passes.pipeline import INPUT_SHAPE
-from neonext_ascend.passes.plain import plain
+from neonext_ascend.passes.plain import unwrapped
 from neonext_ascend.passes.shapes import propagate_shapes
 from neonext_ascend.spec import BATCH, INPUT, NUMPY_DTYPES, OUTPUT, Dtype, TensorSpec
 
@@ -86,7 +86,7 @@ def export_onnx(
     one_of(dtype, NUMPY_DTYPES, "dtype")
     external_data_above = whole_number(external_data_above, "external_data_above", least=0)
     metadata = _texts(metadata)
-    prepared = plain(network)
+    prepared = unwrapped(network)
     if not isinstance(prepared, fx.GraphModule) or INPUT_SHAPE not in prepared.meta:
         raise PassRefusedError("this network was not prepared; call neonext_ascend.passes.prepare first")
     shape = prepared.meta[INPUT_SHAPE]
@@ -95,7 +95,7 @@ def export_onnx(
     inputs = (TensorSpec(INPUT, numpy_dtype, (rows, *shape[1:])),)
     outputs = (TensorSpec(OUTPUT, numpy_dtype, (rows, *result_of(prepared).meta[SHAPE][1:])),)
     model = _model(graph, inputs, outputs, metadata)
-    with staging(path.parent) as stage:
+    with staged(path.parent) as stage:
         written, checksums = write_model(
             stage.folder / path.name, model, list(graph.initializers.values()), external_data_above
         )

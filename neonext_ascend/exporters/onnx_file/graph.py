@@ -13,7 +13,7 @@ from onnx import NodeProto, helper
 
 from neonext_ascend.errors import PassRefusedError
 from neonext_ascend.exporters.onnx_file.stream import Initializer
-from neonext_ascend.passes.deferred import Deferred
+from neonext_ascend.passes.frozen.deferred import Deferred
 from neonext_ascend.spec import NUMPY_DTYPES, Dtype
 
 

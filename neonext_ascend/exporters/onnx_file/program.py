@@ -9,7 +9,7 @@ from torch import fx
 from neonext_ascend.exporters.onnx_file.graph import OnnxGraph
 from neonext_ascend.exporters.onnx_file.names import readable
 from neonext_ascend.kernels.program import Add, Crop, Pad, Parallel, Product, Reshape, Transpose, run
-from neonext_ascend.passes.frozen_program import FrozenProgram
+from neonext_ascend.passes.frozen.program import FrozenProgram
 
 
 def emit_program(graph: OnnxGraph, node: fx.Node, layer: FrozenProgram, inputs: list[str], out: str) -> None:

@@ -21,7 +21,7 @@ def installed(name: str) -> str | None:
         return None
 
 
-def python() -> Finding:
+def python_finding() -> Finding:
     """The interpreter."""
     return Finding("python", "ok", f"{sys.version.split()[0]} ({sys.executable})")
 

@@ -11,8 +11,8 @@ from neonext_ascend.kernels.functional import run_program
 from neonext_ascend.kernels.operands import sizes
 from neonext_ascend.kernels.program import Program
 from neonext_ascend.kernels.shapes import output_shape
-from neonext_ascend.passes.deferred import Deferred
-from neonext_ascend.passes.frozen import Frozen
+from neonext_ascend.passes.frozen.deferred import Deferred
+from neonext_ascend.passes.frozen.layers import Frozen
 
 
 class FrozenProgram(Frozen):

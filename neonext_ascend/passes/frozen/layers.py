@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from neonext_ascend.errors import PassRefusedError
-from neonext_ascend.passes.deferred import Deferred
+from neonext_ascend.passes.frozen.deferred import Deferred
 
 
 class Frozen(nn.Module, ABC):

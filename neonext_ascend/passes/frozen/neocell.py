@@ -12,9 +12,9 @@ from neonext_ascend.kernels.geometry import Geometry
 from neonext_ascend.kernels.lowerings import lower
 from neonext_ascend.kernels.operands import sizes
 from neonext_ascend.kernels.program import Add, Matrix
-from neonext_ascend.passes.deferred import Deferred
-from neonext_ascend.passes.frozen import Frozen, expect_axis
-from neonext_ascend.passes.frozen_program import FrozenProgram
+from neonext_ascend.passes.frozen.deferred import Deferred
+from neonext_ascend.passes.frozen.layers import Frozen, expect_axis
+from neonext_ascend.passes.frozen.program import FrozenProgram
 from neonext_ascend.spec import Layout, LoweringName
 
 

@@ -1,0 +1,1 @@
+"""Layers of constants: what a network is made of between tracing and export."""
