@@ -74,7 +74,7 @@ def test_words_for_people_hold_no_raw_bytes(tmp_path: Path, capfd: pytest.Captur
     assert run(["predict", str(path), str(tmp_path / LATIN), "--jsonl"]) == 2
     out, err = capfd.readouterr()
     assert json.loads(out)["path"].endswith("mod\\xe8les/a.png")
-    assert err.startswith("error: ")
+    assert f"error: {readable(str(tmp_path))}/mod\\xe8les/a.png: not a picture" in err
 
 
 def test_external_data_and_odd_names_of_files(tmp_path: Path) -> None:
