@@ -22,8 +22,9 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 calls: list[str] = []
-# What torch.npu answers; a value that is an exception is raised by the operator of that name.
-plan: dict[str, Any] = {}
+# What torch.npu answers, outside a test that there is no device: PyTorch itself asks, in DataParallel for one. A value
+# that is an exception is raised by the operator of that name.
+plan: dict[str, Any] = {"is_available": False, "device_count": 0}
 ANSWERS = {"is_available": True, "device_count": 1}
 _keep: list[Any] = []  # kernels live as long as their library object
 
@@ -33,8 +34,8 @@ def use(monkeypatch: pytest.MonkeyPatch, **answers: Any) -> None:
     if not _keep:
         _register()
     calls.clear()
-    plan.clear()
-    plan.update(ANSWERS, **answers)
+    for name, answer in (ANSWERS | answers).items():
+        monkeypatch.setitem(plan, name, answer)
     monkeypatch.setitem(sys.modules, "torch_npu", types.ModuleType("torch_npu"))
 
 
