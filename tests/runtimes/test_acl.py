@@ -403,7 +403,11 @@ def _copy(case: Case, folder: Path, **compilation: Any) -> Path:
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "empty.om").touch()
     (tmp_path / "folder.om").mkdir()
-    for name, words in (("none.om", "No such file"), ("empty.om", "is empty"), ("folder.om", "Is a directory")):
+    for name, words in (
+        ("none.om", "No such file"),
+        ("empty.om", "is empty"),
+        ("folder.om", "is not a regular file; expected an OM"),
+    ):
         with pytest.raises(FileAccessError, match=words):
             AclRunner(tmp_path / name, cann=CANN)
     assert acl.calls == []

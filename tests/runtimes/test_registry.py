@@ -68,7 +68,7 @@ def test_a_silent_fall_back_to_the_cpu_is_caught(nano: Path, monkeypatch: pytest
     # onnxruntime-cann 1.24.4 without CANN: the provider is listed, the session runs on the CPU.
     session = onnxruntime.InferenceSession
 
-    def on_the_cpu(source: object, options: object, providers: object) -> object:
+    def on_the_cpu(source: object, options: object, **_: object) -> object:
         return session(source, providers=["CPUExecutionProvider"])
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CANNExecutionProvider"])

@@ -71,7 +71,8 @@ class Frozen(nn.Module, ABC):
 
     def _held(self) -> dict[str, Tensor]:
         """The constants of a materialised layer; its attributes, so that what replaces a buffer counts."""
-        return {name: held for name in self._names if (held := getattr(self, name, None)) is not None}
+        held = [(name, getattr(self, name, None)) for name in self._names]  # := here would break torch.compile's graph
+        return {name: tensor for name, tensor in held if tensor is not None}
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles, which stand by themselves: a layer's constants are computed for them."""
