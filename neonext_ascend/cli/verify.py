@@ -46,7 +46,7 @@ def command(subject: str | None, config: Path | None, checkpoint: Path | None, a
     for name in {"seed", "dtype"} - given():
         options[name] = None  # so that the job sees what was asked for
     result = jobs.verify(subject, config=config, checkpoint=checkpoint, **options, watch=watching())
-    from neonext_ascend.reporting.words import labelled, parity_lines
+    from neonext_ascend.reporting.words import half_lines, labelled, parity_lines
 
     for text in result.warnings:
         warn(text)
@@ -55,9 +55,10 @@ def command(subject: str | None, config: Path | None, checkpoint: Path | None, a
     lines += parity_lines(verdict.artifact)
     if verdict.twin is not None:
         lines += parity_lines(verdict.twin, label="twin")
+    lines += half_lines(verdict.half)
     for line in lines:
         say(line, quiet=as_json or not verdict.passed)
     if as_json:
         put_json(result.to_json())
     if not verdict.passed:
-        raise ParityError(f"{result.checked}: parity failed")
+        raise ParityError(f"{result.checked}: {verdict.failure}")

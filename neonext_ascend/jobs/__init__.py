@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from neonext_ascend.jobs.benchmarking import Benchmark, benchmark
     from neonext_ascend.jobs.classifying import Prediction
+    from neonext_ascend.jobs.debugging import Debugging, debug
     from neonext_ascend.jobs.exporting import Export, export
     from neonext_ascend.jobs.inspecting import InspectedFile, InspectedModel, inspect
     from neonext_ascend.jobs.listing import Listed, list_models
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 # Job, argument or result -> the file that holds it.
 _HOMES = {
     "Benchmark": "jobs.benchmarking",
+    "Debugging": "jobs.debugging",
     "Diagnosis": "machine.diagnosis",
     "Export": "jobs.exporting",
     "InspectedFile": "jobs.inspecting",
@@ -35,6 +37,7 @@ _HOMES = {
     "Verification": "jobs.verifying",
     "Watch": "jobs.watching",
     "benchmark": "jobs.benchmarking",
+    "debug": "jobs.debugging",
     "diagnose": "machine.diagnosis",
     "export": "jobs.exporting",
     "inspect": "jobs.inspecting",
@@ -45,6 +48,7 @@ _HOMES = {
 
 __all__ = [
     "Benchmark",
+    "Debugging",
     "Diagnosis",
     "Export",
     "InspectedFile",
@@ -56,6 +60,7 @@ __all__ = [
     "Verification",
     "Watch",
     "benchmark",
+    "debug",
     "diagnose",
     "export",
     "inspect",

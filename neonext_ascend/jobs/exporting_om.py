@@ -20,9 +20,12 @@ from neonext_ascend.jobs.exporting_onnx import OnnxExport, ParityFailedError, ar
 from neonext_ascend.jobs.om_request import OmPlan
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.cann import Cann
+from neonext_ascend.precision.half import overflows_of
+from neonext_ascend.precision.modes import HalfMode
 from neonext_ascend.runtimes.registry import opener
 from neonext_ascend.spec import TOLERANCES
 from neonext_ascend.verify.feeds import noise_feed
+from neonext_ascend.verify.half import judge_half
 from neonext_ascend.verify.parity import Verdict, stored_values
 from neonext_ascend.verify.subject import Subject
 
@@ -103,6 +106,7 @@ def export_om(
     subject = Subject(loaded.network, om_preprocessing(made.manifest, options))
     planned = planned_manifest(subject, made, options, command)
     name, folder = planned.artifact.files[0].name, made.path.parent
+    _check_half(subject, made, options, name, watch)
     with staged(folder) as stage, watch.working(f"making an OM of {made.path.name}") as on_line:
         _, manifest = compile_planned(
             made.path,
@@ -131,6 +135,24 @@ def export_om(
         stage.publish(name, manifest_path(om).name)
     final = folder / name
     return OmExport(final, manifest_path(final), manifest, findings, verdict, unchecked)
+
+
+def _check_half(subject: Subject, made: OnnxExport, options: AtcOptions, name: str, watch: Watch) -> None:
+    """Whether the chip's half precision holds every node that ATC will compute in it; not where nothing was checked.
+
+    Raises:
+        ParityFailedError: it does not.
+    """
+    if made.verdict is None or options.precision == "origin":
+        return
+    with watch.working(f"computing {made.path.name} as {options.soc.name} would, node by node"):
+        batch = made.manifest.inputs[0].shape[0]
+        feeds = subject.feeds(batch if isinstance(batch, int) else None, options.gears)
+        mode = HalfMode(options.precision, options.keep_fp32)
+        half = judge_half(made.path, feeds, overflows_of(options.soc), mode)
+    failed = [text for verdict in half for text in verdict.reasons() if not verdict.passed]
+    if failed:
+        raise ParityFailedError(f"{name}: {failed[0]}; no OM was made", replace(made.verdict, half=half))
 
 
 def check_accepted(onnx: Path, options: AtcOptions) -> tuple[Finding, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,10 @@ from neonext_ascend.machine.environment import versions
 from neonext_ascend.models.config import NetworkConfig, size_text
 from neonext_ascend.passes.base import Report
 from neonext_ascend.passes.pipeline import prepare
+from neonext_ascend.precision.half import OVERFLOWS
 from neonext_ascend.runtimes.registry import opener
 from neonext_ascend.spec import TOLERANCES, Dtype
+from neonext_ascend.verify.half import judge_half
 from neonext_ascend.verify.parity import Checked, Verdict
 from neonext_ascend.verify.subject import Subject, subjects
 
@@ -159,9 +161,13 @@ def export_verified(
             if verify:
                 with watch.working(f"checking {name} against PyTorch"):
                     checks.append(request.check(subject, made[-1][0]))
-        verdict = Verdict(*(checked.report for checked in checks)) if checks else None
+        verdict = Verdict.of([checked.report for checked in checks]) if checks else None
+        if verdict is not None and request.dtype == "fp16":
+            with watch.working(f"computing {name} in half precision, node by node"):
+                feeds = Subject(loaded.network, preprocessing).feeds(request.batch_size)
+                verdict = replace(verdict, half=judge_half(made[0][0].files[0].path, feeds, OVERFLOWS))
         if verdict is not None and not verdict.passed:
-            raise ParityFailedError(f"{name}: parity failed; nothing was written", verdict)
+            raise ParityFailedError(f"{name}: {verdict.failure}; nothing was written", verdict)
         artifact, report = made[0]
         manifest = Manifest(
             artifact=Artifact(

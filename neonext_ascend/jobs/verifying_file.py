@@ -9,6 +9,7 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from neonext_ascend.artifacts.finding import beside, names_of, with_its_data
 from neonext_ascend.artifacts.manifest import Manifest
@@ -17,10 +18,14 @@ from neonext_ascend.artifacts.staging import sha256_of
 from neonext_ascend.data import sample_pictures
 from neonext_ascend.errors import ArtifactError, ToolchainError
 from neonext_ascend.jobs.verifying import Options, Verification
+from neonext_ascend.precision.half import OVERFLOWS
 from neonext_ascend.runtimes.registry import opener, runtime_for
 from neonext_ascend.spec import TensorSpec, Tolerance
 from neonext_ascend.verify.feeds import DYNAMIC_BATCHES, feeds_for
 from neonext_ascend.verify.parity import OpenWithPoints, ParityReport, Verdict, check_parity, check_stored
+
+if TYPE_CHECKING:  # it loads onnx, which a machine that only runs an OM lacks
+    from neonext_ascend.verify.half import HalfVerdict
 
 
 def verify_file(path: Path, against: Path | None, checkpoint: Path | None, options: Options) -> Verification:
@@ -50,7 +55,18 @@ def verify_file(path: Path, against: Path | None, checkpoint: Path | None, optio
     else:
         report = _check_stored_values(path, manifest, open_artifact, bounds)
         what = "the values stored in the manifest"
-    return Verification(str(path), Verdict(replace(report, changed=changed)), what, where, tuple(warnings))
+    verdict = Verdict(replace(report, changed=changed), half=_judged_half(path, manifest))
+    return Verification(str(path), verdict, what, where, tuple(warnings))
+
+
+def _judged_half(path: Path, manifest: Manifest) -> tuple[HalfVerdict, ...]:
+    """An fp16 ONNX file as chips may compute it, in both ways of overflowing; an OM's graph is not to be seen."""
+    if (manifest.artifact.format, manifest.artifact.dtype) != ("onnx", "fp16"):
+        return ()
+    from neonext_ascend.verify.half import judge_half
+
+    feeds = feeds_for(manifest.inputs[0].shape, manifest.preprocessing, sample_pictures())
+    return judge_half(with_its_data(path), feeds, OVERFLOWS)
 
 
 def _has_network(manifest: Manifest, checkpoint: Path | None) -> bool:

@@ -32,7 +32,7 @@ def check_with_network(
         ArtifactError: the manifest's network cannot be built.
         CheckpointError, FileAccessError: the checkpoint cannot be used.
     """
-    loaded, warnings = _network(manifest, checkpoint), list[str]()
+    loaded, warnings = network_of(manifest, checkpoint), list[str]()
     if checkpoint is not None and loaded.weights.sha256 != manifest.weights.sha256:
         named = f"{checkpoint}: not the checkpoint that the manifest names ({manifest.weights.file})"
         warnings += [named, *loaded.notes]
@@ -69,7 +69,7 @@ def verify_network(what: str, loaded: LoadedNetwork, options: Options, dtype: Dt
             checked = subject.check(lambda _: candidate, bounds, reference_dtype=options.reference)
         reports.append(checked.report)
     against = f"the unfolded network in PyTorch, {options.reference}"
-    return Verification(what, Verdict(*reports), against, where, tuple(loaded.notes))
+    return Verification(what, Verdict.of(reports), against, where, tuple(loaded.notes))
 
 
 def _prepared(network: NeoNeXt, options: Options, dtype: Dtype) -> Runner:
@@ -91,8 +91,13 @@ def _check_points(manifest: Manifest, network: NeoNeXt) -> None:
             raise ArtifactError(f"the manifest's point {point!r} is of {module!r}, which the network lacks")
 
 
-def _network(manifest: Manifest, checkpoint: Path | None) -> LoadedNetwork:
-    """The network that the artifact was made from."""
+def network_of(manifest: Manifest, checkpoint: Path | None) -> LoadedNetwork:
+    """The network that an artifact was made from.
+
+    Raises:
+        ArtifactError: it cannot be built.
+        CheckpointError, FileAccessError: the checkpoint cannot be used.
+    """
     try:
         config = network_config(manifest.network)
     except UsageError as error:

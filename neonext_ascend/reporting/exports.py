@@ -11,7 +11,15 @@ from neonext_ascend.artifacts.structs import struct
 from neonext_ascend.exporters.atc_rules.rules import Finding, alike
 from neonext_ascend.models.config import NetworkConfig
 from neonext_ascend.passes.base import Report
-from neonext_ascend.reporting.words import LABEL_WIDTH, bytes_text, form_lines, labelled, network_lines, parity_lines
+from neonext_ascend.reporting.words import (
+    LABEL_WIDTH,
+    bytes_text,
+    form_lines,
+    half_lines,
+    labelled,
+    network_lines,
+    parity_lines,
+)
 from neonext_ascend.verify.parity import Verdict
 
 
@@ -35,7 +43,7 @@ def verdict_lines(verdict: Verdict) -> list[str]:
     if verdict.twin is not None:
         lines += labelled("twin", "untrained weights hide errors; the same network with weights of order 1")
         lines += parity_lines(verdict.twin, label="")
-    return lines
+    return lines + half_lines(verdict.half)
 
 
 def next_lines(path: str) -> list[str]:

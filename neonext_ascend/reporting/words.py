@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from neonext_ascend.artifacts.manifest import Manifest, Weights
 from neonext_ascend.models.config import NetworkConfig, size_text
 from neonext_ascend.verify.compare import summarize
 
-if TYPE_CHECKING:  # these load PyTorch
+if TYPE_CHECKING:  # these load PyTorch or more
     from neonext_ascend.passes.base import Report
+    from neonext_ascend.verify.half import HalfVerdict
     from neonext_ascend.verify.parity import ParityReport
 
 WIDTH, LABEL_WIDTH = 80, 9
@@ -83,6 +84,29 @@ def parity_lines(report: ParityReport, label: str = "parity") -> list[str]:
     if not report.passed:
         lines += [line for reason in report.reasons() for line in labelled("", reason)]
         lines += labelled("", f"first departure: {report.departure}")
+    return lines
+
+
+_WAYS = {"saturate": "saturating, as 310P and 310B do", "ieee": "IEEE, as 910B and A3 do"}
+
+
+def half_lines(verdicts: Sequence[HalfVerdict]) -> list[str]:
+    """What half precision, computed node by node, makes of it, in each way of overflowing."""
+    if not verdicts:
+        return []
+    lines = labelled("fp16", "each node's result rounded, products accumulated in fp32:")
+    failed = [(_WAYS[verdict.report.overflow], verdict) for verdict in verdicts if not verdict.passed]
+    for way, verdict in failed:
+        lines += [line for reason in verdict.reasons() for line in labelled("", f"FAILED, {way}: {reason}")]
+    tightest = verdicts[0].report.tightest
+    if not failed and tightest is not None:
+        cosine = min(verdict.comparison.cosine for verdict in verdicts)
+        room = f"{tightest.range.headroom_bits:.0f} bits of headroom, the least at {tightest.name}"
+        lines += labelled("", f"passed, nothing overflows: cosine {cosine:.7f}, {room}")
+    warnings = list(dict.fromkeys(str(warning) for verdict in verdicts for warning in verdict.report.warnings))
+    if warnings and not failed:
+        more = f" and {len(warnings) - 1} more" if len(warnings) > 1 else ""
+        lines += labelled("", f"warning: {warnings[0]}{more}; harmless where the chip runs it as one operator")
     return lines
 
 

@@ -38,6 +38,11 @@ class Feed:
     pixels: NDArray[np.uint8] | None = None
     seed: int = 0
 
+    @property
+    def kind(self) -> str:
+        """``noise`` or ``pictures``."""
+        return self.what.partition(",")[0]
+
     def for_input(self, spec: TensorSpec) -> NDArray[np.generic]:
         """What an input of this dtype takes."""
         if spec.dtype != "uint8":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from neonext_ascend.verify.points import (
     first_departure,
     sample,
 )
+
+if TYPE_CHECKING:  # it loads onnx, which a machine that only runs an OM lacks
+    from neonext_ascend.verify.half import HalfVerdict
 
 # Opens the same network again with further outputs: point names -> runner.
 OpenWithPoints = Callable[[Sequence[str]], Runner]
@@ -104,20 +107,44 @@ class ParityReport:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The artifact's parity and, for untrained weights, that of a twin whose every weight matters."""
+    """The artifact's parity, and what else was judged.
+
+    Args:
+        artifact: against its reference.
+        twin: for untrained weights, the parity of a twin whose every weight matters.
+        half: whether half precision as a chip computes it holds every node, for each way of overflowing; empty where
+            nothing is computed in it.
+    """
 
     artifact: ParityReport
     twin: ParityReport | None = None
+    half: tuple[HalfVerdict, ...] = ()
+
+    @classmethod
+    def of(cls, reports: Sequence[ParityReport]) -> Verdict:
+        """On a network and, where there is a second report, its twin."""
+        return cls(reports[0], reports[1] if len(reports) > 1 else None)
 
     @property
     def passed(self) -> bool:
-        """Whether both hold."""
-        return self.artifact.passed and (self.twin is None or self.twin.passed)
+        """Whether all of them hold."""
+        return self.artifact.passed and (self.twin is None or self.twin.passed) and all(h.passed for h in self.half)
+
+    @property
+    def failure(self) -> str:
+        """Why it failed, in a few words; half precision where that alone fails."""
+        reasons = [reason for half in self.half if not half.passed for reason in half.reasons()]
+        numbers = self.artifact.passed and (self.twin is None or self.twin.passed)
+        return reasons[0] if numbers and reasons else "parity failed"
 
     def to_json(self) -> dict[str, Any]:
-        """The artifact's report with the twin's inside."""
-        twin = None if self.twin is None else self.twin.to_json()
-        return {**self.artifact.to_json(), "passed": self.passed, "twin": twin}
+        """The artifact's report with the others inside."""
+        return {
+            **self.artifact.to_json(),
+            "passed": self.passed,
+            "twin": None if self.twin is None else self.twin.to_json(),
+            "half": [verdict.to_json() for verdict in self.half],
+        }
 
 
 @dataclass(frozen=True)

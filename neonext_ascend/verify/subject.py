@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +12,7 @@ from neonext_ascend.images.preprocessing import Preprocessing
 from neonext_ascend.models.neonext import NeoNeXt, redraw_at_order_one
 from neonext_ascend.runtimes.eager import EagerRunner
 from neonext_ascend.spec import BATCH, INPUT, OUTPUT, Layout, TensorSpec, Tolerance
-from neonext_ascend.verify.feeds import DYNAMIC_BATCHES, feeds_for
+from neonext_ascend.verify.feeds import DYNAMIC_BATCHES, Feed, feeds_for
 from neonext_ascend.verify.parity import Checked, OpenWithPoints, check_parity
 
 ReferenceDtype = Literal["fp32", "fp64"]
@@ -50,16 +50,20 @@ class Subject:
             reference_dtype: in which the network computes.
             layout: of the maps in the candidate.
         """
-        shape = (BATCH if batch_size is None else batch_size, 3, *self.network.config.image_size)
         with open_candidate(()) as candidate:
             return check_parity(
                 candidate,
                 open_candidate,
                 self.runner(points, reference_dtype, layout),
-                feeds_for(shape, self.preprocessing, sample_pictures(), batches=candidate.gears or DYNAMIC_BATCHES),
+                self.feeds(batch_size, candidate.gears),
                 list(points or ()),
                 tolerance,
             )
+
+    def feeds(self, batch_size: int | None, gears: Sequence[int] = ()) -> Iterator[Feed]:
+        """Noise and pictures at a batch; ``None`` tries several, the gears where there are any."""
+        shape = (BATCH if batch_size is None else batch_size, 3, *self.network.config.image_size)
+        return feeds_for(shape, self.preprocessing, sample_pictures(), batches=gears or DYNAMIC_BATCHES)
 
     def runner(
         self, points: Mapping[str, str] | None = None, dtype: ReferenceDtype = "fp32", layout: Layout = "nchw"

@@ -198,6 +198,24 @@ def test_an_om_whose_numbers_differ_on_the_device_does_not_appear(
     assert acl.leaks() == []
 
 
+def test_an_om_whose_half_precision_overflows_on_the_chip_is_not_made(
+    card: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    state = load("neonext_nano").network.state_dict()
+    for name, factor in (("fc_1.weight", 5e4), ("fc_1.bias", 5e4), ("fc_2.weight", 2e-5)):
+        state[f"stage_3.0.ops.content.{name}"] *= factor
+    torch.save(state, tmp_path / "x.pt")
+    wanted = ["export", "neonext_nano", "--checkpoint", tmp_path / "x.pt", "--format", "om", "--soc-version", SOC]
+    answer = ask(capfd, *wanted, "-o", tmp_path / "o", code=1)
+    assert [half["overflow"] for half in answer["parity"]["half"]] == ["saturate"]
+    assert answer["parity"]["half"][0]["alarms"][0]["node"] == "stage3.block0.fc1"
+    # The ONNX file is right, in fp32.
+    assert sorted(path.suffix for path in (tmp_path / "o").iterdir()) == [".json", ".onnx"]
+    # The layer kept in fp32, with what reads it, the chip has no cube for; in its own dtype nothing overflows.
+    kept = ask(capfd, *wanted, "-o", tmp_path / "p", "--precision", "cube_fp16in_fp32out", code=1)
+    assert kept["parity"]["half"][0]["alarms"][0]["node"].startswith("stage3.block0")
+
+
 def test_verify_says_no_and_names_what_is_not_the_compiled_file(
     card: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,1 @@
+"""Precision: what numbers with fewer bits do to a graph."""

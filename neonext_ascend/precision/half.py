@@ -1,0 +1,105 @@
+"""Half precision as a chip rounds it: float16, in one of two ways of overflowing.
+
+The fp16 of IEEE 754: 11 bits of significand, largest 65504, smallest normal 2^-14, smallest subnormal 2^-24. What is
+beyond becomes infinity on 910B and A3 by default; 310P and 310B saturate, without a sign of it: infinity becomes
++-65504 and NaN becomes 0 (the vendor's ``aclrtFloatOverflowMode``).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neonext_ascend.machine.chips import Soc
+
+Overflow = Literal["ieee", "saturate"]
+OVERFLOWS: tuple[Overflow, ...] = ("saturate", "ieee")
+LARGEST = 65504.0
+# From here on a number rounds to infinity.
+_INFINITE_FROM = 65520.0
+_EXPONENT, _SIGNIFICAND = np.uint16(0x7C00), np.uint16(0x03FF)
+
+
+def overflows_of(soc: Soc | None) -> tuple[Overflow, ...]:
+    """In which ways a chip overflows; without one, both."""
+    if soc is None:
+        return OVERFLOWS
+    return ("saturate",) if soc.name.startswith("Ascend310") else ("ieee",)
+
+
+def to_half(array: NDArray[Any], overflow: Overflow) -> NDArray[np.float16]:
+    """Rounded once, to nearest even."""
+    if overflow == "saturate":
+        array = np.where(np.isnan(array), 0, np.clip(array, -LARGEST, LARGEST))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(array).astype(np.float16)
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What rounding to fp16 did to one tensor.
+
+    Args:
+        largest: magnitude before rounding; infinite where it was.
+        size: number of elements.
+        overflowed: elements beyond fp16, NaN included.
+        flushed: elements that were not 0 and became 0.
+        subnormal: elements that are below the smallest normal number, but not 0, and have lost bits.
+        error: largest difference that rounding made, over ``largest``; 0 where it overflowed.
+    """
+
+    largest: float
+    size: int
+    overflowed: int
+    flushed: int
+    subnormal: int
+    error: float
+
+    @property
+    def headroom_bits(self) -> float:
+        """By how many doublings the tensor could grow; negative where it is beyond fp16 already."""
+        if not math.isfinite(self.largest):
+            return -math.inf
+        return math.inf if self.largest == 0 else math.log2(LARGEST / self.largest)
+
+    @property
+    def dead(self) -> bool:
+        """Whether nothing is left of what was there."""
+        return self.largest > 0 and self.flushed > 0 and self.error == 1.0
+
+    def to_json(self) -> dict[str, Any]:
+        """By name, shares in place of counts; what is not finite is ``null``."""
+        size = max(self.size, 1)
+        finite = {"largest": self.largest, "headroom_bits": self.headroom_bits}
+        return {
+            **{name: value if math.isfinite(value) else None for name, value in finite.items()},
+            "overflow": self.overflowed / size,
+            "flushed": self.flushed / size,
+            "subnormal": self.subnormal / size,
+            "error": self.error,
+        }
+
+
+def rounded(array: NDArray[np.float32], overflow: Overflow) -> tuple[NDArray[np.float32], Range]:
+    """A tensor as fp16 holds it, in float32 again, and what that did to it."""
+    half = to_half(array, overflow)
+    back = half.astype(np.float32)
+    if array.size == 0:
+        return back, Range(0.0, 0, 0, 0, 0, 0.0)
+    low, high = float(array.min()), float(array.max())
+    largest = math.inf if math.isnan(low) else max(-low, high)
+    overflowed = 0
+    if not largest < _INFINITE_FROM:
+        overflowed = int(array.size - np.count_nonzero(np.abs(array) < _INFINITE_FROM))
+    bits = half.view(np.uint16)
+    small = (bits & _EXPONENT) == 0
+    subnormal = int(np.count_nonzero(small & ((bits & _SIGNIFICAND) != 0)))
+    flushed = 0 if overflowed else int(np.count_nonzero(array) - np.count_nonzero(half))
+    error = 0.0
+    if not overflowed and largest > 0:
+        error = float(np.abs(back - array).max()) / largest
+    return back, Range(largest, array.size, overflowed, flushed, subnormal, error)

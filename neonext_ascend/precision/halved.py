@@ -1,0 +1,176 @@
+"""A graph in half precision beside itself in float32, node by node: where fp16 does not hold it.
+
+Every node's result is rounded to fp16, as are constants and inputs; products accumulate in float32, which is the model
+of the chip's cube unit here. GELU and LayerNorm that are spelled out round their result alone, as one operator; what
+would overflow inside them, node by node, is a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from neonext_ascend.precision.groups import Group, find_groups
+from neonext_ascend.precision.half import OVERFLOWS, Overflow, Range, rounded
+from neonext_ascend.precision.modes import ALL, HalfMode
+from neonext_ascend.precision.report import Alarm, HalfNode, HalfReport
+from neonext_ascend.runtimes.steps import Array, Step, Steps
+
+# Rounding to 11 bits moves nothing by more than 2^-11 of a tensor's largest number; far beyond it bits were lost below.
+_LOST = 2.0**-8
+# When lost bits count: a later tensor is wrong by more than this share, and by more than this in itself.
+_WRONG, _LARGE = 1e-2, 1e-4
+_MASKING = ("Add", "Sub", "Where", "Clip", "Min", "Max", "Pad", "Constant")
+
+
+@dataclass
+class _World:
+    """Values in half precision; one world for both ways of overflowing until something overflows."""
+
+    overflows: list[Overflow]
+    values: dict[str, Array]
+    half: set[str] = field(default_factory=set)  # values that are rounded already
+    whole: dict[str, Array] = field(default_factory=dict)  # inside a group, unrounded
+    nodes: list[HalfNode] = field(default_factory=list)
+    read: dict[str, Range] = field(default_factory=dict)  # what a node reads in fp16 that fp16 cannot hold
+
+    def parted(self, step: Step) -> list[_World]:
+        """One world for each way, as they were before this step."""
+        nodes = [node for node in self.nodes if node.name != step.name]
+        return [
+            _World([way], dict(self.values), set(self.half), dict(self.whole), nodes[:], dict(self.read))
+            for way in self.overflows
+        ]
+
+
+def halved(
+    steps: Steps, feeds: Mapping[str, Array], overflows: Sequence[Overflow] = OVERFLOWS, mode: HalfMode = ALL
+) -> list[HalfReport]:
+    """Compute a graph in float32 and in half precision on the same feed.
+
+    Args:
+        steps: the graph.
+        feeds: every input by name.
+        overflows: ways of overflowing, a report for each.
+        mode: what is rounded; ``origin`` leaves out the second computation.
+
+    Raises:
+        ArtifactError: a node cannot be computed.
+    """
+    walk = _Walk(steps, mode)
+    exact: dict[str, Array] = {name: np.asarray(feeds[name]) for name in steps.inputs}
+    worlds = [_World(list(overflows), dict(exact))]
+    for step in steps.steps:
+        want = steps.compute(step, [exact[name] if name in exact else steps.needed(name) for name in step.inputs])
+        exact |= dict(zip(step.outputs, want, strict=True))
+        for world in list(worlds):
+            if walk.take(step, world, want) and len(world.overflows) > 1:
+                # From here on the two ways differ: this step once more in each.
+                worlds.remove(world)
+                for apart in world.parted(step):
+                    walk.take(step, apart, want)
+                    worlds.append(apart)
+        for values in (exact, *(world.values for world in worlds)):
+            steps.forget(step, values)
+    return [walk.report(world, way, exact) for way in overflows for world in worlds if way in world.overflows]
+
+
+class _Walk:
+    """What the worlds of one graph share."""
+
+    def __init__(self, steps: Steps, mode: HalfMode) -> None:
+        self.steps, self.mode = steps, mode
+        self.groups: dict[int, Group] = {n: group for group in find_groups(steps) for n in group.numbers}
+        self.constants: dict[str, Range] = {}  # those that fp16 cannot hold: beyond it, or nothing left of them
+
+    def take(self, step: Step, world: _World, want: Sequence[Array]) -> bool:
+        """Compute a step in a world; whether something overflowed there."""
+        inputs, results = self.mode.rounds(step.name, step.node.op_type)
+        group, overflow = self.groups.get(step.number), world.overflows[0]
+        inner = group is not None and group.output not in step.outputs
+        got = self.steps.compute(step, [self._value(step, name, world, inputs) for name in step.inputs])
+        if group is not None and results:
+            # As a part of one operator: unrounded inside, its last result in place of the node's own.
+            values = [world.whole[n] if n in world.whole else self._value(step, n, world, inputs) for n in step.inputs]
+            world.whole |= dict(zip(step.outputs, self.steps.compute(step, values), strict=True))
+            got = got if inner else [world.whole[name] for name in step.outputs]
+        overflowed = step.name in world.read
+        for name, value, exact in zip(step.outputs, got, want, strict=True):
+            world.values[name] = value
+            if results and value.dtype == np.float32:
+                back, lost = rounded(value.astype(np.float32, copy=False), overflow)
+                world.values[name] = back
+                world.half.add(name)
+                world.nodes.append(_node(step, lost, back, exact, group.kind if inner and group else ""))
+                overflowed |= lost.overflowed > 0
+        if group is not None and not inner:
+            world.whole.clear()
+        return overflowed
+
+    def _value(self, step: Step, name: str, world: _World, half: bool) -> Array:
+        value = world.values[name] if name in world.values else self.steps.needed(name)
+        if not half or value.dtype != np.float32 or name in world.half:
+            return value
+        back, lost = rounded(value.astype(np.float32, copy=False), world.overflows[0])
+        if name in world.values:
+            if lost.overflowed:
+                world.read.setdefault(step.name, lost)
+        elif lost.overflowed or lost.dead:
+            self.constants[name] = lost
+        return back
+
+    def report(self, world: _World, overflow: Overflow, exact: Mapping[str, Array]) -> HalfReport:
+        """What this world comes to."""
+        outputs = {name: world.values.get(name, exact[name]) for name in self.steps.outputs}
+        kept = {name: value for name, value in exact.items() if name in outputs}
+        alarms: dict[str, Alarm] = {}
+        warnings: list[Alarm] = []
+        for step in self.steps.steps:
+            for lost in filter(None, map(self.constants.get, step.inputs)):
+                if self.mode.rounds(step.name, step.node.op_type)[0]:
+                    alarm = Alarm(step.name, "overflow" if lost.overflowed else "underflow", lost.largest)
+                    # A mask is added: what is far below everything else stays so.
+                    warnings.append(alarm) if step.node.op_type in _MASKING else alarms.setdefault(step.name, alarm)
+        for name, lost in world.read.items():
+            alarms.setdefault(name, Alarm(name, "overflow", lost.largest))
+        for node in world.nodes:
+            if node.range.overflowed and node.inside:
+                warnings.append(Alarm(node.name, "overflow", node.range.largest))
+            elif node.range.overflowed:
+                alarms.setdefault(node.name, Alarm(node.name, "overflow", node.range.largest))
+        for alarm in _underflows(world.nodes, self.steps):
+            alarms.setdefault(alarm.node, alarm)
+        # What lies behind the first cause is its effect.
+        first = next((alarms[step.name] for step in self.steps.steps if step.name in alarms), None)
+        return HalfReport(overflow, tuple(world.nodes), outputs, kept, (first,) if first else (), tuple(warnings))
+
+
+def _node(step: Step, lost: Range, got: Array, exact: Array, inside: str) -> HalfNode:
+    with np.errstate(invalid="ignore", over="ignore"):
+        absolute = float(np.abs(np.subtract(got, exact)).max(initial=0.0))
+    largest = float(np.abs(exact).max(initial=0.0))
+    relative = absolute / largest if largest else (0.0 if absolute == 0 else np.inf)
+    return HalfNode(step.name, step.node.op_type, lost, relative, absolute, inside)
+
+
+def _underflows(nodes: Sequence[HalfNode], steps: Steps) -> list[Alarm]:
+    """Nodes that lost bits which a later one needed, the first cause alone."""
+    by_name = {node.name: node for node in nodes}
+    lost: dict[str, HalfNode] = {}  # value -> the first node on its way that lost bits
+    for step in steps.steps:
+        node = by_name.get(step.name)
+        cause = next((lost[name] for name in step.inputs if name in lost), None)
+        if node is None:
+            lost |= {name: cause for name in step.outputs if cause is not None}
+            continue
+        if cause is not None and node.relative > _WRONG and node.absolute > _LARGE:
+            return [Alarm(cause.name, "underflow", cause.range.largest, node.name)]
+        if node.range.dead and not node.inside:
+            return [Alarm(node.name, "underflow", node.range.largest)]
+        if cause is None and node.range.error > _LOST and not node.inside:
+            cause = node
+        if cause is not None:
+            lost |= dict.fromkeys(step.outputs, cause)
+    return []

@@ -1,0 +1,41 @@
+"""Which nodes compute in half precision, and whether their inputs, their results or both are rounded."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+# The cube unit's operators.
+PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+# ATC's --precision_mode_v2 and its older names: operators (None: all), their inputs, their results.
+_MODES: Mapping[str, tuple[frozenset[str] | None, bool, bool]] = {
+    "fp16": (None, True, True),
+    "origin": (frozenset(), False, False),
+    "mixed_float16": (PRODUCTS, True, True),
+    "cube_fp16in_fp32out": (PRODUCTS, True, False),
+    "force_fp16": (None, True, True),
+    "must_keep_origin_dtype": (frozenset(), False, False),
+    "allow_mix_precision": (PRODUCTS, True, True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HalfMode:
+    """What is rounded.
+
+    Args:
+        precision: ATC's ``--precision_mode_v2``.
+        keep: names of nodes that stay in fp32 (``--keep_dtype``).
+    """
+
+    precision: str = "fp16"
+    keep: Collection[str] = ()
+
+    def rounds(self, name: str, operator: str) -> tuple[bool, bool]:
+        """Whether a node's inputs and its results are."""
+        operators, inputs, results = _MODES[self.precision]
+        chosen = name not in self.keep and (operators is None or operator in operators)
+        return chosen and inputs, chosen and results
+
+
+ALL = HalfMode()

@@ -1,0 +1,39 @@
+"""Two computations node by node, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from neonext_ascend.reporting.words import labelled
+from neonext_ascend.verify.nodes import NodeError
+
+_MOST = 12  # rows of the table
+_HEADER = f"{'error':>9} {'made here':>10}  node"
+
+
+def debugging_lines(
+    artifact: str, against: str, nodes: Sequence[NodeError], unmatched: Sequence[str], by_position: int
+) -> list[str]:
+    """What was compared, the verdict, and the nodes around the first that makes an error."""
+    made = [node for node in nodes if node.made]
+    lines = [*labelled("artifact", artifact), *labelled("against", against)]
+    also = f", {by_position} of them by position and shape" if by_position else ""
+    left = f"; {len(unmatched)} have no counterpart" if unmatched else ""
+    lines += labelled("matched", f"{len(nodes)} nodes{also}{left}")
+    if not made:
+        worst = max((node.relative for node in nodes), default=0.0)
+        return [*lines, *labelled("verdict", f"no node makes an error; the largest difference is {worst:.2g}")]
+    first = made[0]
+    lines += labelled("verdict", f"{first.name} ({first.operator}) makes an error of {first.own:.2g} by itself")
+    if len(made) > 1:
+        lines += labelled("", f"{len(made) - 1} more do: {', '.join(node.name for node in made[1:4])}")
+    start = max(nodes.index(first) - 3, 0)
+    shown = nodes[start : start + _MOST]
+    lines += ["", _HEADER]
+    for node in shown:
+        own = f"{node.own:10.2g}" if node.made else f"{'-':>10}"
+        other = "" if node.other == node.name else f"  ({node.other})"
+        lines.append(f"{node.relative:9.2g} {own}  {node.name}{other}")
+    if start + len(shown) < len(nodes):
+        lines.append(f"{'':22}... {len(nodes) - start - len(shown)} more")
+    return lines

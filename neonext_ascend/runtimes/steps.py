@@ -1,0 +1,250 @@
+"""An ONNX file computed node by node, so that every value can be seen and changed on its way.
+
+Each node is a session of its own in ONNX Runtime, so that nothing is fused; half precision is computed in float32,
+for the CPU's kernels would do so anyway: who wants it rounded, rounds what a node gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from neonext_ascend.errors import ArtifactError
+from neonext_ascend.machine.environment import disable_telemetry
+
+disable_telemetry()
+
+Array = NDArray[np.generic]
+# A constant up to this size stands in the node's own model: some operators want it there.
+_SMALL = 1024
+_DTYPE_ATTRIBUTES = ("to", "dtype")
+
+
+class Step:
+    """One node.
+
+    Attributes:
+        number: its place in the order of computation.
+        node: with half precision turned into float32.
+        name: its own, or its first output's.
+        inputs: every value that it reads, those of sub-graphs from outside included; none twice.
+    """
+
+    def __init__(self, number: int, node: NodeProto) -> None:
+        self.number, self.node = number, _wide(node)
+        self.outputs = [name for name in node.output if name]
+        self.name = node.name or next(iter(self.outputs), node.op_type)
+        self.inputs = list(dict.fromkeys([*filter(None, node.input), *_captured(node)]))
+
+
+class Steps:
+    """A whole ONNX file.
+
+    Args:
+        model: the file, or the model itself.
+        threads: of the CPU; 0 lets onnxruntime choose.
+
+    Raises:
+        ArtifactError: it is no model, or its nodes have no order.
+    """
+
+    def __init__(self, model: Path | ModelProto, threads: int = 0) -> None:
+        self._model = onnx.load(str(model)) if isinstance(model, Path) else model
+        self._threads = threads
+        graph = self._model.graph
+        self._held = {tensor.name: tensor for tensor in graph.initializer}
+        self.inputs = [value.name for value in graph.input if value.name not in self._held]
+        self.outputs = [value.name for value in graph.output]
+        self.steps = [Step(number, node) for number, node in enumerate(_ordered(graph))]
+        self._last = {name: step.number for step in self.steps for name in step.inputs}
+        self._last |= dict.fromkeys(self.outputs, len(self.steps))
+
+    @property
+    def opsets(self) -> Sequence[onnx.OperatorSetIdProto]:
+        """The operator sets that the file imports."""
+        return list(self._model.opset_import)
+
+    @property
+    def ir_version(self) -> int:
+        """Of the file's format."""
+        return self._model.ir_version
+
+    @property
+    def half(self) -> bool:
+        """Whether the file holds half precision, which is computed in float32 here."""
+        kinds = {tensor.data_type for tensor in self._held.values()}
+        kinds |= {value.type.tensor_type.elem_type for value in self._model.graph.input}
+        return TensorProto.FLOAT16 in kinds
+
+    def tensors(self) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+        """Name, dtype (numpy's name) and shape of each input; a free dimension is 0."""
+        for value in self._model.graph.input:
+            if value.name in self.inputs:
+                tensor = value.type.tensor_type
+                dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type).name if tensor.elem_type else "undefined"
+                yield value.name, dtype, tuple(dim.dim_value for dim in tensor.shape.dim)
+
+    def constant(self, name: str) -> Array | None:
+        """An initializer's value, ``None`` where the name is no initializer's."""
+        return None if name not in self._held else _widened(numpy_helper.to_array(self._held[name]))
+
+    def iterate(self, feeds: Mapping[str, Array]) -> Iterator[tuple[Step, dict[str, Array]]]:
+        """Compute all nodes in order; behind each, the values that are alive: a value is dropped behind its last use.
+
+        Args:
+            feeds: every input by name.
+
+        Raises:
+            ArtifactError: onnxruntime cannot compute a node.
+        """
+        values = {name: _widened(np.asarray(feeds[name])) for name in self.inputs}
+        for step in self.steps:
+            made = self.compute(step, [values[n] if n in values else self.needed(n) for n in step.inputs])
+            values |= dict(zip(step.outputs, made, strict=True))
+            yield step, values
+            self.forget(step, values)
+
+    def forget(self, step: Step, values: dict[str, Array]) -> None:
+        """Drop what nothing reads behind this step."""
+        for name in (*step.inputs, *step.outputs):
+            if self._last.get(name, -1) <= step.number:
+                values.pop(name, None)
+
+    def needed(self, name: str) -> Array:
+        """An initializer's value.
+
+        Raises:
+            ArtifactError: there is none of that name.
+        """
+        held = self.constant(name)
+        if held is None:
+            raise ArtifactError(f"{name}: no node, input or constant gives it")
+        return held
+
+    def compute(self, step: Step, inputs: Sequence[Array]) -> list[Array]:
+        """One node on these values of :attr:`Step.inputs`.
+
+        Raises:
+            ArtifactError: onnxruntime cannot compute it.
+        """
+        try:
+            session = self._session(step, inputs)
+            wanted = {value.name for value in session.get_inputs()}
+            fed = {f"i{number}": value for number, value in enumerate(inputs) if f"i{number}" in wanted}
+            made: list[Array] = session.run(None, fed)
+        except Exception as error:  # onnxruntime's exceptions share no base class of their own
+            reason = str(error).strip().splitlines()[-1]
+            raise ArtifactError(f"{step.name} ({step.node.op_type}): onnxruntime cannot compute it: {reason}") from None
+        return [np.asarray(value) for value in made]
+
+    def _session(self, step: Step, inputs: Sequence[Array]) -> Any:
+        """A model of this node alone; nodes that differ by their names alone share one."""
+        node, names = NodeProto(), {name: f"i{number}" for number, name in enumerate(step.inputs)}
+        node.CopyFrom(step.node)
+        node.name = "node"
+        node.input[:] = [names.get(name, "") for name in node.input]
+        node.output[:] = [f"o{step.outputs.index(name)}" if name else "" for name in node.output]
+        _rename_captured(node, names)
+        constants, values = [], []
+        for name, value in zip(step.inputs, inputs, strict=True):
+            # Shapes, axes and the like stand in the model: some operators want them there.
+            if name in self._held and value.nbytes <= _SMALL and value.dtype != np.float32:
+                constants.append(numpy_helper.from_array(np.asarray(value), names[name]))
+            else:
+                values.append(_value_info(names[name], value))
+        results = [onnx.ValueInfoProto(name=f"o{number}") for number in range(len(step.outputs))]
+        graph = helper.make_graph([node], "step", values, results, constants)
+        model = helper.make_model(graph, opset_imports=self._model.opset_import, ir_version=self._model.ir_version)
+        model.functions.extend(self._model.functions)
+        return _open(model.SerializeToString(deterministic=True), self._threads)
+
+
+@lru_cache(maxsize=512)
+def _open(model: bytes, threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = threads, 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _rename_captured(node: NodeProto, names: Mapping[str, str]) -> None:
+    """What sub-graphs read from outside, by its new name; what they make themselves hides a name outside."""
+    for body in _bodies(node):
+        inside = {value.name for value in (*body.input, *body.initializer)}
+        inside |= {name for inner in body.node for name in inner.output}
+        outside = {name: new for name, new in names.items() if name not in inside}
+        for inner in body.node:
+            inner.input[:] = [outside.get(name, name) for name in inner.input]
+            _rename_captured(inner, outside)
+        for value in body.output:
+            value.name = outside.get(value.name, value.name)
+
+
+def _ordered(graph: GraphProto) -> list[NodeProto]:
+    """The nodes so that each stands behind what it reads; the file's own order where that holds."""
+    made = {value.name for value in (*graph.input, *graph.initializer)}
+    waiting, done = list(graph.node), []
+    while waiting:
+        later = []
+        for node in waiting:
+            if all(name in made for name in (*filter(None, node.input), *_captured(node))):
+                done.append(node)
+                made.update(node.output)
+            else:
+                later.append(node)
+        if len(later) == len(waiting):
+            raise ArtifactError(f"{later[0].name or later[0].op_type}: reads what no node before it gives")
+        waiting = later
+    return done
+
+
+def _captured(node: NodeProto) -> list[str]:
+    """What a node's sub-graphs read from outside."""
+    names: list[str] = []
+    for graph in _bodies(node):
+        inside = {value.name for value in (*graph.input, *graph.initializer)}
+        inside |= {name for inner in graph.node for name in inner.output}
+        read = [name for inner in graph.node for name in (*filter(None, inner.input), *_captured(inner))]
+        names += [name for name in (*read, *(value.name for value in graph.output)) if name not in inside]
+    return names
+
+
+def _bodies(node: NodeProto) -> Iterable[GraphProto]:
+    for attribute in node.attribute:
+        yield from (attribute.g,) if attribute.type == onnx.AttributeProto.GRAPH else attribute.graphs
+
+
+def _wide(node: NodeProto) -> NodeProto:
+    """A copy in which half precision is float32."""
+    copy = NodeProto()
+    copy.CopyFrom(node)
+    for attribute in copy.attribute:
+        if attribute.name in _DTYPE_ATTRIBUTES and attribute.i in (TensorProto.FLOAT16, TensorProto.BFLOAT16):
+            attribute.i = TensorProto.FLOAT
+        if attribute.type == onnx.AttributeProto.TENSOR and attribute.t.data_type == TensorProto.FLOAT16:
+            attribute.t.CopyFrom(
+                numpy_helper.from_array(_widened(numpy_helper.to_array(attribute.t)), attribute.t.name)
+            )
+    for body in _bodies(copy):
+        wide = [_wide(inner) for inner in body.node]
+        del body.node[:]
+        body.node.extend(wide)
+    return copy
+
+
+def _widened(array: Array) -> Array:
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def _value_info(name: str, value: Array) -> onnx.ValueInfoProto:
+    kind = helper.np_dtype_to_tensor_dtype(value.dtype)
+    return helper.make_tensor_value_info(name, kind, [None] * value.ndim)

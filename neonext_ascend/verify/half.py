@@ -1,0 +1,85 @@
+"""Whether half precision, as a chip may compute it, holds a file: node by node, not by its answers alone.
+
+ONNX Runtime's CPU kernels keep float32 between fp16 nodes, so a file's own answers there hide an overflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from neonext_ascend.precision.half import Overflow
+from neonext_ascend.precision.halved import halved
+from neonext_ascend.precision.modes import ALL, HalfMode
+from neonext_ascend.precision.report import HalfReport
+from neonext_ascend.runtimes.steps import Steps
+from neonext_ascend.spec import TOLERANCES
+from neonext_ascend.verify.compare import Comparison, compare_logits
+from neonext_ascend.verify.feeds import Feed
+
+
+@dataclass(frozen=True)
+class HalfVerdict:
+    """The worst of the feeds in one way of overflowing.
+
+    Args:
+        report: every node's range, and what spoils the graph.
+        comparison: of the rounded outputs with float32's.
+    """
+
+    report: HalfReport
+    comparison: Comparison
+
+    @property
+    def passed(self) -> bool:
+        """Whether every node is held, and the answers are."""
+        return self.report.passed and self.comparison.passed
+
+    def reasons(self) -> list[str]:
+        """Why it failed, in words."""
+        words = [str(alarm) for alarm in self.report.alarms] or list(self.comparison.failures)
+        return [f"{text} (on {self.comparison.what})" for text in words]
+
+    def to_json(self) -> dict[str, Any]:
+        """Verdict, worst figures, and the node with the least headroom."""
+        tightest = self.report.tightest
+        return {
+            **self.report.to_json(),
+            "passed": self.passed,
+            "feed": self.comparison.to_json(),
+            "tightest": None if tightest is None else tightest.to_json(),
+        }
+
+
+def judge_half(
+    path: Path, feeds: Iterable[Feed], overflows: Sequence[Overflow], mode: HalfMode = ALL
+) -> tuple[HalfVerdict, ...]:
+    """Compute a file node by node in half precision; a verdict for each way of overflowing.
+
+    Args:
+        path: of the ONNX file.
+        feeds: the inputs; the first noise and the first pictures are used, further ones differ little.
+        overflows: the chip's way, or both.
+        mode: what is rounded.
+
+    Raises:
+        ArtifactError: the file cannot be computed.
+    """
+    steps, worst = Steps(path), dict[Overflow, HalfVerdict]()
+    (name,), (output, *_) = steps.inputs, steps.outputs
+    kinds = {feed.kind: feed for feed in reversed(list(feeds))}
+    for feed in kinds.values():
+        for report in halved(steps, {name: feed.array}, overflows, mode):
+            rounded, exact = report.outputs[output], report.reference[output]
+            found = HalfVerdict(report, compare_logits(feed.what, rounded, exact, TOLERANCES["fp16"]))
+            known = worst.get(report.overflow)
+            if known is None or (known.passed, _headroom(known)) > (found.passed, _headroom(found)):
+                worst[report.overflow] = found
+    return tuple(worst.values())
+
+
+def _headroom(verdict: HalfVerdict) -> float:
+    tightest = verdict.report.tightest
+    return float("inf") if tightest is None else tightest.range.headroom_bits

@@ -1,0 +1,130 @@
+"""A graph in half precision beside itself: what overflows, what underflows, where, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from neonext_ascend import create, exporters, passes
+from neonext_ascend.precision.groups import find_groups
+from neonext_ascend.precision.halved import halved
+from neonext_ascend.precision.modes import HalfMode
+from neonext_ascend.runtimes.steps import Steps
+from neonext_ascend.verify.feeds import noise
+from tests.support.injection import PLANTED, largest_values, plant
+
+NANO = {"image": noise((1, 3, 96, 96), 0)}
+
+
+@pytest.fixture(scope="module")
+def nano(tmp_path_factory: pytest.TempPathFactory) -> ModelProto:
+    path = tmp_path_factory.mktemp("nano") / "nano.onnx"
+    exporters.export_onnx(passes.prepare(create("neonext_nano"))[0], path)
+    return onnx.load(str(path))
+
+
+def small(*nodes: onnx.NodeProto, **constants: npt.ArrayLike) -> Steps:
+    """``x (1, 4)`` to ``y``."""
+    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in "xy"]
+    held = [numpy_helper.from_array(np.asarray(value, np.float32), name) for name, value in constants.items()]
+    graph = helper.make_graph(list(nodes), "g", tensors[:1], tensors[1:], held)
+    return Steps(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8))
+
+
+def test_a_network_that_fp16_holds_raises_no_alarm_and_has_its_answers(nano: ModelProto) -> None:
+    for report in halved(Steps(nano), NANO):
+        assert report.alarms == report.warnings == ()
+        assert [node.name for node in report.nodes] == [node.name for node in nano.graph.node]
+        got, want = report.outputs["logits"], report.reference["logits"]
+        # 11 bits, rounded some 60 times in a row: far below a hundredth, above a single rounding.
+        assert 2**-13 < np.abs(np.subtract(got, want)).max() / np.abs(want).max() < 2**-8
+
+
+@pytest.mark.parametrize("up", [True, False], ids=["overflow", "underflow"])
+def test_what_is_planted_at_any_node_is_found_there_in_both_ways(nano: ModelProto, up: bool) -> None:
+    largest = largest_values(nano, NANO)
+    for node in nano.graph.node:
+        for report in halved(Steps(plant(nano, node.name, largest[node.name], up)), NANO):
+            where = f"{node.name}, {report.overflow}"
+            assert [alarm.node for alarm in report.alarms] == [PLANTED], where
+            assert report.alarms[0].kind == ("overflow" if up else "underflow"), where
+
+
+def test_fp16_cannot_hold_a_constant() -> None:
+    steps = small(helper.make_node("Mul", ["x", "big"], ["y"], "scale"), big=np.full((1, 4), 1e5))
+    (saturated, ieee) = halved(steps, {"x": np.full((1, 4), 1e-3, np.float32)})
+    assert str(ieee.alarms[0]) == "scale overflows in fp16: 1e+05 is beyond 65504"
+    assert saturated.outputs["y"][0, 0] == pytest.approx(65.5, rel=1e-3)  # and says nothing of itself
+    mask = small(helper.make_node("Add", ["x", "mask"], ["y"], "mask_it"), mask=np.full((1, 4), -3.4e38))
+    report = halved(mask, {"x": np.zeros((1, 4), np.float32)}, ["saturate"])[0]
+    assert report.alarms == ()
+    assert [warning.node for warning in report.warnings] == ["mask_it"]
+
+
+def gelu(scale: float) -> Steps:
+    """GELU of ``scale x``, in five nodes behind a Mul."""
+    return small(
+        helper.make_node("Mul", ["x", "scale"], ["u"], "scale"),
+        helper.make_node("Div", ["u", "root"], ["d"], "scaled"),
+        helper.make_node("Erf", ["d"], ["e"], "erf"),
+        helper.make_node("Add", ["e", "one"], ["g"], "gate"),
+        helper.make_node("Mul", ["u", "g"], ["h"], "gated"),
+        helper.make_node("Mul", ["h", "half"], ["y"], "gelu"),
+        scale=np.float32(scale),
+        root=np.sqrt(np.float32(2)),
+        one=np.float32(1),
+        half=np.float32(0.5),
+    )
+
+
+def test_an_overflow_inside_gelu_alone_is_a_warning() -> None:
+    # x (1 + erf) is beyond fp16, its half is not.
+    steps = gelu(40000)
+    (group,) = find_groups(steps)
+    assert (group.kind, [steps.steps[n].name for n in group.numbers]) == (
+        "GELU",
+        ["scaled", "erf", "gate", "gated", "gelu"],
+    )
+    for report in halved(steps, {"x": np.ones((1, 4), np.float32)}):
+        assert report.alarms == ()
+        assert [warning.node for warning in report.warnings] == ["gated"]
+        assert report.outputs["y"].tolist() == [[40000.0] * 4]
+    beyond = halved(gelu(70000), {"x": np.ones((1, 4), np.float32)})
+    assert {report.alarms[0].node for report in beyond} == {"scale"}
+
+
+def test_a_decomposed_layer_norm_is_one_group(tmp_path: Path) -> None:
+    path = tmp_path / "nano.onnx"
+    exporters.export_onnx(passes.prepare(create("neonext_nano"))[0], path, opset=11)
+    kinds = [group.kind for group in find_groups(Steps(path))]
+    assert (kinds.count("GELU"), kinds.count("LayerNorm")) == (6, 1)
+
+
+def test_nodes_that_stay_in_fp32_are_not_judged(nano: ModelProto) -> None:
+    largest = largest_values(nano, NANO)
+    name = "stage2.block0.fc1"
+    broken = plant(nano, name, largest[name], up=True)
+    around = [node.name for node in broken.graph.node if node.name.startswith(PLANTED)]
+    for report in halved(Steps(broken), NANO, mode=HalfMode(keep=around)):
+        assert report.alarms == ()
+    assert all(report.passed for report in halved(Steps(broken), NANO, mode=HalfMode("origin")))
+    # Only products are rounded: what is planted behind one is none.
+    assert all(report.passed for report in halved(Steps(broken), NANO, mode=HalfMode("mixed_float16")))
+
+
+def test_what_a_product_reads_in_fp16_must_fit_even_where_nothing_else_is_rounded() -> None:
+    steps = small(
+        helper.make_node("Mul", ["x", "big"], ["u"], "scale"),
+        helper.make_node("MatMul", ["u", "w"], ["y"], "product"),
+        big=np.float32(1e6),
+        w=np.eye(4),
+    )
+    saturated, ieee = halved(steps, {"x": np.ones((1, 4), np.float32)}, mode=HalfMode("cube_fp16in_fp32out"))
+    assert [report.alarms[0].node for report in (saturated, ieee)] == ["product", "product"]
+    assert np.isfinite(np.asarray(saturated.outputs["y"], np.float64)).all()
+    assert not np.isfinite(np.asarray(ieee.outputs["y"], np.float64)).all()
