@@ -207,7 +207,7 @@ CODE: dict[str, tuple[Callable[..., object], tuple[object, ...], str]] = {
     "type": (builtins.type, ("T", (), {}), "type"),
     "map": (builtins.map, (print, (1,)), "map"),
     "getattr of a function": (builtins.getattr, (torch.load, "__globals__"), "getattr"),
-    "a method": (pathlib.Path.touch, ("trap",), "pathlib.Path.touch"),
+    "a method": (pathlib.Path.touch, ("trap",), f"{pathlib.Path.__module__}.Path.touch"),
     "a class's method": (Outer.make, (), "Outer.make"),
     "operator.attrgetter": (operator.attrgetter, ("system",), "operator.attrgetter"),
     "shutil.rmtree": (shutil.rmtree, ("nowhere",), "shutil.rmtree"),
