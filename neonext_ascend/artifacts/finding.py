@@ -44,13 +44,22 @@ def with_its_data(model: Path) -> Path:
     """
     if not model.is_symlink():
         return model
+    data = external_data(model)
+    whole = (place for place in names_of(model) if all(place.parent.joinpath(name).exists() for name in data))
+    return next(whole, model)
+
+
+def external_data(model: Path) -> set[str]:
+    """The names of the files beside an ONNX file in which its weights lie.
+
+    Raises:
+        FileAccessError, ArtifactError: the file cannot be read, or is no ONNX model.
+    """
     from neonext_ascend.artifacts.skim import skim_model
 
-    data = {
+    return {
         entry.value
         for tensor in skim_model(model).graph.initializer
         for entry in tensor.external_data
         if entry.key == "location"
     }
-    whole = (place for place in names_of(model) if all(place.parent.joinpath(name).exists() for name in data))
-    return next(whole, model)

@@ -24,6 +24,7 @@ COMMANDS = {
     "verify": ("verify", "Check an artifact or a model against its reference."),
     "predict": ("predict", "Classify pictures with an artifact."),
     "benchmark": ("benchmark", "Latency percentiles and images a second, side by side."),
+    "eval": ("eval", "Top-1 and top-5 on labelled pictures with intervals, side by side."),
     "debug": ("debug", "Where two graphs depart, node by node, and which node makes the error."),
     "doctor": ("doctor", "What is installed, what is missing, what follows from it."),
 }

@@ -26,6 +26,12 @@ def imagenet_labels() -> tuple[str, ...]:
     return tuple(line.split("\t", 1)[1] for line in lines)
 
 
+def imagenet_synsets() -> tuple[str, ...]:
+    """The WordNet ids of the same classes, such as ``n01440764``."""
+    lines = data_path("imagenet1k.txt").read_text(encoding="utf-8").splitlines()
+    return tuple(line.split("\t", 1)[0] for line in lines)
+
+
 def labels_for(name: str, num_classes: int) -> tuple[str, ...]:
     """Names of a model's classes: digits for ``neonext_nano``, ImageNet's for 1,000, else ``class_0``..."""
     if name == "neonext_nano" and num_classes == 10:

@@ -6,7 +6,7 @@ import contextlib
 import stat
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
@@ -27,7 +27,7 @@ _T = TypeVar("_T")
 STANDARD_INPUT = Path("-")
 # Pillow's own limit, below which it warns of nothing: 358 MB in the four bytes that it keeps a pixel in.
 MAX_PIXELS = 89_478_485
-_DECODERS = 4
+DECODERS = 4
 _ORIENTATION = 0x0112  # EXIF 2.3, tag Orientation
 
 
@@ -76,11 +76,11 @@ def read_picture(path: Path) -> Picture:
 
 
 def read_pictures(
-    paths: Sequence[Path], prepare: Callable[[Image], _T]
-) -> Iterator[tuple[Path, Prepared[_T] | NeoNextError]]:
+    paths: Iterable[Path], prepare: Callable[[Image], _T], decoders: int = DECODERS
+) -> Generator[tuple[Path, Prepared[_T] | NeoNextError]]:
     """Decode and prepare in parallel, in order, a bounded number ahead; an error takes its picture's place.
 
-    A decoded picture lives until it is prepared: only :data:`_DECODERS` of them are in memory at once.
+    A decoded picture lives until it is prepared: only ``decoders`` of them are in memory at once.
     """
 
     def prepared(path: Path) -> Prepared[_T]:
@@ -90,11 +90,11 @@ def read_pictures(
 
     ahead: deque[tuple[Path, Future[Prepared[_T]]]] = deque()
     remaining = iter(paths)
-    with ThreadPoolExecutor(_DECODERS) as pool:
+    with ThreadPoolExecutor(decoders) as pool:
         while True:
             for path in remaining:
                 ahead.append((path, pool.submit(prepared, path)))
-                if len(ahead) >= 4 * _DECODERS:
+                if len(ahead) >= 4 * decoders:
                     break
             if not ahead:
                 return

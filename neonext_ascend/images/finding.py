@@ -63,12 +63,20 @@ def _inside(folder: Path) -> tuple[list[Path], Counter[str]]:
     pictures, others = [], Counter[str]()
     for where, names in _walk(folder):
         for name in names:
-            suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 -- a Path for each name of a large folder is slow
-            if suffix in suffixes() and not name.startswith("._"):  # macOS keeps what is no pixel in ._NAME
+            if is_picture(name):
                 pictures.append(Path(where, name))
-            elif suffix in suffixes() or not name.startswith("."):
+            elif (suffix := _suffix(name)) in suffixes() or not name.startswith("."):
                 others[suffix] += 1
     return sorted(pictures), others
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file of this name is taken for a picture; macOS keeps what is no pixel in ``._NAME``."""
+    return _suffix(name) in suffixes() and not name.startswith("._")
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 -- a Path for each name of a large folder is slow
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from neonext_ascend.jobs.benchmarking import Benchmark, benchmark
     from neonext_ascend.jobs.classifying import Prediction
     from neonext_ascend.jobs.debugging import Debugging, debug
+    from neonext_ascend.jobs.evaluating import Evaluation, evaluate
     from neonext_ascend.jobs.exporting import Export, export
     from neonext_ascend.jobs.inspecting import InspectedFile, InspectedModel, inspect
     from neonext_ascend.jobs.listing import Listed, list_models
@@ -27,6 +28,7 @@ _HOMES = {
     "Benchmark": "jobs.benchmarking",
     "Debugging": "jobs.debugging",
     "Diagnosis": "machine.diagnosis",
+    "Evaluation": "jobs.evaluating",
     "Export": "jobs.exporting",
     "InspectedFile": "jobs.inspecting",
     "InspectedModel": "jobs.inspecting",
@@ -39,6 +41,7 @@ _HOMES = {
     "benchmark": "jobs.benchmarking",
     "debug": "jobs.debugging",
     "diagnose": "machine.diagnosis",
+    "evaluate": "jobs.evaluating",
     "export": "jobs.exporting",
     "inspect": "jobs.inspecting",
     "list_models": "jobs.listing",
@@ -50,6 +53,7 @@ __all__ = [
     "Benchmark",
     "Debugging",
     "Diagnosis",
+    "Evaluation",
     "Export",
     "InspectedFile",
     "InspectedModel",
@@ -62,6 +66,7 @@ __all__ = [
     "benchmark",
     "debug",
     "diagnose",
+    "evaluate",
     "export",
     "inspect",
     "list_models",

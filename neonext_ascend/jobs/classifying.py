@@ -121,32 +121,45 @@ def classify(runner: Runner, recipe: Recipe, paths: Sequence[Path], top: int) ->
     Raises:
         ArtifactError: the network gives NaN or infinity.
     """
-    batch = runner.inputs[0].shape[0]
-    size = batch if isinstance(batch, int) else max(runner.gears, default=1)
+    size = batch_size(runner)
     waiting: list[tuple[Path, Prepared[_Row] | NeoNextError]] = []
     ready = 0
     for entry in read_pictures(paths, recipe.preprocessing):
         waiting.append(entry)
         ready += isinstance(entry[1], Prepared)
         if ready == size:
-            yield from _classify_batch(runner, recipe, waiting, size, top)
+            yield from _classify_batch(runner, recipe, waiting, top)
             waiting, ready = [], 0
     if waiting:
-        # The rest takes the smallest gear that holds it.
-        size = min((gear for gear in runner.gears if gear >= ready), default=size)
-        yield from _classify_batch(runner, recipe, waiting, size, top)
+        yield from _classify_batch(runner, recipe, waiting, top)
+
+
+def batch_size(runner: Runner) -> int:
+    """How many pictures are fed at once: a static batch, the largest gear, or one."""
+    batch = runner.inputs[0].shape[0]
+    return batch if isinstance(batch, int) else max(runner.gears, default=1)
+
+
+def scored(runner: Runner, recipe: Recipe, rows: Sequence[_Row]) -> Iterator[NDArray[np.float64]]:
+    """The scores ``(classes)`` of each prepared picture.
+
+    Raises:
+        ArtifactError: the network gives NaN or infinity.
+    """
+    size = batch_size(runner)
+    for start in range(0, len(rows), size):
+        piece = list(rows[start : start + size])
+        # The rest takes the smallest gear that holds it. A batch is filled up with its last picture, dropped again.
+        fed = min((gear for gear in runner.gears if gear >= len(piece)), default=size)
+        feed = np.stack(piece + [piece[-1]] * (fed - len(piece)))
+        values = runner.infer({runner.inputs[0].name: feed})[runner.outputs[0].name]
+        yield from recipe.answers.scores(values, runner.name)[: len(piece)]
 
 
 def _classify_batch(
-    runner: Runner, recipe: Recipe, entries: Sequence[tuple[Path, Prepared[_Row] | NeoNextError]], size: int, top: int
+    runner: Runner, recipe: Recipe, entries: Sequence[tuple[Path, Prepared[_Row] | NeoNextError]], top: int
 ) -> Iterator[Prediction]:
-    rows = [picture.value for _, picture in entries if isinstance(picture, Prepared)]
-    scores: Iterator[NDArray[np.float64]] = iter(())
-    if rows:
-        # A static batch is filled up with its last picture; those rows are dropped again.
-        feed = np.stack(rows + [rows[-1]] * (size - len(rows)))
-        values = runner.infer({runner.inputs[0].name: feed})[runner.outputs[0].name]
-        scores = iter(recipe.answers.scores(values, runner.name))
+    scores = scored(runner, recipe, [picture.value for _, picture in entries if isinstance(picture, Prepared)])
     for path, picture in entries:
         if isinstance(picture, Prepared):
             yield Prediction(path, _best(next(scores), recipe.labels, top), picture.note)

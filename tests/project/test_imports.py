@@ -29,6 +29,7 @@ def loaded_by(code: str) -> set[str]:
         ("from neonext_ascend.cli.main import run; run(['--help'])", set()),
         ("from neonext_ascend.cli.main import run; run(['export', '--help'])", set()),
         ("from neonext_ascend.cli.main import run; run(['predict', '--help'])", {"numpy"}),
+        ("from neonext_ascend.cli.main import run; run(['eval', '--help'])", {"numpy"}),
         ("from neonext_ascend.cli.main import run; run(['list', '--json'])", {"numpy"}),
     ],
 )
@@ -47,6 +48,11 @@ def test_predict_on_an_onnx_file_loads_no_torch(tmp_path: Path) -> None:
     artifact, picture = arguments[1:]
     code = f"from neonext_ascend import jobs; assert list(jobs.predict({artifact!r}, {picture!r}))"
     assert loaded_by(code) <= HEAVY - {"torch", "onnx"}
+    folder = tmp_path / "data" / "3"
+    folder.mkdir(parents=True)
+    (folder / "a.png").write_bytes(Path(picture).read_bytes())
+    evaluating = f"from neonext_ascend import jobs; jobs.evaluate({artifact!r}, {str(folder.parent)!r})"
+    assert loaded_by(evaluating) <= HEAVY - {"torch", "onnx"}
     # A stranger's file: its last nodes are read, by onnx.
     (tmp_path / "neonext_nano-96-b1-fp32.json").unlink()
     assert loaded_by(code) <= HEAVY - {"torch"}
@@ -54,7 +60,7 @@ def test_predict_on_an_onnx_file_loads_no_torch(tmp_path: Path) -> None:
 
 def test_telemetry_is_off_before_onnxruntime_is_imported() -> None:
     code = (
-        "import neonext_ascend.runtimes.ort, os, sys\n"
+        "import neonext_ascend.runtimes.ort, neonext_ascend.runtimes.steps, os, sys\n"
         "assert 'onnxruntime' not in sys.modules and os.environ['ORT_DISABLE_TELEMETRY'] == '1'"
     )
     loaded_by(code)
@@ -63,7 +69,7 @@ def test_telemetry_is_off_before_onnxruntime_is_imported() -> None:
 def test_every_onnxruntime_import_in_the_package_comes_after_switching_telemetry_off() -> None:
     package = ROOT / "neonext_ascend"
     importing = [p.name for p in package.rglob("*.py") if re.search(r"^\s*import onnxruntime", p.read_text(), re.M)]
-    assert importing == ["ort.py"]
+    assert sorted(importing) == ["ort.py", "steps.py"]
 
 
 def test_the_public_names_resolve() -> None:

@@ -1,0 +1,1 @@
+"""A labelled dataset -> how often artifacts are right, with what chance allows."""

@@ -1,0 +1,138 @@
+"""Labelled pictures as people keep them: a folder per class, or a file that names each picture's class."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from neonext_ascend.errors import FileAccessError, UsageError
+from neonext_ascend.evaluate.labels import LABEL_SUFFIXES, Row, read_label_file
+from neonext_ascend.images.finding import is_picture
+from neonext_ascend.images.formats import EXPECTED
+
+_EXPECTED = "a folder per class, a folder of pictures with a label file, or a file of paths and labels"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A picture and the name of its class; ``name`` is its path within the data set."""
+
+    name: str
+    path: Path
+    label: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Pictures with labels, in an order that stays; those of one class folder at a time are listed.
+
+    Args:
+        root: to which names are relative.
+        classes: the names of classes, sorted.
+        rows: what the label file says; ``None`` where the folders tell the class.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    rows: Sequence[Row] | None = None
+
+    def __iter__(self) -> Iterator[Item]:
+        if self.rows is not None:
+            for name, label in self.rows:
+                yield Item(name, self.root / name, label)
+            return
+        for label in self.classes:
+            for name in _pictures(os.path.join(self.root, label)):  # noqa: PTH118 -- a Path for each name of a large folder is slow
+                yield Item(f"{label}/{name}", Path(self.root, label, name), label)
+
+
+def open_dataset(path: Path, labels: Path | None = None) -> Dataset:
+    """What ``path`` holds.
+
+    Args:
+        path: a folder of class folders; a folder of pictures; or a file of paths and labels, relative to itself.
+        labels: the label file of a folder; without one the only file beside the pictures that can be one is taken.
+
+    Raises:
+        UsageError: it is none of these, or the label file says something else.
+        FileAccessError: it cannot be read.
+    """
+    if not path.is_dir():
+        if labels is not None:
+            raise UsageError(f"{path}: is no folder; --labels goes with a folder of pictures")
+        if path.exists() and path.suffix.lower() not in LABEL_SUFFIXES:
+            raise UsageError(f"{path}: not a data set; expected {_EXPECTED} ({', '.join(LABEL_SUFFIXES)})")
+        return _listed(path.parent, path, read_label_file(path))
+    if labels is not None:
+        return _of_label_file(path, labels)
+    folders, found = _classes_and_label_files(path)
+    if len(found) == 1 and not folders:
+        return _of_label_file(path, path / found[0])
+    if folders:
+        return Dataset(path, tuple(folders))
+    several = f"holds {', '.join(found)}: name one with --labels" if found else f"no data set; expected {_EXPECTED}"
+    raise UsageError(f"{path}: {several}")
+
+
+def _of_label_file(folder: Path, file: Path) -> Dataset:
+    """Rows that name pictures; or a label for each picture in the order of their names."""
+    rows = read_label_file(file)
+    if any(name for name, _ in rows):
+        return _listed(folder, file, rows)
+    names = list(_pictures(str(folder)))
+    if len(names) != len(rows):
+        raise UsageError(
+            f"{file}: holds {len(rows)} labels for {len(names)} pictures in {folder}; expected one a picture"
+        )
+    return _listed(folder, file, [(name, label) for name, (_, label) in zip(names, rows, strict=True)])
+
+
+def _listed(root: Path, file: Path, rows: list[Row]) -> Dataset:
+    unnamed = next((number for number, (name, _) in enumerate(rows, 1) if not name), None)
+    if unnamed is not None:
+        raise UsageError(f"{file}: entry {unnamed} names no picture; expected a path and a label on each line")
+    return Dataset(root, tuple(sorted({label for _, label in rows})), rows)
+
+
+def _classes_and_label_files(folder: Path) -> tuple[list[str], list[str]]:
+    with _scanned(folder) as entries:
+        found = sorted(
+            (entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith((".", "__MACOSX"))
+        )
+    files = [name for name, is_folder in found if not is_folder and name.lower().endswith(LABEL_SUFFIXES)]
+    return [name for name, is_folder in found if is_folder], files
+
+
+def _pictures(folder: str, below: str = "") -> Iterator[str]:
+    """The names of pictures in a folder and its folders, sorted in each, relative to ``folder``."""
+    with _scanned(Path(folder, below)) as entries:
+        found = sorted(
+            (entry.name, folder_itself)
+            for entry in entries
+            if (folder_itself := entry.is_dir(follow_symlinks=False)) or is_picture(entry.name)
+        )
+    for name, is_folder in found:
+        inside = f"{below}{name}"
+        if is_folder:
+            yield from _pictures(folder, f"{inside}/")
+        else:
+            yield inside
+
+
+def _scanned(folder: Path) -> os._ScandirIterator[str]:
+    try:
+        return os.scandir(str(folder))
+    except OSError as error:
+        raise FileAccessError(f"{folder}: cannot read the folder: {error.strerror}") from None
+
+
+def refuse_empty(dataset: Dataset) -> None:
+    """Refuse a data set without a picture.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if next(iter(dataset), None) is None:
+        raise UsageError(f"{dataset.root}: the data set holds no picture; {EXPECTED}")

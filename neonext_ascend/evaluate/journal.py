@@ -1,0 +1,139 @@
+"""A file that an evaluation writes as it goes, a line for each picture, and from which it goes on after a kill."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from neonext_ascend.errors import FileAccessError, UsageError
+from neonext_ascend.evaluate.accuracy import Answer
+from neonext_ascend.evaluate.dataset import Item
+
+
+class Journal:
+    """What is known of pictures already.
+
+    The first line says what was evaluated: another evaluation's file is refused. A last line that was cut is dropped.
+    A picture that could not be read is not written: the next run tries it again.
+
+    Args:
+        path: of the file; it may be missing.
+        subject: what is evaluated, as JSON has it: whatever changes an answer.
+
+    Raises:
+        UsageError: the file is another evaluation's, none at all, or in use.
+        FileAccessError: it cannot be read or written.
+    """
+
+    def __init__(self, path: Path, subject: Mapping[str, Any]) -> None:
+        self._path = path
+        self._known: dict[str, tuple[str, tuple[Answer, ...]]] = {}
+        try:
+            FileAccessError.refuse_special(path, "the file of an evaluation")
+            self._file = path.open("a+b")
+        except OSError as error:
+            raise self._refused(error) from None
+        try:
+            self._lock()
+            self._read(subject)
+        except OSError as error:
+            self._file.close()
+            raise self._refused(error) from None
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def answers(self, item: Item) -> tuple[Answer, ...] | None:
+        """What was said of a picture; ``None`` where it was not asked, or its label was another."""
+        label, answers = self._known.get(item.name, (None, None))
+        return answers if label == item.label else None
+
+    def write(self, entries: Iterable[tuple[Item, Sequence[Answer]]]) -> None:
+        """Add pictures; when this returns, a kill no longer loses them.
+
+        Raises:
+            FileAccessError: the system refuses.
+        """
+        lines = (
+            json.dumps([item.name, item.label, [[answer.index, answer.rank] for answer in answers]]) + "\n"
+            for item, answers in entries
+        )
+        self._append("".join(lines))
+
+    def _append(self, text: str) -> None:
+        try:
+            self._file.write(text.encode("ascii"))  # json escapes the rest
+            self._file.flush()
+        except OSError as error:
+            raise self._refused(error) from None
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"{self._path}: another evaluation writes it; wait for it, or take another file") from None
+        except OSError:  # a file system without locks
+            pass
+
+    def _read(self, subject: Mapping[str, Any]) -> None:
+        self._file.seek(0)
+        end, artifacts = 0, len(subject["artifacts"])
+        for number, line in enumerate(self._file, 1):
+            if not line.endswith(b"\n"):
+                break
+            data = _parsed(line)
+            if number == 1 and data != subject:
+                what = "another evaluation's file" if isinstance(data, dict) and "artifacts" in data else "no such file"
+                raise UsageError(
+                    f"{self._path}: {what}: expected these artifacts, their manifests and these classes; "
+                    "take another --resume file"
+                )
+            if number > 1:
+                entry = _entry(data, artifacts)
+                if entry is None:
+                    raise UsageError(f"{self._path}: line {number} is damaged; remove the line, or the file")
+                name, label, answers = entry
+                self._known[name] = label, answers
+            end += len(line)
+        if end == 0 and os.fstat(self._file.fileno()).st_size > 0 and not self._could_be_ours(subject):
+            raise UsageError(f"{self._path}: no file of an evaluation; take another --resume file")
+        self._file.truncate(end)
+        if end == 0:
+            self._append(json.dumps(subject) + "\n")
+
+    def _could_be_ours(self, subject: Mapping[str, Any]) -> bool:
+        """Whether the one cut line is the beginning of ours; a stranger's text is not to be cleared."""
+        self._file.seek(0)
+        return (json.dumps(subject) + "\n").encode("ascii").startswith(self._file.read())
+
+    def _refused(self, error: OSError) -> FileAccessError:
+        return FileAccessError(f"{self._path}: cannot write the evaluation: {error.strerror}")
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _entry(data: Any, artifacts: int) -> tuple[str, str, tuple[Answer, ...]] | None:
+    match data:
+        case [str(name), str(label), [*pairs]] if len(pairs) == artifacts:
+            whole = [pair for pair in pairs if isinstance(pair, list) and [type(n) for n in pair] == [int, int]]
+            if len(whole) == artifacts:
+                return name, label, tuple(Answer(index, rank) for index, rank in whole)
+    return None

@@ -1,0 +1,190 @@
+"""An evaluation that is killed goes on to the same numbers; a file of another evaluation is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from neonext_ascend import jobs
+from neonext_ascend.errors import ArtifactError, FileAccessError, NeoNextError, UsageError
+from neonext_ascend.jobs import evaluating_pictures
+from tests import ROOT
+from tests.support import digits
+
+KILLS, SECONDS = 20, 30.0
+
+
+def figures(found: jobs.Evaluation) -> dict[str, Any]:
+    """All that must not depend on how often it was killed."""
+    told = found.to_json()
+    told.pop("speed")
+    return told
+
+
+def command(nano: Path, data: Path, journal: Path) -> list[str]:
+    return [sys.executable, "-m", "neonext_ascend", "eval", str(nano), str(data), "--resume", str(journal), "--json"]
+
+
+def killed_until_done(arguments: list[str], journal: Path, kills: int, seconds: float) -> int:
+    """Kill it at random moments after it began to write, then let it finish; how many were killed at work."""
+    rng, done, end = Random(0), 0, time.monotonic() + seconds
+    while done < kills and time.monotonic() < end:
+        before = journal.stat().st_size if journal.exists() else 0
+        process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and (not journal.exists() or journal.stat().st_size <= before):
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, 0.05))
+        process.send_signal(signal.SIGKILL)
+        if process.wait() != -signal.SIGKILL:  # it was done before the signal came
+            break
+        done += 1
+    return done
+
+
+def test_killed_at_random_moments_it_ends_with_the_same_numbers(nano: Path, tmp_path: Path) -> None:
+    data = digits.write(digits.mnist(every=2), tmp_path / "mnist")
+    journal = tmp_path / "answers.jsonl"
+    kills = killed_until_done(command(nano, data, journal), journal, KILLS, SECONDS)
+    known = len(journal.read_text().splitlines()) - 1
+    print(f"{kills} kills, {known} pictures known after them")
+    assert kills >= 3
+    assert 0 < known < 2500
+    resumed = subprocess.run(command(nano, data, journal), cwd=ROOT, capture_output=True, text=True, check=True)
+    told = json.loads(resumed.stdout)
+    assert 2500 - known <= told.pop("speed")["images"] <= 2500 - known + 1  # one may have been cut
+    assert told == figures(jobs.evaluate(nano, data))
+    names = [json.loads(line)[0] for line in journal.read_text().splitlines()[1:]]
+    assert len(names) == len(set(names)) == 2500
+
+
+@pytest.fixture(scope="module")
+def whole(nano: Path, held_out: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a finished evaluation."""
+    journal = tmp_path_factory.mktemp("journal") / "whole.jsonl"
+    jobs.evaluate(nano, held_out, resume=journal)
+    return journal
+
+
+def test_cut_anywhere_it_goes_on_to_the_same_file(nano: Path, held_out: Path, whole: Path, tmp_path: Path) -> None:
+    content, want = whole.read_bytes(), figures(jobs.evaluate(nano, held_out))
+    header = content.index(b"\n") + 1
+    for cut in (0, 1, header - 1, header, header + 1, len(content) // 2, len(content) - 1, len(content)):
+        journal = tmp_path / "cut.jsonl"
+        journal.write_bytes(content[:cut])
+        assert figures(jobs.evaluate(nano, held_out, resume=journal)) == want
+        assert journal.read_bytes() == content
+
+
+def test_what_is_known_is_not_asked_again(
+    nano: Path, held_out: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = Path(shutil.copytree(held_out, tmp_path / "data"))
+    journal = Path(shutil.copy(whole, tmp_path))
+    (data / "3" / "new.png").write_bytes(next((data / "4").iterdir()).read_bytes())
+    next((data / "5").iterdir()).unlink()
+    asked: list[int] = []
+    original = evaluating_pictures.Asking._ask
+
+    def counted(self: evaluating_pictures.Asking, pictures: Any) -> None:
+        asked.append(len(pictures))
+        original(self, pictures)
+
+    monkeypatch.setattr(evaluating_pictures.Asking, "_ask", counted)
+    found = jobs.evaluate(nano, data, resume=journal)
+    assert asked == [1]
+    # The new one is wrong of the 3s, and one that is gone no longer counts.
+    assert (found.artifacts[0].top1.right, found.artifacts[0].top1.images) == (359, 360)
+
+
+def test_a_picture_under_another_label_is_asked_again(nano: Path, held_out: Path, tmp_path: Path) -> None:
+    journal, index = tmp_path / "answers.jsonl", tmp_path / "index.csv"
+    three, four = (next((held_out / label).iterdir()) for label in "34")
+    for labels, right in (("34", 2), ("43", 0), ("34", 2)):
+        index.write_text(f"{three},{labels[0]}\n{four},{labels[1]}\n")
+        assert jobs.evaluate(nano, index, resume=journal).artifacts[0].top1.right == right
+
+
+def test_a_picture_that_could_not_be_read_is_tried_again(nano: Path, tmp_path: Path) -> None:
+    data, journal = tmp_path / "data", tmp_path / "answers.jsonl"
+    pixels, labels = digits.held_out()
+    digits.write((pixels[:3], labels[:3]), data)
+    late = next(data.glob("*/0002.png"))
+    content = late.read_bytes()
+    late.write_bytes(content[:50])
+    assert len(jobs.evaluate(nano, data, resume=journal).failures) == 1
+    late.write_bytes(content)
+    found = jobs.evaluate(nano, data, resume=journal)
+    assert (found.failures, found.artifacts[0].top1.images) == ((), 3)
+
+
+def refused(error: type[NeoNextError], words: str, nano: Path, data: Path, journal: Path) -> None:
+    before = journal.read_bytes() if journal.is_file() else b""
+    with pytest.raises(error, match=words):
+        jobs.evaluate(nano, data, resume=journal)
+    assert not journal.is_file() or journal.read_bytes() == before
+
+
+def test_another_evaluations_file_is_refused_and_left_as_it_was(
+    nano: Path, held_out: Path, whole: Path, tmp_path: Path
+) -> None:
+    batched = jobs.export("neonext_nano", batch_size=2, output=tmp_path, verify=False).onnx.path
+    refused(UsageError, "another evaluation's file", batched, held_out, whole)
+    manifest = json.loads(nano.with_suffix(".json").read_text())
+    manifest["preprocessing"]["mean"] = [0.4, 0.5, 0.5]
+    (tmp_path / "changed").mkdir()
+    changed = Path(shutil.copy(nano, tmp_path / "changed"))
+    changed.with_suffix(".json").write_text(json.dumps(manifest))
+    refused(UsageError, "another evaluation's file", changed, held_out, whole)
+    strange = tmp_path / "strange.jsonl"
+    for content in ("a text\n", "a text without an end", "{}\n", "[1]\n"):
+        strange.write_text(content)
+        refused(UsageError, "no such file|no file of an evaluation", nano, held_out, strange)
+    lines = whole.read_text().splitlines(keepends=True)
+    for damage in ("[]\n", '["0/a.png", "0", [[1]]]\n', '["0/a.png", "0", [[1, true]]]\n', "{\n"):
+        strange.write_text("".join([lines[0], damage, *lines[1:]]))
+        refused(UsageError, "line 2 is damaged", nano, held_out, strange)
+    refused(FileAccessError, "is not a regular file", nano, held_out, tmp_path)
+    refused(FileAccessError, "cannot write the evaluation", nano, held_out, tmp_path / "absent" / "a.jsonl")
+
+
+def test_weights_beside_the_file_are_part_of_what_is_evaluated(nano: Path, held_out: Path, tmp_path: Path) -> None:
+    import onnx
+
+    alone, journal = tmp_path / "a.onnx", tmp_path / "answers.jsonl"
+    onnx.save(onnx.load(nano), alone, save_as_external_data=True, location="a.data", size_threshold=0)
+    index = tmp_path / "index.csv"
+    index.write_text(f"{next((held_out / '3').iterdir())},3\n")
+    jobs.evaluate(alone, index, resume=journal)
+    data = bytearray((tmp_path / "a.data").read_bytes())
+    data[1000] ^= 1
+    (tmp_path / "a.data").write_bytes(data)
+    refused(UsageError, "another evaluation's file", alone, index, journal)
+
+
+def test_two_at_once_do_not_write_one_file(nano: Path, held_out: Path, whole: Path) -> None:
+    import fcntl
+
+    with whole.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        refused(UsageError, "another evaluation writes it", nano, held_out, whole)
+
+
+def test_an_artifact_that_gives_nan_ends_it_in_words(
+    nano: Path, held_out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import numpy as np
+
+    from neonext_ascend.runtimes.base import Runner
+
+    monkeypatch.setattr(Runner, "infer", lambda *_: {"logits": np.full((1, 10), np.nan, np.float32)})
+    with pytest.raises(ArtifactError, match="gives NaN or infinity"):
+        jobs.evaluate(nano, held_out)
