@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from neonext_ascend.artifacts.manifest import Manifest
 from neonext_ascend.cli.main import COMMANDS, cli, run
-from neonext_ascend.verify.parity import Verdict
 from tests.support.refusal_case import Refusal
 from tests.support.refusals import SECTIONS
 from tools.write_error_page import PAGE, error_page
@@ -69,9 +69,9 @@ def test_a_folder_that_is_removed_meanwhile_is_told(
 ) -> None:
     def removing(*args: object, **kwargs: object) -> object:
         shutil.rmtree(tmp_path / "out")
-        return Verdict(*args, **kwargs)  # type: ignore[arg-type]
+        return Manifest(*args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("neonext_ascend.jobs.exporting_onnx.Verdict", removing)
+    monkeypatch.setattr("neonext_ascend.jobs.exporting_onnx.Manifest", removing)
     assert run(["export", "neonext_nano", "-o", str(tmp_path / "out")]) == 5
     assert capfd.readouterr().err.count("error: ") == 1
     assert not (tmp_path / "out").exists()
