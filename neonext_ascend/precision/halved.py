@@ -22,6 +22,8 @@ from neonext_ascend.runtimes.steps import Array, Step, Steps
 _LOST = 2.0**-8
 # When lost bits count: a later tensor is wrong by more than this share, and by more than this in itself.
 _WRONG, _LARGE = 1e-2, 1e-4
+# What can bring back a value that became 0, and the smallest that fp16 holds.
+_SCALING, _SMALLEST = ("Mul", "Div", "MatMul", "Gemm", "Conv"), 2.0**-24
 _MASKING = ("Add", "Sub", "Where", "Clip", "Min", "Max", "Pad", "Constant")
 
 
@@ -83,7 +85,7 @@ class _Walk:
     def __init__(self, steps: Steps, mode: HalfMode) -> None:
         self.steps, self.mode = steps, mode
         self.groups: dict[int, Group] = {n: group for group in find_groups(steps) for n in group.numbers}
-        self.constants: dict[str, Range] = {}  # those that fp16 cannot hold: beyond it, or nothing left of them
+        self.constants: dict[str, Range] = {}  # those beyond fp16
 
     def take(self, step: Step, world: _World, want: Sequence[Array]) -> bool:
         """Compute a step in a world; whether something overflowed there."""
@@ -117,7 +119,7 @@ class _Walk:
         if name in world.values:
             if lost.overflowed:
                 world.read.setdefault(step.name, lost)
-        elif lost.overflowed or lost.dead:
+        elif lost.overflowed:
             self.constants[name] = lost
         return back
 
@@ -130,7 +132,7 @@ class _Walk:
         for step in self.steps.steps:
             for lost in filter(None, map(self.constants.get, step.inputs)):
                 if self.mode.rounds(step.name, step.node.op_type)[0]:
-                    alarm = Alarm(step.name, "overflow" if lost.overflowed else "underflow", lost.largest)
+                    alarm = Alarm(step.name, "overflow", lost.largest)
                     # A mask is added: what is far below everything else stays so.
                     warnings.append(alarm) if step.node.op_type in _MASKING else alarms.setdefault(step.name, alarm)
         for name, lost in world.read.items():
@@ -156,7 +158,10 @@ def _node(step: Step, lost: Range, got: Array, exact: Array, inside: str) -> Hal
 
 
 def _underflows(nodes: Sequence[HalfNode], steps: Steps) -> list[Alarm]:
-    """Nodes that lost bits which a later one needed, the first cause alone."""
+    """Nodes that lost bits which a later one needed, the first cause alone.
+
+    A branch too small for fp16 that is added to something larger, as in an untrained network, is no alarm.
+    """
     by_name = {node.name: node for node in nodes}
     lost: dict[str, HalfNode] = {}  # value -> the first node on its way that lost bits
     for step in steps.steps:
@@ -165,12 +170,13 @@ def _underflows(nodes: Sequence[HalfNode], steps: Steps) -> list[Alarm]:
         if node is None:
             lost |= {name: cause for name in step.outputs if cause is not None}
             continue
-        if cause is not None and node.relative > _WRONG and node.absolute > _LARGE:
-            return [Alarm(cause.name, "underflow", cause.range.largest, node.name)]
-        if node.range.dead and not node.inside:
-            return [Alarm(node.name, "underflow", node.range.largest)]
-        if cause is None and node.range.error > _LOST and not node.inside:
+        if cause is not None and node.relative > _WRONG:
+            restored = cause.range.dead and node.operator in _SCALING and node.absolute > _SMALLEST
+            if node.absolute > _LARGE or restored:
+                return [Alarm(cause.name, "underflow", cause.range.largest, node.name)]
+        worse = node.range.dead and not (cause is not None and cause.range.dead)
+        if (worse or (cause is None and node.range.error > _LOST)) and not node.inside:
             cause = node
-        if cause is not None:
+        if cause is not None and node.relative > _LOST:
             lost |= dict.fromkeys(step.outputs, cause)
     return []

@@ -128,3 +128,21 @@ def test_what_a_product_reads_in_fp16_must_fit_even_where_nothing_else_is_rounde
     assert [report.alarms[0].node for report in (saturated, ieee)] == ["product", "product"]
     assert np.isfinite(np.asarray(saturated.outputs["y"], np.float64)).all()
     assert not np.isfinite(np.asarray(ieee.outputs["y"], np.float64)).all()
+
+
+def test_a_branch_too_small_for_fp16_is_no_alarm_where_it_is_added_to_more() -> None:
+    steps = small(
+        helper.make_node("Mul", ["x", "gain"], ["u"], "branch"),
+        helper.make_node("Add", ["u", "x"], ["y"], "sum"),
+        gain=np.float32(2e-8),
+    )
+    steps_back = small(
+        helper.make_node("Mul", ["x", "low"], ["u"], "down"),
+        helper.make_node("Mul", ["u", "low"], ["v"], "further"),
+        helper.make_node("Mul", ["v", "high"], ["y"], "up"),
+        low=np.float32(2.0**-13),
+        high=np.float32(2.0**13),
+    )
+    x = {"x": np.ones((1, 4), np.float32)}
+    assert all(report.alarms == () or report.alarms[0].node == "branch" for report in halved(steps, x))
+    assert {report.alarms[0].node for report in halved(steps_back, x)} == {"further"}
