@@ -9,7 +9,7 @@ CODE := neonext_ascend tests benchmarks tools examples
 # Pytest workers: as many as cores, at most four.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
-.PHONY: install export test lint types floors unit container environments versions kernels bench docs pages clean
+.PHONY: install export test lint types floors unit coverage container environments versions kernels bench docs pages clean
 
 install: $(BIN)/.installed
 $(BIN)/.installed: pyproject.toml
@@ -45,6 +45,10 @@ floors:
 	$(BIN)/lint-imports
 
 unit:
+	$(BIN)/python -m pytest -n $(WORKERS) tests
+
+# The same tests, and the lines that none of them runs.
+coverage: $(BIN)/.developing
 	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered tests
 
 # The image, built and run on a base of Debian packages: root on Debian, else one line says why not.

@@ -33,6 +33,17 @@ class UsageError(NeoNextError):
     exit_code = 2
 
 
+class ArgumentError(UsageError):
+    """An argument of another kind than it may be; a command says its own option's name in place of ``argument``."""
+
+    def __init__(self, argument: str, value: str, expected: str) -> None:
+        super().__init__(argument, value, expected)  # all three, or it could not be pickled
+        self.argument, self.value, self.expected = argument, value, expected
+
+    def __str__(self) -> str:
+        return f"{self.argument} {self.value}: expected {self.expected}"
+
+
 class GeometryError(UsageError):
     """Cells, channels or map sizes that do not fit together."""
 

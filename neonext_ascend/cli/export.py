@@ -96,7 +96,7 @@ def _request(om: dict[str, Any]) -> Any:
 
 
 def _say(made: Made, quiet: bool, last: bool) -> None:
-    from neonext_ascend.jobs.bundling import Bundle
+    from neonext_ascend.jobs.bundle.packing import Bundle
     from neonext_ascend.jobs.exporting_onnx import OnnxExport
     from neonext_ascend.reporting import exports as words
 

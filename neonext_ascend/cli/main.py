@@ -14,7 +14,7 @@ import click
 
 from neonext_ascend._version import __version__
 from neonext_ascend.cli.terminal import complain
-from neonext_ascend.errors import NeoNextError, UsageError
+from neonext_ascend.errors import ArgumentError, NeoNextError, UsageError
 
 # command -> (module in this package, one line of help), in the order of a user's work.
 COMMANDS = {
@@ -76,6 +76,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         code = cli.main(args=given, prog_name="neonext-ascend", standalone_mode=False, obj=tuple(given))
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
+    except ArgumentError as error:
+        error.argument = _option(given[0], error.argument)
+        return _fail(str(error), error.exit_code)
     except NeoNextError as error:
         return _fail(str(error), error.exit_code)
     except click.ClickException as error:
@@ -99,6 +102,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError):
             traceback.print_exc()
         return _fail("this is a bug of neonext-ascend; please report it with the lines above", INTERNAL)
+
+
+def _option(command: str, argument: str) -> str:
+    """A job's argument in the words of its command."""
+    found = cli.get_command(click.Context(cli), command)
+    options = {param.name: param.opts[0] for param in found.params if isinstance(param, click.Option)} if found else {}
+    return options.get(argument) or options.get(argument.removesuffix("s"), argument)
 
 
 def _check_word(word: str) -> None:

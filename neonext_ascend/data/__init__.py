@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -55,7 +56,15 @@ def read_labels(path: Path, num_classes: int) -> tuple[str, ...]:
         raise FileAccessError(f"{path}: cannot read the labels: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path}: the labels are not UTF-8 text; expected one name a line") from None
-    names = tuple(line.strip() for line in lines if line.strip())
+    return counted_labels([line.strip() for line in lines if line.strip()], num_classes, str(path))
+
+
+def counted_labels(names: Sequence[str], num_classes: int, where: str) -> tuple[str, ...]:
+    """The names, one for each class.
+
+    Raises:
+        UsageError: there are more or fewer.
+    """
     if len(names) != num_classes:
-        raise UsageError(f"{path}: holds {len(names)} labels; the model has {num_classes} classes")
-    return names
+        raise UsageError(f"{where}: holds {len(names)} labels; the model has {num_classes} classes")
+    return tuple(names)

@@ -6,19 +6,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import Annotated, Any
 
 from neonext_ascend.errors import UsageError
-from neonext_ascend.jobs.checking import one_of, plotting, positive, whole
-from neonext_ascend.jobs.contenders import contender_of, named_by
+from neonext_ascend.jobs.checking import BatchSize, Device, checked
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.environment import machine, versions
-from neonext_ascend.runtimes.registry import RUNTIMES, Runtime
+from neonext_ascend.reporting.plotting import plotting
+from neonext_ascend.runtimes.registry import Runtime
+from neonext_ascend.spec import Bounds
+from neonext_ascend.timing.contenders import contender_of, named_by
 from neonext_ascend.timing.entry import Entry, ratios_to_first
 from neonext_ascend.timing.latency import CONFIDENCE, FEWEST_SITTINGS, Plan, measure
 
 MOST = 26  # a letter each
-_LARGEST_BATCH, _MOST_THREADS, _MOST_SITTINGS, _MOST_REPEATS, _LAST_DEVICE = 2**16, 1024, 1000, 10**9, 1023
 NAME_IN_PLOT = 60  # characters
 _USUAL = Plan()
 
@@ -54,16 +55,17 @@ class Benchmark:
         return {"machine": self.machine, "versions": self.versions, "settings": self.settings, "artifacts": artifacts}
 
 
+@checked
 def benchmark(
-    artifacts: Sequence[str | Path],
+    artifacts: Annotated[Sequence[str | Path], Bounds(min_length=1)],
     *,
-    threads: SupportsIndex = 1,
-    batch_size: SupportsIndex | None = None,
-    seconds: float | None = None,
-    repeats: SupportsIndex | None = None,
-    sittings: SupportsIndex = _USUAL.sittings,
+    threads: Annotated[int, Bounds(ge=1, le=1024)] = 1,
+    batch_size: BatchSize | None = None,
+    seconds: Annotated[float, Bounds(ge=1e-3)] | None = None,
+    repeats: Annotated[int, Bounds(ge=FEWEST_SITTINGS, le=10**9)] | None = None,
+    sittings: Annotated[int, Bounds(ge=FEWEST_SITTINGS, le=1000)] = _USUAL.sittings,
     runtime: Runtime = "auto",
-    device: SupportsIndex = 0,
+    device: Device = 0,
     plot: str | Path | None = None,
     watch: Watch = SILENT,
     counting: Counting = _uncounted,
@@ -88,19 +90,11 @@ def benchmark(
         ToolchainError: what runs an artifact, or draws, is missing here.
         FileAccessError: a file cannot be read or written.
     """
-    if isinstance(artifacts, str | Path) or not artifacts:
-        raise UsageError(f"{artifacts!r}: expected a sequence of artifacts, at least one")
     if len(artifacts) > MOST:
         raise UsageError(f"{len(artifacts)} artifacts; at most {MOST}, a letter each")
     if seconds is not None and repeats is not None:
         raise UsageError(f"both --seconds {seconds} and --repeats {repeats}; give one")
-    budget = _USUAL.seconds if seconds is None else positive("--seconds", seconds)
-    one_of("--runtime", runtime, RUNTIMES)
-    cores, number = whole("--threads", threads, 1, _MOST_THREADS), whole("--device", device, 0, _LAST_DEVICE)
-    batch = None if batch_size is None else whole("--batch-size", batch_size, 1, _LARGEST_BATCH)
-    runs = None if repeats is None else whole("--repeats", repeats, FEWEST_SITTINGS, _MOST_REPEATS)
-    asked = whole("--sittings", sittings, FEWEST_SITTINGS, _MOST_SITTINGS)
-    plan = Plan(min(asked, runs or asked), budget, runs)
+    plan = Plan(min(sittings, repeats or sittings), _USUAL.seconds if seconds is None else seconds, repeats)
     here, libraries = machine(), versions()
     named = [named_by(word) for word in artifacts]
     path = None if plot is None else Path(plot)
@@ -108,7 +102,7 @@ def benchmark(
         contenders = []
         for name in named:
             with watch.working(f"loading {name.word}"):
-                contenders.append(contender_of(name, batch, cores, runtime, number))
+                contenders.append(contender_of(name, batch_size, threads, runtime, device))
         with counting(plan.sittings) as after_sitting:
             timings = measure([contender.open for contender in contenders], plan, after_sitting=after_sitting)
         entries = tuple(Entry(*each) for each in zip(contenders, timings, ratios_to_first(timings), strict=True))
@@ -116,14 +110,14 @@ def benchmark(
             from neonext_ascend.drawing.latencies import draw_latencies
             from neonext_ascend.reporting.latency import labels
 
-            subtitle = f"{here['cpu']}, {cores} thread{'' if cores == 1 else 's'}"
+            subtitle = f"{here['cpu']}, {threads} thread{'' if threads == 1 else 's'}"
             seconds_of_each = [entry.timing.seconds for entry in entries]
             publish(draw_latencies(labels(entries, NAME_IN_PLOT), seconds_of_each, subtitle))
     settings = {
-        "threads": cores,
-        "batch_size": batch,
-        "seconds": plan.seconds if runs is None else None,
-        "repeats": runs,
+        "threads": threads,
+        "batch_size": batch_size,
+        "seconds": plan.seconds if repeats is None else None,
+        "repeats": repeats,
         "sittings": plan.sittings,
         "confidence": CONFIDENCE,
     }

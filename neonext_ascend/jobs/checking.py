@@ -1,83 +1,154 @@
-"""Checks that several jobs make of their arguments, with the errors of the command line."""
+"""The arguments of a job, held against its own annotations: numpy's numbers are numbers, a bool is none."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import inspect
 import math
-import operator
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+import types
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    ParamSpec,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
-from neonext_ascend.artifacts.staging import staged
-from neonext_ascend.drawing.style import require_matplotlib
-from neonext_ascend.errors import UsageError
+import numpy as np
 
+from neonext_ascend.errors import ArgumentError
+from neonext_ascend.models.arguments import items_of, number_of, shown
+from neonext_ascend.models.config import NetworkConfig
+from neonext_ascend.spec import Bounds
 
-def whole(option: str, value: SupportsIndex, least: int, most: int) -> int:
-    """The number, numpy's included.
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
-    Raises:
-        UsageError: it is no whole number from ``least`` to ``most``.
-    """
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = least - 1
-    if not least <= number <= most:
-        raise UsageError(f"{option} {value}: expected a whole number from {least} to {most}")
-    return number
-
-
-def positive(option: str, value: float) -> float:
-    """The number, numpy's included.
-
-    Raises:
-        UsageError: it is no finite number above 0.
-    """
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not 0 < number < math.inf:
-        raise UsageError(f"{option} {value}: expected a number above 0")
-    return number
+P = ParamSpec("P")
+R = TypeVar("R")
+Request = TypeVar("Request", bound="DataclassInstance")
+# A name, a configuration, or nothing where a file tells.
+Model = str | NetworkConfig | None
+# Pixels a side, or (height, width).
+Size = Annotated[int, Bounds(ge=1)] | tuple[int, int]
+BatchSize = Annotated[int, Bounds(ge=1, le=2**16)]
+Device = Annotated[int, Bounds(ge=0, le=1023)]
+_FREE = Bounds()
 
 
-def one_of(option: str, value: object, choices: Collection[Any]) -> None:
-    """Refuse a word that is none of the choices.
+def checked(job: Callable[P, R]) -> Callable[P, R]:
+    """A job that refuses arguments of another kind than its annotations say, before any work.
 
     Raises:
-        UsageError: it is none.
+        ArgumentError: from the job; it names the argument, what was given, and what is expected.
     """
-    if value not in choices:
-        raise UsageError(f"{option} {value}: expected one of {', '.join(choices)}")
+    signature = inspect.signature(job)
+
+    @functools.wraps(job)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        given = signature.bind(*args, **kwargs)
+        given.arguments.update(_fitted(job, given.arguments))
+        return job(*given.args, **given.kwargs)
+
+    return call
 
 
-@contextmanager
-def plotting(path: Path | None) -> Iterator[Callable[[str], None]]:
-    """A way to write the plot that was asked for, which fails before the work where it would fail behind it.
+def checked_fields(request: Request) -> Request:
+    """The same of a dataclass: a copy with its fields in their plain form."""
+    values = {field.name: getattr(request, field.name) for field in dataclasses.fields(request)}
+    return dataclasses.replace(request, **_fitted(type(request), values))
 
-    Args:
-        path: of the SVG; ``None`` where none is asked for.
+
+def _fitted(owner: object, values: Mapping[str, object]) -> dict[str, object]:
+    hints, fitted = _hints(owner), {}
+    for name, value in values.items():
+        try:
+            fitted[name] = _fit(value, hints[name])
+        except _UnfitError as wrong:
+            raise ArgumentError(name, shown(wrong.value), _words(wrong.hint, wrong.bounds)) from None
+    return fitted
+
+
+class _UnfitError(ValueError):
+    """A value that is not as its hint has it; ``inner`` where it is an item of a list."""
+
+    def __init__(self, value: object, hint: Any, bounds: Bounds, inner: bool) -> None:
+        self.value, self.hint, self.bounds, self.inner = value, hint, bounds, inner
+
+
+@functools.cache
+def _hints(owner: Any) -> dict[str, Any]:
+    return get_type_hints(owner, include_extras=True)
+
+
+def _fit(value: object, hint: Any, bounds: Bounds = _FREE, inner: bool = False) -> object:
+    """The value as the hint has it.
 
     Raises:
-        UsageError: the path is no name of an SVG file.
-        ToolchainError: matplotlib is missing.
-        FileAccessError: its folder cannot be written.
+        _UnfitError: it has not.
     """
-    if path is None:
-        yield lambda _: None
-        return
-    if path.suffix.lower() != ".svg":
-        raise UsageError(f"--plot {path}: an SVG is drawn; give a file name that ends in .svg")
-    if path.is_dir():
-        raise UsageError(f"--plot {path}: is a folder; give a file name that ends in .svg")
-    require_matplotlib(f"--plot {path}")
-    with staged(path.parent) as stage:
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _fit(value, parts[0], parts[1], inner)
+    if origin in (Union, types.UnionType):
+        for way in parts:
+            try:
+                return _fit(value, way, inner=inner)
+            except _UnfitError as wrong:
+                if wrong.inner and not inner:
+                    raise
+    elif origin is Literal:
+        if isinstance(value, str) and value in parts:
+            return value
+    elif origin is tuple or origin is Sequence:
+        items = items_of(value)
+        kinds = parts if origin is tuple else parts[:1] * len(items or ())
+        if items is not None and len(items) == len(kinds) and len(items) >= (bounds.min_length or 0):
+            return tuple(_fit(item, kind, inner=origin is Sequence) for item, kind in zip(items, kinds, strict=True))
+    elif origin is not None:
+        if callable(value):
+            return value
+    elif hint in (int, float):
+        number = number_of(value, hint)
+        least, most = (-math.inf if bounds.ge is None else bounds.ge), (math.inf if bounds.le is None else bounds.le)
+        if number is not None and least <= number <= most:
+            return number
+    elif hint is bool:
+        if isinstance(value, bool | np.bool_):
+            return bool(value)
+    elif isinstance(value, hint) and "\0" not in str(value if hint in (str, Path) else "") and value != "":
+        return value
+    raise _UnfitError(value, hint, bounds, inner)
 
-        def publish(text: str) -> None:
-            (stage.folder / path.name).write_text(text, encoding="utf-8")
-            stage.publish(path.name)
 
-        yield publish
+def _words(hint: Any, bounds: Bounds = _FREE) -> str:
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _words(parts[0], parts[1])
+    if origin in (Union, types.UnionType):
+        chosen = [word for way in parts if get_origin(way) is Literal for word in get_args(way)]
+        ways = [way for way in parts if get_origin(way) is not Literal and way not in (type(None), str)]
+        ways[:0] = [str] if str in parts and Path not in parts else []
+        listed = [f"one of {', '.join(chosen)}"] if len(chosen) > 1 else chosen
+        return ", or ".join([*map(_words, ways), *listed])
+    if origin is Literal:
+        return f"one of {', '.join(parts)}"
+    if origin is tuple:
+        return "(height, width)"
+    if origin is Sequence:
+        return f"a list{' of at least one' if bounds.min_length else ''}, each {_words(parts[0])}"
+    if hint in (int, float):
+        kind = "a whole number" if hint is int else "a number"
+        if bounds.le is not None:
+            return f"{kind} from {bounds.ge:g} to {bounds.le:g}"
+        return kind if bounds.ge is None else f"{kind} of at least {bounds.ge:g}"
+    named = {str: "a text", Path: "a path", bool: "True or False"}
+    return "a function" if origin is not None else named.get(hint, f"a {getattr(hint, '__name__', hint)}")

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from neonext_ascend.errors import ArtifactError, UsageError
+from neonext_ascend.jobs.checking import checked
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.runtimes.steps import Array, Steps
+from neonext_ascend.spec import Bounds
 from neonext_ascend.verify.matching import Matched, match
 from neonext_ascend.verify.nodes import (
     MADE_FP16,
@@ -68,13 +70,14 @@ class Debugging:
         }
 
 
+@checked
 def debug(
     artifact: str | Path,
     *,
     against: str | Path | None = None,
     checkpoint: str | Path | None = None,
     output: str | Path | None = None,
-    seed: int = 0,
+    seed: Annotated[int, Bounds(ge=0, le=2**32 - 1)] = 0,
     watch: Watch = SILENT,
 ) -> Debugging:
     """Compare an ONNX file with another computation, node by node, on seeded noise.

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from neonext_ascend.artifacts.staging import staged
 from neonext_ascend.errors import NeoNextError, UsageError
@@ -17,13 +16,14 @@ from neonext_ascend.evaluate.dataset import open_dataset, refuse_empty
 from neonext_ascend.evaluate.journal import Journal
 from neonext_ascend.evaluate.pace import Pace
 from neonext_ascend.evaluate.paired import Pair
-from neonext_ascend.jobs.checking import one_of, whole
+from neonext_ascend.jobs.checking import Device, checked
 from neonext_ascend.jobs.evaluating_pictures import Asking, Contestant, Difference
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.models.arguments import file_path
-from neonext_ascend.runtimes.registry import RUNTIMES, Runtime
+from neonext_ascend.runtimes.registry import Runtime
+from neonext_ascend.spec import Bounds
 
-MOST, _LAST_DEVICE = 26, 1023  # a letter each
+MOST = 26  # a letter each
 
 
 @dataclass(frozen=True)
@@ -78,17 +78,18 @@ class Evaluation:
         }
 
 
+@checked
 def evaluate(
-    artifacts: str | Path | Sequence[str | Path],
+    artifacts: str | Path | Annotated[Sequence[str | Path], Bounds(min_length=1)],
     dataset: str | Path,
     *,
     labels: str | Path | None = None,
     per_class: bool = False,
-    max_drop: float | None = None,
+    max_drop: Annotated[float, Bounds(ge=0, le=100)] | None = None,
     resume: str | Path | None = None,
     differing: str | Path | None = None,
     runtime: Runtime = "auto",
-    device: int = 0,
+    device: Device = 0,
     watch: Watch = SILENT,
 ) -> Evaluation:
     """Ask artifacts about the same labelled pictures, each decoded once and prepared as each manifest says.
@@ -111,18 +112,14 @@ def evaluate(
         ArtifactError: an artifact is no network from pictures to classes.
         ToolchainError: what runs it is missing here.
     """
-    many = [artifacts] if isinstance(artifacts, str | os.PathLike) else list(artifacts)
+    many = [artifacts] if isinstance(artifacts, str | Path) else artifacts
     files = [file_path(artifact, "artifact") for artifact in many]
-    if not 1 <= len(files) <= MOST:
+    if len(files) > MOST:
         raise UsageError(f"{len(files)} artifacts; expected 1 to {MOST}")
-    one_of("--runtime", runtime, RUNTIMES)
-    number = whole("--device", device, 0, _LAST_DEVICE)
     if len(files) == 1 and (differing is not None or max_drop is not None):
         option = "--max-drop" if differing is None else "--differing"
         raise UsageError(f"{option}: compares artifacts; give at least two")
-    if max_drop is not None and not 0 <= max_drop <= 100:
-        raise UsageError(f"--max-drop {max_drop}: expected points from 0 to 100")
-    place = file_path(dataset, "dataset")
+    place = Path(dataset)
     data = open_dataset(place, None if labels is None else file_path(labels, "labels"))
     refuse_empty(data)
     target = None if differing is None else file_path(differing, "differing")
@@ -131,7 +128,7 @@ def evaluate(
         contestants = []
         for file in files:
             with watch.working(f"loading {file.name}"):
-                contestants.append(stack.enter_context(Contestant.opened(file, data, runtime, number)))
+                contestants.append(stack.enter_context(Contestant.opened(file, data, runtime, device)))
             if contestants[-1].recipe.assumed:
                 watch.warn(f"{file.name}: {contestants[-1].recipe.assumed}")
         journal = None

@@ -7,26 +7,26 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from neonext_ascend.checkpoints.loading import LoadedNetwork
 from neonext_ascend.cost.choice import GraphForm, LayoutChoice, LoweringChoice, check_form, choose_form
-from neonext_ascend.data import labels_for, read_labels
+from neonext_ascend.data import counted_labels, labels_for, read_labels
 from neonext_ascend.errors import UsageError
 from neonext_ascend.exporters.om_file.command import AtcCommand, atc_command
 from neonext_ascend.exporters.om_file.manifest import om_name
 from neonext_ascend.exporters.om_file.places import check_atc_path, real, work_place
 from neonext_ascend.exporters.onnx_file.export import DEFAULT_OPSET, check_opset
 from neonext_ascend.images.preprocessing import preprocessing_for
-from neonext_ascend.jobs.bundling import Bundle, write_bundle
+from neonext_ascend.jobs.bundle.packing import Bundle, write_bundle
+from neonext_ascend.jobs.checking import BatchSize, Model, Size, checked
 from neonext_ascend.jobs.exporting_om import OmExport, check_nodes, export_om, require_atc
 from neonext_ascend.jobs.exporting_onnx import FileRequest, OnnxExport, export_verified
-from neonext_ascend.jobs.networks import ModelWord, Size, load_networks
+from neonext_ascend.jobs.networks import load_networks
 from neonext_ascend.jobs.om_request import OmPlan, OmRequest
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.cann import Cann, find_cann
-from neonext_ascend.models.arguments import whole_number
-from neonext_ascend.spec import INPUT, NUMPY_DTYPES, Dtype, TensorSpec
+from neonext_ascend.spec import INPUT, NUMPY_DTYPES, Bounds, Dtype, TensorSpec
 from neonext_ascend.verify.subject import Subject
 
 Made = OnnxExport | OmExport | Bundle
@@ -89,16 +89,17 @@ class Export:
         }
 
 
+@checked
 def export(
-    model: ModelWord = None,
+    model: Model = None,
     *,
     config: str | Path | None = None,
     checkpoint: str | Path | None = None,
     image_size: Size | None = None,
-    image_sizes: Sequence[Size] | None = None,
+    image_sizes: Annotated[Sequence[Size], Bounds(min_length=1)] | None = None,
     num_classes: int | None = None,
     seed: int = 0,
-    batch_size: int | Literal["dynamic"] | None = None,
+    batch_size: BatchSize | Literal["dynamic"] | None = None,
     dtype: Dtype = "fp32",
     opset: int = DEFAULT_OPSET,
     layout: LayoutChoice = "auto",
@@ -141,7 +142,7 @@ def export(
     check_form(layout, lowering)
     if image_size is not None and image_sizes is not None:
         raise UsageError("both --image-size and --image-sizes; give one")
-    rows = None if batch_size == "dynamic" else whole_number(1 if batch_size is None else batch_size, "batch size")
+    rows = None if batch_size == "dynamic" else batch_size or 1
     plan = None if om is None else om.checked(rows, dtype, batch_given=batch_size is not None)
     sizes = image_sizes or (image_size,)
     with watch.working("building the network"):
@@ -149,9 +150,11 @@ def export(
             model, config=config, checkpoint=checkpoint, sizes=sizes, num_classes=num_classes, seed=seed, watch=watch
         )
     network = loads[0].network.config
-    names: Sequence[str] = labels_for(network.name, network.num_classes)
-    if labels is not None:
-        names = read_labels(Path(labels), network.num_classes) if isinstance(labels, str | Path) else tuple(labels)
+    names = labels_for(network.name, network.num_classes)
+    if isinstance(labels, str | Path):
+        names = read_labels(Path(labels), network.num_classes)
+    elif labels is not None:
+        names = counted_labels(labels, network.num_classes, "labels")
     soc, largest = (None, rows) if plan is None else (plan.options.soc, max(plan.options.gears, default=rows))
     request = FileRequest(batch_size=rows if plan is None else plan.batch_size, opset=opset, dtype=dtype)
     requests = [

@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Annotated, Any
 
 from neonext_ascend.cost.choice import LayoutChoice
 from neonext_ascend.errors import FileAccessError, UsageError
-from neonext_ascend.exporters.om_file.options import PRECISIONS, Precision
-from neonext_ascend.jobs.checking import one_of, plotting, whole
+from neonext_ascend.exporters.om_file.options import Precision
+from neonext_ascend.jobs.checking import BatchSize, Model, Size, checked
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.chips import SOCS, Soc, find_soc
+from neonext_ascend.models.arguments import image_size_of
 from neonext_ascend.models.config import NetworkConfig, with_image_size
 from neonext_ascend.models.variants import VARIANTS, find_variant
-from neonext_ascend.spec import LAYOUTS
+from neonext_ascend.reporting.plotting import plotting
+from neonext_ascend.spec import Bounds
 
 if TYPE_CHECKING:
     from neonext_ascend.cost.rows import NetworkRow, StageRow
     from neonext_ascend.exporters.atc_rules.rules import Inspection
-
-Size = int | tuple[int, int]
-_LARGEST_BATCH = 2**16
 
 
 @dataclass(frozen=True)
@@ -74,13 +73,14 @@ class InspectedModel:
         }
 
 
+@checked
 def inspect(
-    subject: str | Path | NetworkConfig | None = None,
+    subject: Model | Path = None,
     *,
     soc_version: str,
     config: str | Path | None = None,
     precision: Precision | None = None,
-    batch_sizes: Sequence[SupportsIndex] | None = None,
+    batch_sizes: Annotated[Sequence[BatchSize], Bounds(min_length=1)] | None = None,
     layout: LayoutChoice | None = None,
     image_size: Size | None = None,
     plot: str | Path | None = None,
@@ -117,10 +117,9 @@ def inspect(
     _refuse({"precision": precision}, f"{name} is a model, counted in fp16", "a FILE")
     network = _network(subject, config)
     if image_size is not None:
-        sides = image_size if isinstance(image_size, tuple) else (image_size, image_size)
-        network = with_image_size(network, sides)
-    batches = dict.fromkeys(whole("--batch-size", batch, 1, _LARGEST_BATCH) for batch in batch_sizes or (1,))
-    return _model(network, soc, tuple(batches), layout or "auto", None if plot is None else Path(plot), watch)
+        network = with_image_size(network, image_size_of(image_size))
+    batches = tuple(dict.fromkeys(batch_sizes or (1,)))
+    return _model(network, soc, batches, layout or "auto", None if plot is None else Path(plot), watch)
 
 
 def _refuse(options: Mapping[str, object], what: str, owner: str) -> None:
@@ -156,7 +155,6 @@ def _network(subject: str | Path | NetworkConfig | None, config: str | Path | No
 
 
 def _file(path: Path, soc: Soc, precision: Precision, watch: Watch) -> InspectedFile:
-    one_of("--precision", precision, PRECISIONS)
     if not path.exists():
         raise FileAccessError(f"{path}: no such file; expected an ONNX file, such as neonext-ascend export writes")
     with watch.working(f"inspecting {path}"):
@@ -171,7 +169,6 @@ def _file(path: Path, soc: Soc, precision: Precision, watch: Watch) -> Inspected
 def _model(
     network: NetworkConfig, soc: Soc, batches: Sequence[int], layout: LayoutChoice, plot: Path | None, watch: Watch
 ) -> InspectedModel:
-    one_of("--layout", layout, ("auto", *LAYOUTS))
     if plot is not None and (soc.fp16_tflops is None or soc.bandwidth_gbs is None):
         complete = [other.name for other in SOCS.values() if other.fp16_tflops is not None and other.bandwidth_gbs]
         raise UsageError(

@@ -7,17 +7,13 @@ from pathlib import Path
 
 from neonext_ascend.checkpoints.loading import LoadedNetwork, load, read_config
 from neonext_ascend.errors import UsageError
+from neonext_ascend.jobs.checking import Model, Size
 from neonext_ascend.jobs.watching import Watch
 from neonext_ascend.models.arguments import image_size_of
-from neonext_ascend.models.config import NetworkConfig
-
-Size = int | tuple[int, int]
-# A name, a configuration, or nothing where a file tells.
-ModelWord = str | NetworkConfig | None
 
 
 def load_networks(
-    model: ModelWord,
+    model: Model,
     *,
     config: str | Path | None,
     checkpoint: str | Path | None,

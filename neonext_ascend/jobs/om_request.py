@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from neonext_ascend.errors import FileAccessError, UsageError
 from neonext_ascend.exporters.om_file.options import FILE_FLAGS, AtcOptions, Precision, check_options
+from neonext_ascend.jobs.checking import BatchSize, checked_fields
 from neonext_ascend.machine.chips import find_soc
-from neonext_ascend.spec import Dtype
+from neonext_ascend.spec import Bounds, Dtype
 
 ARCHIVE = ".tar.gz"
 
@@ -33,13 +34,13 @@ class OmRequest:
 
     soc_version: str | None
     precision: Precision = "fp16"
-    batch_gears: Sequence[int] = ()
+    batch_gears: Sequence[BatchSize] = ()
     aipp: bool = False
     keep_fp32: Sequence[str] = ()
     atc_args: Sequence[str] = ()
     dry_run: bool = False
     bundle: str | Path | None = None
-    time_limit_s: float = 3600.0
+    time_limit_s: Annotated[float, Bounds(ge=0.001)] = 3600.0
 
     def checked(self, batch_size: int | None, dtype: Dtype, *, batch_given: bool) -> OmPlan:
         """The plan.
@@ -53,12 +54,13 @@ class OmRequest:
             UsageError: options that do not fit together, an unknown chip included.
             FileAccessError: a file that a flag names cannot be read.
         """
-        if self.soc_version is None:
+        request = checked_fields(self)
+        if request.soc_version is None:
             raise UsageError("--format om needs --soc-version: Ascend and the name from npu-smi info, as Ascend310P3")
-        gears = tuple(self.batch_gears)
-        extra, files = _with_files(self.atc_args)
-        soc = find_soc(self.soc_version)
-        options = AtcOptions(soc, self.precision, gears, self.aipp, tuple(self.keep_fp32), extra, files)
+        gears = tuple(request.batch_gears)
+        extra, files = _with_files(request.atc_args)
+        soc = find_soc(request.soc_version)
+        options = AtcOptions(soc, request.precision, gears, request.aipp, tuple(request.keep_fp32), extra, files)
         if gears and batch_given and batch_size is not None:
             raise UsageError(
                 f"both --batch-size {batch_size} and --batch-gears; ATC takes one of them (E10009); give one"
@@ -70,14 +72,12 @@ class OmRequest:
         rows = None if gears else batch_size
         check_options(options, rows)
         _check_dtype(options, dtype)
-        if not math.isfinite(self.time_limit_s):
-            raise UsageError(f"--time-limit {self.time_limit_s}: expected a number of seconds")
-        bundle = None if self.bundle is None else Path(self.bundle)
+        bundle = None if request.bundle is None else Path(request.bundle)
         if bundle is not None and not bundle.name.endswith(ARCHIVE):
             raise UsageError(f"--bundle {bundle}: expected a name that ends in {ARCHIVE}")
-        if bundle is not None and self.dry_run:
+        if bundle is not None and request.dry_run:
             raise UsageError("both --dry-run and --bundle; give one")
-        return OmPlan(options, rows, self.dry_run, bundle, self.time_limit_s)
+        return OmPlan(options, rows, request.dry_run, bundle, request.time_limit_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from neonext_ascend.errors import UsageError
 from neonext_ascend.images.finding import find_pictures
+from neonext_ascend.jobs.checking import Device, checked
 from neonext_ascend.jobs.classifying import Prediction, Recipe, classify, recipe_of
 from neonext_ascend.jobs.watching import SILENT, Watch
-from neonext_ascend.models.arguments import file_path, whole_number
+from neonext_ascend.models.arguments import file_path
 from neonext_ascend.runtimes.base import Runner
-from neonext_ascend.runtimes.registry import RUNTIMES, Runtime, open_runner
-
-_MAX_TOP, _MAX_DEVICE = 2**31 - 1, 1023
+from neonext_ascend.runtimes.registry import Runtime, open_runner
+from neonext_ascend.spec import Bounds
 
 
 class Predictions(Iterator[Prediction]):
@@ -59,13 +57,14 @@ class Predictions(Iterator[Prediction]):
         self._runner.close()
 
 
+@checked
 def predict(
     artifact: str | Path,
-    images: str | Path | Sequence[str | Path],
+    images: str | Path | Annotated[Sequence[str | Path], Bounds(min_length=1)],
     *,
-    top: int | None = None,
+    top: Annotated[int, Bounds(ge=1, le=2**31 - 1)] | None = None,
     runtime: Runtime = "auto",
-    device: int = 0,
+    device: Device = 0,
     watch: Watch = SILENT,
 ) -> Predictions:
     """Classify pictures with an artifact, prepared as its manifest says.
@@ -86,25 +85,17 @@ def predict(
         ArtifactError: the artifact is no network from pictures to classes, or the manifest is damaged.
         ToolchainError: what runs it is missing here.
     """
-    depth = whole_number(5 if top is None else top, "top", most=_MAX_TOP)
-    number = whole_number(device, "device", least=0, most=_MAX_DEVICE)
-    if runtime not in RUNTIMES:
-        raise UsageError(f"runtime {runtime!r}; expected one of {', '.join(RUNTIMES)}")
     file = file_path(artifact, "artifact")
-    many = [images] if isinstance(images, str | os.PathLike) or not isinstance(images, Iterable) else images
-    named = [file_path(image, "images") for image in many]
-    if not named:
-        raise UsageError("no images; expected at least one picture, folder or pattern")
-    found = find_pictures(named)
+    found = find_pictures([Path(image) for image in ([images] if isinstance(images, str | Path) else images)])
     with watch.working(f"loading {file.name}"):
-        runner = open_runner(file, runtime=runtime, device=number)
+        runner = open_runner(file, runtime=runtime, device=device)
     try:
         recipe = recipe_of(file, runner)
         if recipe.assumed:
             watch.warn(f"{file.name}: {recipe.assumed}")
         if found.left_out:
             watch.note(found.left_out)
-        return Predictions(runner, recipe, found.pictures, depth, found.left_out)
+        return Predictions(runner, recipe, found.pictures, top or 5, found.left_out)
     except BaseException:
         runner.close()
         raise

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Annotated, Any, Literal
 
 from neonext_ascend.errors import UsageError
+from neonext_ascend.jobs.checking import Device, Model, Size, checked
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.environment import versions
 from neonext_ascend.runtimes.registry import Runtime, is_artifact
-from neonext_ascend.spec import TOLERANCES, Dtype, Tolerance
+from neonext_ascend.spec import TOLERANCES, Bounds, Dtype, Tolerance
 from neonext_ascend.verify.parity import Verdict
-
-if TYPE_CHECKING:
-    from neonext_ascend.jobs.networks import ModelWord, Size
 
 
 @dataclass(frozen=True)
@@ -76,8 +74,9 @@ class Options:
         )
 
 
+@checked
 def verify(
-    subject: ModelWord | Path = None,
+    subject: Model | Path = None,
     *,
     config: str | Path | None = None,
     checkpoint: str | Path | None = None,
@@ -87,10 +86,10 @@ def verify(
     reference: Literal["fp32", "fp64"] = "fp32",
     against: str | Path | None = None,
     runtime: Runtime = "auto",
-    device: int = 0,
+    device: Device = 0,
     dtype: Dtype | None = None,
-    atol: float | None = None,
-    rtol: float | None = None,
+    atol: Annotated[float, Bounds(ge=0)] | None = None,
+    rtol: Annotated[float, Bounds(ge=0)] | None = None,
     watch: Watch = SILENT,
 ) -> Verification:
     """Compare an artifact with the network it was made from, or a prepared network with the unfolded one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 from collections.abc import Collection, Iterable, Mapping
@@ -17,7 +18,7 @@ def whole_number(value: object, what: str, least: int = 1, most: int = 2**63 - 1
     Raises:
         UsageError: it is something else, a bool, a float or a text included, or not within ``least`` and ``most``.
     """
-    number = _number(value)
+    number: int | None = number_of(value)
     if number is None or not least <= number <= most:
         within = f"at least {least}" if most == 2**63 - 1 else f"from {least} to {most}"
         raise UsageError(f"{what} {shown(value)}: expected a whole number, {within}")
@@ -30,7 +31,7 @@ def whole_numbers(value: object, what: str) -> tuple[int, ...]:
     Raises:
         UsageError: it is something else, or empty.
     """
-    items = [_number(item) for item in _items(value)]
+    items = [number_of(item) for item in items_of(value) or ()]
     numbers = tuple(number for number in items if number is not None and 1 <= number < 2**63)
     if not numbers or len(numbers) != len(items):
         raise UsageError(f"{what} {shown(value)}: expected whole numbers above 0")
@@ -43,8 +44,8 @@ def image_size_of(value: object) -> tuple[int, int]:
     Raises:
         UsageError: it is something else.
     """
-    side = _number(value)
-    size = [side, side] if side is not None else [_number(item) for item in _items(value)]
+    side = number_of(value)
+    size = [side, side] if side is not None else [number_of(item) for item in items_of(value) or ()]
     match size:
         case [int(height), int(width)] if 1 <= height < 2**63 and 1 <= width < 2**63:
             return height, width
@@ -86,22 +87,24 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _number(value: object) -> int | None:
+def number_of(value: object, kind: type[int | float] = int) -> Any:
+    """A finite number of this kind: Python's, numpy's, or a tensor of one element; ``None`` for anything else."""
     given: Any = value
     # A tensor of a bool counts as 0 or 1 elsewhere.
-    if isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool"):
+    if isinstance(value, bool | str | bytes) or str(getattr(value, "dtype", "")).endswith("bool"):
         return None
     try:
-        return operator.index(given)
+        number = operator.index(given) if kind is int else float(given)
     except Exception:  # what looks like a number may raise anything
         return None
+    return number if kind is int or math.isfinite(number) else None
 
 
-def _items(value: object) -> tuple[object, ...]:
-    """The items of what has an order; none otherwise."""
+def items_of(value: object) -> tuple[object, ...] | None:
+    """The items of what has an order; ``None`` for anything else."""
     if isinstance(value, (str, bytes, Mapping, set, frozenset)) or not isinstance(value, Iterable):
-        return ()
+        return None
     try:
         return tuple(value)
     except Exception:  # an array without an axis
-        return ()
+        return None

@@ -19,10 +19,10 @@ from onnx import TensorProto, helper
 
 from neonext_ascend.cli import benchmark
 from neonext_ascend.cli.main import run
-from neonext_ascend.jobs.contenders import contender_of, named_by
 from neonext_ascend.machine import environment
 from neonext_ascend.reporting.words import WIDTH
 from neonext_ascend.timing import latency
+from neonext_ascend.timing.contenders import contender_of, named_by
 from tests.project.test_imports import loaded_by
 from tests.support.pictures import texts_of
 
@@ -199,11 +199,11 @@ REFUSED: list[tuple[str, Arguments, int, str]] = [
     ("whole numbers", lambda d, n: [saved(d / "a.onnx", {"a": [1]}, TensorProto.INT64)], 2, "floating-point"),
     ("a batch it cannot run", lambda d, n: [only_one_row(d / "a.onnx"), "--batch-size", 2], 2, "cannot run it"),
     ("seconds and repeats", lambda d, n: [n, "--seconds", 1, "--repeats", 9], 2, "both --seconds 1.0 and --repeats 9"),
-    ("no number", lambda d, n: [n, "--seconds", "nan"], 2, "--seconds nan: expected a number above 0"),
-    ("endless", lambda d, n: [n, "--seconds", "inf"], 2, "--seconds inf: expected a number above 0"),
+    ("no number", lambda d, n: [n, "--seconds", "nan"], 2, "--seconds nan: expected a number of at least 0.001"),
+    ("endless", lambda d, n: [n, "--seconds", "inf"], 2, "--seconds inf: expected a number of at least 0.001"),
     ("too few repeats", lambda d, n: [n, "--repeats", 5], 2, "--repeats 5: expected a whole number from 6 to"),
     ("too few sittings", lambda d, n: [n, "--sittings", 5], 2, "--sittings 5: expected a whole number from 6 to 1000"),
-    ("no time", lambda d, n: [n, "--seconds", 0], 2, "--seconds 0.0: expected a number above 0"),
+    ("no time", lambda d, n: [n, "--seconds", 0], 2, "--seconds 0.0: expected a number of at least 0.001"),
     ("no threads", lambda d, n: [n, "--threads", 0], 2, "--threads 0: expected a whole number from 1 to 1024"),
     ("no images", lambda d, n: [n, "--batch-size", 0], 2, "--batch-size 0: expected a whole number from 1 to 65536"),
     ("another drawing", lambda d, n: [n, "--plot", d / "p.png"], 2, "give a file name that ends in .svg"),

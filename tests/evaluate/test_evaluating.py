@@ -206,11 +206,11 @@ def test_a_published_network_is_compared_with_what_was_published(tmp_path: Path)
 def test_wrong_usage_is_refused(nano: Path, held_out: Path, tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"artifacts": []}, "0 artifacts; expected 1 to 26"),
+        ({"artifacts": []}, r"artifacts \[\]: expected a path, or a list of at least one"),
         ({"max_drop": 1}, "--max-drop: compares artifacts"),
         ({"differing": tmp_path / "d.jsonl"}, "--differing: compares artifacts"),
-        ({"artifacts": [nano, nano], "max_drop": -1}, "--max-drop -1: expected points from 0 to 100"),
-        ({"runtime": "tensorrt"}, "--runtime tensorrt: expected one of"),
+        ({"artifacts": [nano, nano], "max_drop": -1}, "max_drop -1: expected a number from 0 to 100"),
+        ({"runtime": "tensorrt"}, "runtime 'tensorrt': expected one of"),
         ({"dataset": tmp_path / "a.png"}, "not a data set; expected a folder per class"),
         ({"dataset": tmp_path}, "no data set; expected a folder per class"),
         ({"runtime": "acl"}, "opens OM files"),

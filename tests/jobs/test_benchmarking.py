@@ -37,9 +37,8 @@ def test_what_was_measured_comes_typed_and_in_silence(file: Path, capfd: pytest.
         yield lambda: told.append("sitting")
 
     plot = file.parent / "new" / "it.svg"
-    result = jobs.benchmark(
-        [file, str(file)], repeats=np.int64(6), batch_size=np.int32(2), sittings=8, plot=plot, counting=counting
-    )
+    numbers: dict[str, Any] = {"repeats": np.int64(6), "batch_size": np.int32(2)}
+    result = jobs.benchmark([file, str(file)], **numbers, sittings=8, plot=plot, counting=counting)
     assert capfd.readouterr() == ("", "")
     assert isinstance(result, jobs.Benchmark)
     assert told == ["of 6", *["sitting"] * 6]
@@ -62,22 +61,26 @@ def test_the_usual_seconds_are_told(file: Path) -> None:
 
 
 REFUSED: list[tuple[dict[str, Any], type[NeoNextError], str]] = [
-    ({"artifacts": "neonext_nano"}, UsageError, "'neonext_nano': expected a sequence of artifacts"),
-    ({"artifacts": []}, UsageError, "[]: expected a sequence of artifacts, at least one"),
+    (
+        {"artifacts": "neonext_nano"},
+        UsageError,
+        "artifacts 'neonext_nano': expected a list of at least one, each a path",
+    ),
+    ({"artifacts": []}, UsageError, "artifacts []: expected a list of at least one, each a path"),
     ({"artifacts": ["neonext_nano"] * 27}, UsageError, "27 artifacts; at most 26"),
     ({"artifacts": [Path("neonext_nano")]}, FileAccessError, "neonext_nano: cannot read the model"),
     ({"artifacts": ["broken.onnx"]}, ArtifactError, "broken.onnx"),
     ({"seconds": 1.0, "repeats": 9}, UsageError, "both --seconds 1.0 and --repeats 9"),
-    ({"seconds": float("nan")}, UsageError, "--seconds nan: expected a number above 0"),
-    ({"seconds": "soon"}, UsageError, "--seconds soon: expected a number above 0"),
-    ({"seconds": -1}, UsageError, "--seconds -1: expected a number above 0"),
-    ({"repeats": 5}, UsageError, "--repeats 5: expected a whole number from 6 to"),
-    ({"repeats": 6.5}, UsageError, "--repeats 6.5: expected a whole number"),
-    ({"sittings": 1001}, UsageError, "--sittings 1001: expected a whole number from 6 to 1000"),
-    ({"threads": 0}, UsageError, "--threads 0: expected a whole number from 1 to 1024"),
-    ({"batch_size": 2**17}, UsageError, "--batch-size 131072: expected a whole number from 1 to 65536"),
-    ({"device": -1}, UsageError, "--device -1: expected a whole number from 0 to 1023"),
-    ({"runtime": "tpu"}, UsageError, "--runtime tpu: expected one of auto, ort, cann, acl, npu"),
+    ({"seconds": float("nan")}, UsageError, "seconds nan: expected a number of at least 0.001"),
+    ({"seconds": "soon"}, UsageError, "seconds 'soon': expected a number of at least 0.001"),
+    ({"seconds": -1}, UsageError, "seconds -1: expected a number of at least 0.001"),
+    ({"repeats": 5}, UsageError, "repeats 5: expected a whole number from 6 to"),
+    ({"repeats": 6.5}, UsageError, "repeats 6.5: expected a whole number"),
+    ({"sittings": 1001}, UsageError, "sittings 1001: expected a whole number from 6 to 1000"),
+    ({"threads": 0}, UsageError, "threads 0: expected a whole number from 1 to 1024"),
+    ({"batch_size": 2**17}, UsageError, "batch_size 131072: expected a whole number from 1 to 65536"),
+    ({"device": -1}, UsageError, "device -1: expected a whole number from 0 to 1023"),
+    ({"runtime": "tpu"}, UsageError, "runtime 'tpu': expected one of auto, ort, cann, acl, npu"),
     ({"plot": "it.png"}, UsageError, "give a file name that ends in .svg"),
     ({"plot": "/proc/no/it.svg"}, FileAccessError, "cannot create this folder"),
 ]

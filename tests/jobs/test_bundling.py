@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from neonext_ascend.cli.main import run
-from neonext_ascend.jobs.running_bundle import EXPECTED, INPUTS, OPTIONS
+from neonext_ascend.jobs.bundle.running import EXPECTED, INPUTS, OPTIONS
 from tests import ROOT
 from tests.standins.toolkit import make_toolkit
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import Any
 
 import numpy as np
 import onnx
@@ -47,7 +47,7 @@ def test_a_model_is_counted_in_silence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     # numpy's numbers are numbers, a number that stands twice counts once.
-    batches: list[SupportsIndex] = [np.int64(8), 1, 8]
+    batches: list[Any] = [np.int64(8), 1, 8]
     found = jobs.inspect(
         "neonext_nano", soc_version=P3, batch_sizes=batches, image_size=128, layout="chnw", plot="a.svg"
     )
@@ -77,11 +77,11 @@ REFUSED: list[tuple[dict[str, Any], type[NeoNextError], str]] = [
     ({"subject": "a.onnx", "layout": "nchw"}, UsageError, "a.onnx is a file; --layout belongs to a MODEL"),
     ({"subject": "a.onnx", "image_size": 96}, UsageError, "a.onnx is a file; --image-size belongs to a MODEL"),
     ({"subject": "a.onnx", "plot": "a.svg"}, UsageError, "a.onnx is a file; --plot belongs to a MODEL"),
-    ({"subject": "a.onnx", "precision": "fp64"}, UsageError, "--precision fp64: expected one of fp16, origin, "),
-    ({"subject": "neonext_nano", "layout": "nhwc"}, UsageError, "--layout nhwc: expected one of auto, nchw, chnw"),
-    ({"subject": "neonext_nano", "batch_sizes": [0]}, UsageError, "--batch-size 0: expected a whole number from 1 to"),
-    ({"subject": "neonext_nano", "batch_sizes": [1.5]}, UsageError, "--batch-size 1.5: expected a whole number"),
-    ({"subject": "neonext_nano", "batch_sizes": ["8"]}, UsageError, "--batch-size 8: expected a whole number"),
+    ({"subject": "a.onnx", "precision": "fp64"}, UsageError, "precision 'fp64': expected one of fp16, origin, "),
+    ({"subject": "neonext_nano", "layout": "nhwc"}, UsageError, "layout 'nhwc': expected one of nchw, chnw, auto"),
+    ({"subject": "neonext_nano", "batch_sizes": [0]}, UsageError, "batch_sizes 0: expected a whole number from 1 to"),
+    ({"subject": "neonext_nano", "batch_sizes": [1.5]}, UsageError, "batch_sizes 1.5: expected a whole number"),
+    ({"subject": "neonext_nano", "batch_sizes": ["8"]}, UsageError, "batch_sizes '8': expected a whole number"),
     ({"subject": "neonext_nano", "image_size": (96, 97)}, UsageError, "97"),
     ({"subject": "neonext_nano", "plot": "a.png"}, UsageError, "give a file name that ends in .svg"),
     ({"subject": "neonext_nano", "plot": "/proc/no/a.svg"}, FileAccessError, "cannot create this folder"),

@@ -115,5 +115,4 @@ def test_full_size_networks(model: str, card: None, tmp_path: Path, capfd: pytes
     report = ask(capfd, "verify", om, "--against", onnx)
     assert report["parity"]["passed"]
     assert ask(capfd, "predict", om, sample_pictures()[0])["predictions"][0]["top"]
-    assert ask(capfd, "benchmark", om, "--repeats", 6)["artifacts"][0]["runs"] == 6
     assert acl.leaks() == []

@@ -80,13 +80,13 @@ def test_the_end_and_leaving_close_the_artifact(nano: Path, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"top": 0}, "top 0: expected a whole number, from 1"),
+        ({"top": 0}, "top 0: expected a whole number from 1 to"),
         ({"top": 1.5}, "top 1.5: expected a whole number"),
         ({"top": "5"}, "top '5': expected a whole number"),
-        ({"device": -1}, "device -1: expected a whole number, from 0 to 1023"),
-        ({"runtime": "tensorrt"}, "runtime 'tensorrt'; expected one of auto, ort"),
+        ({"device": -1}, "device -1: expected a whole number from 0 to 1023"),
+        ({"runtime": "tensorrt"}, "runtime 'tensorrt': expected one of auto, ort"),
         ({"runtime": "acl"}, "opens OM files"),
-        ({"images": []}, "no images"),
+        ({"images": []}, r"images \[\]: expected a path, or a list of at least one"),
         ({"images": 7}, "images 7: expected a path"),
         ({"images": [None]}, "images None: expected a path"),
         ({"artifact": None}, "artifact None: expected a path"),

@@ -2,7 +2,7 @@
 
 It holds the ONNX file with its manifest, the OM's manifest to be, ATC's configuration files and command, inputs with
 the unfolded network's answers, this package's own code without its weights, and ``run.py``, which starts
-:mod:`neonext_ascend.jobs.running_bundle` there. The same call gives the same bytes.
+:mod:`neonext_ascend.jobs.bundle.running` there. The same call gives the same bytes.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from neonext_ascend.checkpoints.loading import LoadedNetwork
 from neonext_ascend.data import sample_pictures
 from neonext_ascend.exporters.om_file.command import atc_command
 from neonext_ascend.exporters.om_file.options import AtcOptions
+from neonext_ascend.jobs.bundle.running import EXPECTED, INPUTS, OPTIONS, options_json
 from neonext_ascend.jobs.exporting_om import check_accepted, planned_manifest
 from neonext_ascend.jobs.exporting_onnx import OnnxExport
-from neonext_ascend.jobs.running_bundle import EXPECTED, INPUTS, OPTIONS, options_json
 from neonext_ascend.verify.feeds import Feed, feeds_for
 from neonext_ascend.verify.subject import Subject
 
@@ -45,7 +45,7 @@ if sys.version_info < (3, 11) or importlib.util.find_spec("numpy") is None:
     sys.exit(3)
 sys.path.insert(0, str(HERE / "lib"))
 
-from neonext_ascend.jobs.running_bundle import main
+from neonext_ascend.jobs.bundle.running import main
 
 sys.exit(main(HERE))
 '''
