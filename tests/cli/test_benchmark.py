@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -24,35 +22,16 @@ from neonext_ascend.reporting.words import WIDTH
 from neonext_ascend.timing import latency
 from neonext_ascend.timing.contenders import contender_of, named_by
 from tests.project.test_imports import loaded_by
+from tests.support.outcome import Call, caller
 from tests.support.pictures import texts_of
 
 # As few runs as there can be.
 QUICK = ("--repeats", "6")
 
 
-class Outcome:
-    """What one command printed and how it ended."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-    @property
-    def json(self) -> dict[str, Any]:
-        data: dict[str, Any] = json.loads(self.out)
-        return data
-
-
-Call = Callable[..., Outcome]
-
-
 @pytest.fixture
 def call(capfd: pytest.CaptureFixture[str]) -> Call:
-    def invoke(*arguments: object) -> Outcome:
-        capfd.readouterr()
-        code = run(["benchmark", *map(str, arguments)])
-        return Outcome(code, *capfd.readouterr())
-
-    return invoke
+    return caller(capfd, "benchmark")
 
 
 def exported(folder: Path, *options: str) -> Path:

@@ -7,9 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -23,31 +21,15 @@ from neonext_ascend.data import data_path, sample_pictures
 from neonext_ascend.models.neonext import build
 from neonext_ascend.models.variants import VARIANTS
 from tests import DATA
-
-
-class Outcome:
-    """What one command printed and how it ended."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-    @property
-    def json(self) -> dict[str, Any]:
-        data: dict[str, Any] = json.loads(self.out)
-        return data
+from tests.support.outcome import Call, caller
 
 
 @pytest.fixture
-def call(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    def invoke(*arguments: object) -> Outcome:
-        capfd.readouterr()
-        code = run([str(a) for a in arguments])
-        return Outcome(code, *capfd.readouterr())
-
-    return invoke
+def call(capfd: pytest.CaptureFixture[str]) -> Call:
+    return caller(capfd)
 
 
-Call = Callable[..., Outcome]
+Call = Call
 
 
 @pytest.fixture(scope="module")

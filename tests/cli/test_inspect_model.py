@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
-from collections.abc import Callable
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from neonext_ascend.cli.main import run
 from neonext_ascend.cost.cell import cell_cost, estimate_us
 from neonext_ascend.cost.choice import choose_layout, lowering_rule
 from neonext_ascend.cost.network import network_cost
@@ -22,6 +18,7 @@ from neonext_ascend.models.variants import VARIANTS
 from neonext_ascend.reporting.words import WIDTH
 from neonext_ascend.spec import LAYOUTS
 from tests.project.test_imports import loaded_by
+from tests.support.outcome import Call, caller
 from tests.support.pictures import texts_of
 
 P3 = ["--soc-version", "Ascend310P3"]
@@ -35,32 +32,11 @@ image_size = 96
 """
 
 
-class Outcome:
-    """What one command printed and how it ended."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-    @property
-    def json(self) -> dict[str, Any]:
-        data: dict[str, Any] = json.loads(self.out)
-        return data
-
-
-Call = Callable[..., Outcome]
-
-
 @pytest.fixture
 def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
     """Runs ``inspect`` in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-
-    def invoke(*arguments: object) -> Outcome:
-        capfd.readouterr()
-        code = run(["inspect", *map(str, arguments)])
-        return Outcome(code, *capfd.readouterr())
-
-    return invoke
+    return caller(capfd, "inspect")
 
 
 def test_the_json_has_every_lowering_with_its_exact_counts(call: Call) -> None:
