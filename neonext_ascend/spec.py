@@ -15,6 +15,8 @@ LoweringName = Literal["blockdiag", "packed", "patchwise", "kron"]
 LOWERINGS: tuple[LoweringName, ...] = ("blockdiag", "packed", "patchwise", "kron")
 # Names in every exported file: input (N, 3, H, W), output (N, classes), and the dimension of a dynamic batch.
 INPUT, OUTPUT, BATCH = "image", "logits", "batch"
+# ONNX operators that move values and compute none: beside a node that is kept in fp32 they carry what it gave.
+MOVES = frozenset({"Concat", "Flatten", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"})
 NUMPY_DTYPES: Mapping[str, str] = {"fp32": "float32", "fp16": "float16"}
 
 

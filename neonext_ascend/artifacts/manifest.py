@@ -12,7 +12,7 @@ from neonext_ascend.errors import FileAccessError
 from neonext_ascend.images.preprocessing import Preprocessing
 from neonext_ascend.spec import OPTIONAL, Bounds, Dtype, Layout, TensorSpec
 
-VERSION = 1
+VERSION = 2
 
 
 # A file in the manifest's folder, never one outside; `$` alone would let a line's end pass.
@@ -51,6 +51,7 @@ class Artifact:
     Args:
         format, dtype, opset, layout: of the artifact; layout is that of the maps inside.
         layout_reason: why this layout was chosen; empty where it was asked for.
+        keep_fp32: nodes of an fp16 ONNX file that compute in fp32; since version 2.
         files: the artifact, then its external data if any.
     """
 
@@ -59,6 +60,7 @@ class Artifact:
     opset: Annotated[int, Bounds(ge=1, le=99)]
     layout: Layout
     layout_reason: str = field(default="", metadata=OPTIONAL)
+    keep_fp32: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
     files: Annotated[tuple[ArtifactFile, ...], Bounds(min_length=1)]
 
 

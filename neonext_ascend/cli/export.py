@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @form_options
 @om_options
 @click.option("--labels", type=PATH, metavar="FILE", help="Names of the classes, one a line.")
+@click.option("--rescue", is_flag=True, help="Where half precision fails, keep the few nodes in fp32 that must be.")
 @click.option("-o", "--output", type=PATH, default=".", metavar="DIR", help="Folder of the artifacts; created.")
 @click.option("--verify/--no-verify", default=True, show_default=True, help="Check parity before the file appears.")
 @json_option

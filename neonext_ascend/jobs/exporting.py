@@ -20,7 +20,7 @@ from neonext_ascend.exporters.onnx_file.export import DEFAULT_OPSET, check_opset
 from neonext_ascend.images.preprocessing import preprocessing_for
 from neonext_ascend.jobs.bundle.packing import Bundle, write_bundle
 from neonext_ascend.jobs.checking import BatchSize, Model, Size, checked
-from neonext_ascend.jobs.exporting_om import OmExport, check_nodes, export_om, require_atc
+from neonext_ascend.jobs.exporting_om import OmExport, check_nodes, export_om, held_by_half, require_atc
 from neonext_ascend.jobs.exporting_onnx import FileRequest, OnnxExport, export_verified
 from neonext_ascend.jobs.networks import load_networks
 from neonext_ascend.jobs.om_request import OmPlan, OmRequest
@@ -108,6 +108,7 @@ def export(
     labels: str | Path | Sequence[str] | None = None,
     output: str | Path = ".",
     verify: bool = True,
+    rescue: bool = False,
     command: Sequence[str] = (),
     watch: Watch = SILENT,
 ) -> Export:
@@ -129,6 +130,7 @@ def export(
         labels: names of the classes, or a file with one a line.
         output: folder; created where absent.
         verify: whether to check parity before a file appears.
+        rescue: where half precision fails, find the smallest set of nodes that must stay in fp32, and keep it so.
         command: recorded in the manifest.
         watch: told of each long step and of each artifact when it is there.
 
@@ -144,6 +146,10 @@ def export(
         raise UsageError("both --image-size and --image-sizes; give one")
     rows = None if batch_size == "dynamic" else batch_size or 1
     plan = None if om is None else om.checked(rows, dtype, batch_given=batch_size is not None)
+    if rescue and (not verify or (plan is None and dtype != "fp16")):
+        raise UsageError("--rescue mends half precision that was checked; give --dtype fp16 or --format om with it")
+    if plan is not None:
+        plan = replace(plan, rescue=rescue)
     sizes = image_sizes or (image_size,)
     with watch.working("building the network"):
         loads = load_networks(
@@ -156,7 +162,12 @@ def export(
     elif labels is not None:
         names = counted_labels(labels, network.num_classes, "labels")
     soc, largest = (None, rows) if plan is None else (plan.options.soc, max(plan.options.gears, default=rows))
-    request = FileRequest(batch_size=rows if plan is None else plan.batch_size, opset=opset, dtype=dtype)
+    request = FileRequest(
+        batch_size=rows if plan is None else plan.batch_size,
+        opset=opset,
+        dtype=dtype,
+        rescue=rescue and dtype == "fp16",
+    )
     requests = [
         replace(request, form=choose_form(loaded.network.config, layout, lowering, soc, largest)) for loaded in loads
     ]
@@ -188,10 +199,12 @@ def _om_or_bundle(
     command: Sequence[str],
     watch: Watch,
 ) -> OmExport | Bundle:
+    options = held_by_half(loaded, made, plan, watch)
     if plan.bundle is None:
-        return export_om(loaded, made, plan, cann, verify=verify, command=command, watch=watch)
+        limit = plan.time_limit_s
+        return export_om(loaded, made, options, cann, time_limit_s=limit, verify=verify, command=command, watch=watch)
     with watch.working(f"packing {plan.bundle.name}"):
-        return write_bundle(plan.bundle, loaded, made, plan.options, command)
+        return write_bundle(plan.bundle, loaded, made, options, command)
 
 
 def _check_before(

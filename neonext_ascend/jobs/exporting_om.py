@@ -23,10 +23,12 @@ from neonext_ascend.machine.cann import Cann
 from neonext_ascend.precision.half import overflows_of
 from neonext_ascend.precision.modes import HalfMode
 from neonext_ascend.runtimes.registry import opener
+from neonext_ascend.runtimes.steps import Steps
 from neonext_ascend.spec import TOLERANCES
 from neonext_ascend.verify.feeds import noise_feed
 from neonext_ascend.verify.half import judge_half
 from neonext_ascend.verify.parity import Verdict, stored_values
+from neonext_ascend.verify.rescue import kept_words, no_fp32_words, rescaling, rescue
 from neonext_ascend.verify.subject import Subject
 
 
@@ -79,9 +81,10 @@ def planned_manifest(subject: Subject, made: OnnxExport, options: AtcOptions, co
 def export_om(
     loaded: LoadedNetwork,
     made: OnnxExport,
-    plan: OmPlan,
+    options: AtcOptions,
     cann: Cann,
     *,
+    time_limit_s: float,
     verify: bool = True,
     command: Sequence[str] = (),
     watch: Watch = SILENT,
@@ -91,8 +94,9 @@ def export_om(
     Args:
         loaded: the network.
         made: its ONNX file; the OM appears in the same folder.
-        plan: of the OM.
+        options: of ATC.
         cann: of this machine.
+        time_limit_s: seconds that ATC may take.
         verify: whether to check on a device.
         command: recorded in the manifest.
         watch: told each line that ATC prints, and what is done after it.
@@ -102,11 +106,10 @@ def export_om(
         ToolchainError: ATC is missing or broken.
         ParityFailedError: the device's numbers differ; nothing was left.
     """
-    options, findings = plan.options, check_accepted(made.path, plan.options)
+    findings = check_accepted(made.path, options)
     subject = Subject(loaded.network, om_preprocessing(made.manifest, options))
     planned = planned_manifest(subject, made, options, command)
     name, folder = planned.artifact.files[0].name, made.path.parent
-    _check_half(subject, made, options, name, watch)
     with staged(folder) as stage, watch.working(f"making an OM of {made.path.name}") as on_line:
         _, manifest = compile_planned(
             made.path,
@@ -115,7 +118,7 @@ def export_om(
             stage.folder,
             options,
             cann,
-            time_limit_s=plan.time_limit_s,
+            time_limit_s=time_limit_s,
             log_folder=folder,
             on_line=on_line,
         )
@@ -137,22 +140,34 @@ def export_om(
     return OmExport(final, manifest_path(final), manifest, findings, verdict, unchecked)
 
 
-def _check_half(subject: Subject, made: OnnxExport, options: AtcOptions, name: str, watch: Watch) -> None:
-    """Whether the chip's half precision holds every node that ATC will compute in it; not where nothing was checked.
+def held_by_half(loaded: LoadedNetwork, made: OnnxExport, plan: OmPlan, watch: Watch) -> AtcOptions:
+    """The options with which the chip's half precision holds every node; as asked for where nothing was checked.
 
     Raises:
-        ParityFailedError: it does not.
+        ParityFailedError: it does not, and a rescue was not asked for, or the chip cannot have it.
     """
+    options = plan.options
+    subject = Subject(loaded.network, om_preprocessing(made.manifest, options))
     if made.verdict is None or options.precision == "origin":
-        return
+        return options
+    batch = made.manifest.inputs[0].shape[0]
+    feeds = list(subject.feeds(batch if isinstance(batch, int) else None, options.gears))
+    mode, overflows = HalfMode(options.precision, options.keep_fp32), overflows_of(options.soc)
     with watch.working(f"computing {made.path.name} as {options.soc.name} would, node by node"):
-        batch = made.manifest.inputs[0].shape[0]
-        feeds = subject.feeds(batch if isinstance(batch, int) else None, options.gears)
-        mode = HalfMode(options.precision, options.keep_fp32)
-        half = judge_half(made.path, feeds, overflows_of(options.soc), mode)
+        half = judge_half(made.path, feeds, overflows, mode)
     failed = [text for verdict in half for text in verdict.reasons() if not verdict.passed]
-    if failed:
-        raise ParityFailedError(f"{name}: {failed[0]}; no OM was made", replace(made.verdict, half=half))
+    if not failed:
+        return options
+    reason = f"{om_name(made.path.name, options)}: {failed[0]}"
+    if plan.rescue:
+        with watch.working("looking for the nodes that need fp32"):
+            steps = Steps(made.path)
+            found = rescue(steps, feeds, overflows, mode)
+            if not found.products or "fp32" in options.soc.cube_dtypes:
+                watch.note(kept_words(found))
+                return replace(options, keep_fp32=(*options.keep_fp32, *found.keep))
+            reason += f"; {no_fp32_words(options.soc, found, *rescaling(steps, found, feeds, overflows))}"
+    raise ParityFailedError(f"{reason}; no OM was made", replace(made.verdict, half=half))
 
 
 def check_accepted(onnx: Path, options: AtcOptions) -> tuple[Finding, ...]:

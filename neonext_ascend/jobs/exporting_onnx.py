@@ -23,10 +23,13 @@ from neonext_ascend.models.config import NetworkConfig, size_text
 from neonext_ascend.passes.base import Report
 from neonext_ascend.passes.pipeline import prepare
 from neonext_ascend.precision.half import OVERFLOWS
+from neonext_ascend.precision.modes import HalfMode
 from neonext_ascend.runtimes.registry import opener
+from neonext_ascend.runtimes.steps import Steps
 from neonext_ascend.spec import TOLERANCES, Dtype
 from neonext_ascend.verify.half import judge_half
 from neonext_ascend.verify.parity import Checked, Verdict
+from neonext_ascend.verify.rescue import kept_words, rescue
 from neonext_ascend.verify.subject import Subject, subjects
 
 
@@ -39,12 +42,16 @@ class FileRequest:
         batch_size: ``None`` for a dynamic batch.
         opset: 11 to 18.
         dtype: of weights, input and output.
+        keep_fp32: nodes of an fp16 file that compute in fp32.
+        rescue: whether to find such nodes where half precision fails.
     """
 
     form: GraphForm = GraphForm()  # noqa: RUF009 -- frozen
     batch_size: int | None = 1
     opset: int = DEFAULT_OPSET
     dtype: Dtype = "fp32"
+    keep_fp32: tuple[str, ...] = ()
+    rescue: bool = False
 
     def name(self, config: NetworkConfig) -> str:
         """``neonext_t-224-b1-fp32.onnx``."""
@@ -61,7 +68,13 @@ class FileRequest:
         """
         prepared, report = prepare(subject.network, defer=True, layout=self.form.layout, lowering=self.form.lowering)
         artifact = export_onnx(
-            prepared, path, batch_size=self.batch_size, opset=self.opset, dtype=self.dtype, metadata=metadata
+            prepared,
+            path,
+            batch_size=self.batch_size,
+            opset=self.opset,
+            dtype=self.dtype,
+            keep_fp32=self.keep_fp32,
+            metadata=metadata,
         )
         return artifact, report
 
@@ -90,6 +103,7 @@ class OnnxExport:
         """The artifact's entry in ``--json``."""
         return {
             **artifact_json(self.path, self.manifest),
+            "keep_fp32": list(self.manifest.artifact.keep_fp32),
             "external_data": [file.name for file in self.manifest.artifact.files[1:]],
             "parity": self.verdict and self.verdict.to_json(),
         }
@@ -165,7 +179,12 @@ def export_verified(
         if verdict is not None and request.dtype == "fp16":
             with watch.working(f"computing {name} in half precision, node by node"):
                 feeds = Subject(loaded.network, preprocessing).feeds(request.batch_size)
-                verdict = replace(verdict, half=judge_half(made[0][0].files[0].path, feeds, OVERFLOWS))
+                mode = HalfMode(keep=request.keep_fp32)
+                verdict = replace(verdict, half=judge_half(made[0][0].files[0].path, feeds, OVERFLOWS, mode))
+        if request.rescue and verdict is not None and not all(half.passed for half in verdict.half):
+            subject = Subject(loaded.network, preprocessing)
+            again = replace(request, keep_fp32=_to_keep(subject, request, stage.folder, watch), rescue=False)
+            return export_verified(loaded, folder, labels, again, verify=verify, command=command, watch=watch)
         if verdict is not None and not verdict.passed:
             raise ParityFailedError(f"{name}: {verdict.failure}; nothing was written", verdict)
         artifact, report = made[0]
@@ -176,6 +195,7 @@ def export_verified(
                 opset=artifact.opset,
                 layout=request.form.layout,
                 layout_reason=request.form.reason,
+                keep_fp32=request.keep_fp32,
                 files=tuple(ArtifactFile(f.path.name, f.sha256, f.nbytes) for f in artifact.files),
             ),
             inputs=artifact.inputs,
@@ -201,6 +221,16 @@ def export_verified(
             (folder / f"{name}.data").unlink(missing_ok=True)  # an earlier, larger export's
     final = folder.absolute() / name
     return OnnxExport(final, manifest_path(final), manifest, report, verdict)
+
+
+def _to_keep(subject: Subject, request: FileRequest, folder: Path, watch: Watch) -> tuple[str, ...]:
+    """The nodes of an fp16 file that must compute in fp32."""
+    path = folder / "whole.onnx"
+    replace(request, dtype="fp32").emit(subject, path)
+    with watch.working("looking for the nodes that need fp32"):
+        found = rescue(Steps(path), subject.feeds(request.batch_size), OVERFLOWS)
+    watch.note(kept_words(found))
+    return found.keep
 
 
 def _metadata(config: NetworkConfig, weights: Weights) -> dict[str, str]:

@@ -89,6 +89,7 @@ class OmPlan:
     dry_run: bool
     bundle: Path | None
     time_limit_s: float
+    rescue: bool = False
 
 
 def _check_dtype(options: AtcOptions, dtype: Dtype) -> None:

@@ -19,6 +19,7 @@ from neonext_ascend.data import sample_pictures
 from neonext_ascend.errors import ArtifactError, ToolchainError
 from neonext_ascend.jobs.verifying import Options, Verification
 from neonext_ascend.precision.half import OVERFLOWS
+from neonext_ascend.precision.modes import HalfMode
 from neonext_ascend.runtimes.registry import opener, runtime_for
 from neonext_ascend.spec import TensorSpec, Tolerance
 from neonext_ascend.verify.feeds import DYNAMIC_BATCHES, feeds_for
@@ -66,7 +67,7 @@ def _judged_half(path: Path, manifest: Manifest) -> tuple[HalfVerdict, ...]:
     from neonext_ascend.verify.half import judge_half
 
     feeds = feeds_for(manifest.inputs[0].shape, manifest.preprocessing, sample_pictures())
-    return judge_half(with_its_data(path), feeds, OVERFLOWS)
+    return judge_half(with_its_data(path), feeds, OVERFLOWS, HalfMode(keep=manifest.artifact.keep_fp32))
 
 
 def _has_network(manifest: Manifest, checkpoint: Path | None) -> bool:

@@ -17,6 +17,7 @@ from neonext_ascend.precision.half import OVERFLOWS, Overflow, Range, rounded
 from neonext_ascend.precision.modes import ALL, HalfMode
 from neonext_ascend.precision.report import Alarm, HalfNode, HalfReport
 from neonext_ascend.runtimes.steps import Array, Step, Steps
+from neonext_ascend.spec import MOVES
 
 # Rounding to 11 bits moves nothing by more than 2^-11 of a tensor's largest number; far beyond it bits were lost below.
 _LOST = 2.0**-8
@@ -90,6 +91,8 @@ class _Walk:
     def take(self, step: Step, world: _World, want: Sequence[Array]) -> bool:
         """Compute a step in a world; whether something overflowed there."""
         inputs, results = self.mode.rounds(step.name, step.node.op_type)
+        if self.mode.keep and step.node.op_type in MOVES and step.inputs and step.inputs[0] not in world.half:
+            inputs = results = False
         group, overflow = self.groups.get(step.number), world.overflows[0]
         inner = group is not None and group.output not in step.outputs
         got = self.steps.compute(step, [self._value(step, name, world, inputs) for name in step.inputs])

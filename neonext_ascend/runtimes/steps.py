@@ -49,13 +49,13 @@ class Steps:
 
     Args:
         model: the file, or the model itself.
-        threads: of the CPU; 0 lets onnxruntime choose.
+        threads: of the CPU, for each node: every session has threads of its own, and more than one wait for each other.
 
     Raises:
         ArtifactError: it is no model, or its nodes have no order.
     """
 
-    def __init__(self, model: Path | ModelProto, threads: int = 0) -> None:
+    def __init__(self, model: Path | ModelProto, threads: int = 1) -> None:
         self._model = onnx.load(str(model)) if isinstance(model, Path) else model
         self._threads = threads
         graph = self._model.graph
@@ -65,6 +65,11 @@ class Steps:
         self.steps = [Step(number, node) for number, node in enumerate(_ordered(graph))]
         self._last = {name: step.number for step in self.steps for name in step.inputs}
         self._last |= dict.fromkeys(self.outputs, len(self.steps))
+
+    @property
+    def model(self) -> ModelProto:
+        """As it was read, half precision included."""
+        return self._model
 
     @property
     def opsets(self) -> Sequence[onnx.OperatorSetIdProto]:

@@ -67,7 +67,14 @@ def judge_half(
     Raises:
         ArtifactError: the file cannot be computed.
     """
-    steps, worst = Steps(path), dict[Overflow, HalfVerdict]()
+    return judge_steps(Steps(path), feeds, overflows, mode)
+
+
+def judge_steps(
+    steps: Steps, feeds: Iterable[Feed], overflows: Sequence[Overflow], mode: HalfMode = ALL
+) -> tuple[HalfVerdict, ...]:
+    """The same of a graph that is read already."""
+    worst = dict[Overflow, HalfVerdict]()
     (name,), (output, *_) = steps.inputs, steps.outputs
     kinds = {feed.kind: feed for feed in reversed(list(feeds))}
     for feed in kinds.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from torch import fx
 from neonext_ascend._version import __version__
 from neonext_ascend.artifacts.staging import staged
 from neonext_ascend.errors import PassRefusedError, UsageError
+from neonext_ascend.exporters.onnx_file import mixed
 from neonext_ascend.exporters.onnx_file.emit import emitter_for
 from neonext_ascend.exporters.onnx_file.graph import OnnxGraph
 from neonext_ascend.exporters.onnx_file.names import readable
@@ -61,6 +62,7 @@ def export_onnx(
     batch_size: int | None = 1,
     opset: int = DEFAULT_OPSET,
     dtype: Dtype = "fp32",
+    keep_fp32: Sequence[str] = (),
     metadata: Mapping[str, str] | None = None,
     external_data_above: int = PROTOBUF_LIMIT,
 ) -> OnnxArtifact:
@@ -72,6 +74,7 @@ def export_onnx(
         batch_size: N of input ``image (N, C, H, W)``; ``None`` for a dynamic batch.
         opset: 11 to 18 (``ai.onnx``).
         dtype: of weights, input and output.
+        keep_fp32: names of nodes of an fp16 file that compute in fp32, with a Cast on each side.
         metadata: written as ``metadata_props``.
         external_data_above: bytes; a larger file keeps its tensors in ``<name>.data``.
 
@@ -91,6 +94,8 @@ def export_onnx(
         raise PassRefusedError("this network was not prepared; call neonext_ascend.passes.prepare first")
     shape = prepared.meta[INPUT_SHAPE]
     graph, points = _emit(prepared, shape, opset, dtype)
+    if keep_fp32:
+        mixed.keep_fp32(graph, keep_fp32, [OUTPUT, *points])
     numpy_dtype = NUMPY_DTYPES[dtype]
     inputs = (TensorSpec(INPUT, numpy_dtype, (rows, *shape[1:])),)
     outputs = (TensorSpec(OUTPUT, numpy_dtype, (rows, *result_of(prepared).meta[SHAPE][1:])),)

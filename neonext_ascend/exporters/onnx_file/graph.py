@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,8 @@ class OnnxGraph:
         self._scalars: dict[tuple[str, float], str] = {}
         self._views: dict[str, _View] = {}
         self._shapes: dict[tuple[int, ...], str] = {}
+        self._values: dict[str, Callable[[np.dtype[np.generic]], NDArray[np.generic]]] = {}
+        self._wide: dict[str, str] = {}
 
     def reserve(self, name: str) -> str:
         """A value name that is not taken yet, ``name`` itself where possible."""
@@ -81,9 +84,8 @@ class OnnxGraph:
     def constant(self, name: str, value: Deferred) -> str:
         """An initializer of the graph's dtype, computed when it is written."""
 
-        def array() -> NDArray[np.generic]:
-            dtype = torch.float16 if self.dtype == np.float16 else torch.float32
-            tensor = value.rounded(dtype)
+        def array(dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
+            tensor = value.rounded(torch.float16 if dtype == np.float16 else torch.float32)
             if tensor.is_meta:
                 raise PassRefusedError(f"{name} is on the meta device, which holds no numbers; load the weights first")
             result: NDArray[np.generic] = tensor.cpu().contiguous().numpy()
@@ -94,21 +96,31 @@ class OnnxGraph:
     def scalar(self, name: str, value: float) -> str:
         """A scalar that all nodes share."""
         if (name, value) not in self._scalars:
-            added = self._add(name, (), self.dtype, lambda: np.asarray(value, dtype=self.dtype))
+            added = self._add(name, (), self.dtype, lambda dtype: np.asarray(value, dtype=dtype))
             self._scalars[name, value] = added
         return self._scalars[name, value]
 
     def integers(self, name: str, values: list[int]) -> str:
         """An int64 vector."""
-        return self._add(name, (len(values),), np.dtype(np.int64), lambda: np.asarray(values, dtype=np.int64))
+        return self._add(name, (len(values),), np.dtype(np.int64), lambda dtype: np.asarray(values, dtype=dtype))
+
+    def in_fp32(self, name: str) -> str:
+        """The same constant in fp32, not rounded to fp16 before; itself where it holds no fp16."""
+        held = self.initializers[name]
+        if held.dtype != np.float16:
+            return name
+        if name not in self._wide:
+            self._wide[name] = self._add(f"{name}.fp32", held.shape, np.dtype(np.float32), self._values[name])
+        return self._wide[name]
 
     def _add(
         self,
         name: str,
         shape: tuple[int, ...],
         dtype: np.dtype[np.generic],
-        value: Callable[[], NDArray[np.generic]],
+        value: Callable[[np.dtype[np.generic]], NDArray[np.generic]],
     ) -> str:
         name = self.reserve(name)
-        self.initializers[name] = Initializer(name, shape, dtype, value)
+        self._values[name] = value
+        self.initializers[name] = Initializer(name, shape, dtype, partial(value, dtype))
         return name

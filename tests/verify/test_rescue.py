@@ -1,0 +1,199 @@
+"""Rescue: the smallest set in fp32, the mixed file, why a chip cannot have it, and powers of two in its place."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from neonext_ascend import create, jobs
+from neonext_ascend.cli.main import run
+from neonext_ascend.errors import ParityError, UsageError
+from neonext_ascend.jobs.exporting_onnx import ParityFailedError
+from neonext_ascend.precision.half import OVERFLOWS
+from neonext_ascend.precision.modes import HalfMode
+from neonext_ascend.precision.rescaling import rescaled, rescalings
+from neonext_ascend.runtimes.steps import Steps
+from neonext_ascend.verify.feeds import Feed
+from neonext_ascend.verify.half import judge_steps
+from neonext_ascend.verify.nodes import values_of
+from neonext_ascend.verify.rescue import rescue
+
+BLOCKS = (1, 2, 3)
+# In exact numbers the same network; fc1's result leaves fp16, fc2 brings it back behind GELU.
+ACROSS_GELU = {"fc_1.weight": 5e4, "fc_1.bias": 5e4, "fc_2.weight": 2e-5}
+# The same before GELU: BatchNorm's affine makes it large, fc1 small again.
+BEFORE_FC1 = {"norm.weight": 5e4, "norm.bias": 5e4, "fc_1.weight": 2e-5}
+
+
+def scaled(folder: Path, factors: dict[str, float], blocks: tuple[int, ...] = BLOCKS) -> Path:
+    state = create("neonext_nano").state_dict()
+    for block in blocks:
+        for name, factor in factors.items():
+            state[f"stage_{block}.0.ops.content.{name}"] *= factor
+    torch.save(state, folder / "scaled.pt")
+    return folder / "scaled.pt"
+
+
+def needed(block: int) -> list[str]:
+    """What computes with the large values: fc1, the parts of GELU that read or give them, and fc2, which reads them."""
+    name = f"stage{block}.block0"
+    return [f"{name}.{part}" for part in ("fc1", "act.scaled", "act.erf", "act.gated", "act", "fc2")]
+
+
+def noise(steps: Steps, seed: int = 0) -> Feed:
+    (tensor,) = steps.tensors()
+    array = np.random.RandomState(seed).standard_normal(tensor[2]).astype(np.float32)
+    return Feed("noise", array)
+
+
+def test_three_blocks_that_overflow_give_their_nodes_and_no_more(tmp_path: Path) -> None:
+    weights = scaled(tmp_path, ACROSS_GELU)
+    path = jobs.export("neonext_nano", checkpoint=weights, output=tmp_path).onnx.path
+    steps = Steps(path)
+    feeds = [noise(steps)]
+    found = rescue(steps, feeds, OVERFLOWS)
+    assert list(found.keep) == [name for block in BLOCKS for name in needed(block)]
+    assert list(found.products) == [f"stage{block}.block0.{fc}" for block in BLOCKS for fc in ("fc1", "fc2")]
+    assert found.casts == 12  # NeoCell's result and the gate in, Erf and fc2 out, of each block
+    for name in found.keep:  # not one can be spared
+        fewer = HalfMode(keep=set(found.keep) - {name})
+        assert not all(verdict.passed for verdict in judge_steps(steps, feeds, OVERFLOWS, fewer)), name
+
+
+@pytest.mark.parametrize(("opset", "layout"), [(11, "nchw"), (17, "nchw"), (18, "chnw")])
+def test_the_rescued_file_is_mixed_and_right(
+    opset: int, layout: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    weights, folder = str(scaled(tmp_path, ACROSS_GELU, (2, 3))), tmp_path / "out"
+    command = ["export", "neonext_nano", "--checkpoint", weights, "--dtype", "fp16", "--opset", str(opset)]
+    command += ["--layout", layout, "-o", str(folder), "--json"]
+    assert run(command) == 1
+    assert not list(folder.glob("*.onnx"))
+    capfd.readouterr()
+    assert run([*command, "--rescue"]) == 0
+    out, err = capfd.readouterr()
+    (made,) = json.loads(out)["artifacts"]
+    if layout == "nchw":
+        assert set(made["keep_fp32"]) == {name for block in (2, 3) for name in needed(block)}
+    assert {name[:13] for name in made["keep_fp32"]} == {"stage2.block0", "stage3.block0"}
+    assert f"--keep-fp32 {','.join(made['keep_fp32'])}" in err
+    model = onnx.load(made["path"])
+    onnx.checker.check_model(model, full_check=True)
+    assert sum(node.op_type == "Cast" for node in model.graph.node) == 8  # as many as before and behind two blocks
+    kinds = {t.name: t.data_type for t in model.graph.initializer}
+    assert kinds["stage3.block0.fc1.weight.fp32"] == TensorProto.FLOAT
+    assert "stage3.block0.fc1.weight" not in kinds  # nothing is kept that no node reads
+    assert run(["verify", made["path"], "--checkpoint", weights]) == 0
+
+
+def test_what_needs_no_rescue_is_left_alone(tmp_path: Path) -> None:
+    plain = jobs.export("neonext_nano", dtype="fp16", output=tmp_path / "plain").onnx
+    asked = jobs.export("neonext_nano", dtype="fp16", rescue=True, output=tmp_path / "asked").onnx
+    assert asked.manifest.artifact.keep_fp32 == ()
+    assert asked.path.read_bytes() == plain.path.read_bytes()
+
+
+@pytest.mark.parametrize("arguments", [{}, {"dtype": "fp16", "verify": False}])
+def test_a_rescue_of_nothing_is_refused(arguments: dict[str, object], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--rescue mends half"):
+        jobs.export("neonext_nano", rescue=True, output=tmp_path, **arguments)  # type: ignore[arg-type] # on purpose
+
+
+def test_a_910b_keeps_the_nodes_by_its_keep_dtype_file(tmp_path: Path) -> None:
+    om = jobs.OmRequest("Ascend910B3", bundle=tmp_path / "b.tar.gz")
+    weights = scaled(tmp_path, ACROSS_GELU)
+    with pytest.raises(ParityFailedError, match=r"stage1\.block0\.fc1 overflows in fp16"):
+        jobs.export("neonext_nano", checkpoint=weights, om=om, output=tmp_path)
+    made = jobs.export("neonext_nano", checkpoint=weights, om=om, rescue=True, output=tmp_path)
+    assert len(made.artifacts) == 2
+    with tarfile.open(tmp_path / "b.tar.gz") as archive:
+        member = next(name for name in archive.getnames() if name.endswith("keep_dtype.cfg"))
+        held = archive.extractfile(member)
+        assert held is not None
+        assert held.read().decode().split() == [name for block in BLOCKS for name in needed(block)]
+
+
+@pytest.mark.parametrize(
+    ("factors", "words"),
+    [
+        (ACROSS_GELU, r"stage1\.block0\.fc1: no power of two helps: .* no factor passes through GELU"),
+        (
+            BEFORE_FC1,
+            r"in its place .*multiply stage1\.block0\.neocell\.left by 2\^-\d+, stage1\.block0\.fc1\.weight by",
+        ),
+    ],
+)
+def test_a_310p_is_told_why_fp32_does_not_help_and_what_does(
+    factors: dict[str, float], words: str, tmp_path: Path
+) -> None:
+    om = jobs.OmRequest("Ascend310P3", bundle=tmp_path / "b.tar.gz")
+    with pytest.raises(ParityFailedError, match="its cube unit multiplies fp16 and int8 alone") as caught:
+        jobs.export("neonext_nano", checkpoint=scaled(tmp_path, factors), om=om, rescue=True, output=tmp_path)
+    assert "--keep-fp32 does not help on Ascend310P3: stage1.block0" in str(caught.value)
+    with pytest.raises(ParityError, match=words):
+        raise caught.value
+    assert not (tmp_path / "b.tar.gz").exists()
+
+
+def test_powers_of_two_leave_every_bit_and_bring_the_values_into_range(tmp_path: Path) -> None:
+    path = jobs.export("neonext_nano", checkpoint=scaled(tmp_path, BEFORE_FC1), output=tmp_path).onnx.path
+    steps = Steps(path)
+    feed = noise(steps)
+    largest = {name: float(np.abs(value).max()) for name, value in values_of(steps, {"image": feed.array})}
+    proposals = rescalings(steps, largest)
+    assert [proposal.node for proposal in proposals] == [f"stage{n}.block0.neocell.left_product" for n in BLOCKS]
+    mended = rescaled(steps, proposals)
+    assert not all(verdict.passed for verdict in judge_steps(steps, [feed], OVERFLOWS))
+    assert all(verdict.passed for verdict in judge_steps(mended, [feed], OVERFLOWS))
+    (want,) = (value for name, value in values_of(steps, {"image": feed.array}) if name == "logits")
+    (got,) = (value for name, value in values_of(mended, {"image": feed.array}) if name == "logits")
+    np.testing.assert_array_equal(got, want)
+
+
+def graph(*nodes: onnx.NodeProto, **constants: float) -> onnx.ModelProto:
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 64])
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 64])
+    held = [numpy_helper.from_array(np.array(number, np.float32), name) for name, number in constants.items()]
+    model = helper.make_model(helper.make_graph(list(nodes), "g", [value], [result], held), opset_imports=[OPSET])
+    onnx.checker.check_model(model)
+    return model
+
+
+OPSET = helper.make_opsetid("", 17)
+
+
+def test_where_nothing_overflows_the_nodes_that_lose_the_bits_are_found() -> None:
+    # fp16's numbers around 4096 lie 4 apart: what is added to it is gone. Tanh and Mul lose nothing.
+    steps = Steps(
+        graph(
+            helper.make_node("Tanh", ["x"], ["a"], "tanh"),
+            helper.make_node("Add", ["a", "large"], ["b"], "far"),
+            helper.make_node("Sub", ["b", "large"], ["c"], "back"),
+            helper.make_node("Mul", ["c", "half"], ["y"], "last"),
+            large=4096.0,
+            half=0.5,
+        )
+    )
+    found = rescue(steps, [noise(steps)], OVERFLOWS)
+    assert found.keep == ("far", "back")
+    assert found.beyond == ()
+
+
+def test_a_graph_that_no_fp32_rescues_says_so() -> None:
+    # Infinite in fp32 as well.
+    steps = Steps(
+        graph(
+            helper.make_node("Add", ["x", "huge"], ["a"], "add"),
+            helper.make_node("Mul", ["a", "huge"], ["y"], "mul"),
+            huge=3e38,
+        )
+    )
+    with pytest.raises(ParityError, match="even with all 2 nodes in fp32"):
+        rescue(steps, [noise(steps)], OVERFLOWS)
