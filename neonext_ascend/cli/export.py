@@ -8,7 +8,7 @@ import click
 
 from neonext_ascend.artifacts.names import readable
 from neonext_ascend.cli.export_options import NAMES, form_options, om_options
-from neonext_ascend.cli.options import PATH, ModelName, given, json_option, network_options
+from neonext_ascend.cli.options import PATH, Finite, ModelName, given, json_option, network_options
 from neonext_ascend.cli.terminal import put_json, say, shown_path, warn, watching, working
 from neonext_ascend.errors import UsageError
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 @om_options
 @click.option("--labels", type=PATH, metavar="FILE", help="Names of the classes, one a line.")
 @click.option("--rescue", is_flag=True, help="Where half precision fails, keep the few nodes in fp32 that must be.")
+@click.option("--gate", type=PATH, metavar="DATASET", help="Labelled pictures on which the file may lose little.")
+@click.option("--max-drop", type=Finite(0, 100), metavar="POINTS", help="Of top-1, that it may lose [default: 0.2].")
 @click.option("-o", "--output", type=PATH, default=".", metavar="DIR", help="Folder of the artifacts; created.")
 @click.option("--verify/--no-verify", default=True, show_default=True, help="Check parity before the file appears.")
 @json_option
@@ -104,7 +106,7 @@ def _say(made: Made, quiet: bool, last: bool) -> None:
     if isinstance(made, Bundle):
         lines = words.bundle_lines(made.path, made.nbytes, made.top)
     elif isinstance(made, OnnxExport):
-        lines = words.onnx_lines(shown_path(made.path), made.manifest, made.report, made.verdict)
+        lines = words.onnx_lines(shown_path(made.path), made.manifest, made.report, made.verdict, made.gated)
         lines += words.next_lines(shown_path(made.path)) if last and not quiet else []
     else:
         for text in words.warning_lines(made.findings):

@@ -62,7 +62,9 @@ def open_dataset(path: Path, labels: Path | None = None) -> Dataset:
     if not path.is_dir():
         if labels is not None:
             raise UsageError(f"{path}: is no folder; --labels goes with a folder of pictures")
-        if path.exists() and path.suffix.lower() not in LABEL_SUFFIXES:
+        if not path.exists():
+            raise FileAccessError(f"{path}: no such data set; expected {_EXPECTED}")
+        if path.suffix.lower() not in LABEL_SUFFIXES:
             raise UsageError(f"{path}: not a data set; expected {_EXPECTED} ({', '.join(LABEL_SUFFIXES)})")
         return _listed(path.parent, path, read_label_file(path))
     if labels is not None:

@@ -49,7 +49,7 @@ class Contestant:
     runner: Runner
     recipe: Recipe
     classes: Classes
-    published: Published | None
+    published: Published | None = None
 
     @classmethod
     @contextmanager

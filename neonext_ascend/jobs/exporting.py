@@ -13,6 +13,7 @@ from neonext_ascend.checkpoints.loading import LoadedNetwork
 from neonext_ascend.cost.choice import GraphForm, LayoutChoice, LoweringChoice, check_form, choose_form
 from neonext_ascend.data import counted_labels, labels_for, read_labels
 from neonext_ascend.errors import UsageError
+from neonext_ascend.evaluate.dataset import open_dataset, refuse_empty
 from neonext_ascend.exporters.om_file.command import AtcCommand, atc_command
 from neonext_ascend.exporters.om_file.manifest import om_name
 from neonext_ascend.exporters.om_file.places import check_atc_path, real, work_place
@@ -22,6 +23,7 @@ from neonext_ascend.jobs.bundle.packing import Bundle, write_bundle
 from neonext_ascend.jobs.checking import BatchSize, Model, Size, checked
 from neonext_ascend.jobs.exporting_om import OmExport, check_nodes, export_om, held_by_half, require_atc
 from neonext_ascend.jobs.exporting_onnx import FileRequest, OnnxExport, export_verified
+from neonext_ascend.jobs.gating import GateRequest
 from neonext_ascend.jobs.networks import load_networks
 from neonext_ascend.jobs.om_request import OmPlan, OmRequest
 from neonext_ascend.jobs.watching import SILENT, Watch
@@ -109,6 +111,8 @@ def export(
     output: str | Path = ".",
     verify: bool = True,
     rescue: bool = False,
+    gate: str | Path | None = None,
+    max_drop: Annotated[float, Bounds(ge=0, le=100)] | None = None,
     command: Sequence[str] = (),
     watch: Watch = SILENT,
 ) -> Export:
@@ -131,11 +135,13 @@ def export(
         output: folder; created where absent.
         verify: whether to check parity before a file appears.
         rescue: where half precision fails, find the smallest set of nodes that must stay in fp32, and keep it so.
+        gate: labelled pictures on which the file is compared with the network before it appears.
+        max_drop: points of top-1 that it may lose there, 0.2 by default.
         command: recorded in the manifest.
         watch: told of each long step and of each artifact when it is there.
 
     Raises:
-        ParityFailedError: the numbers differ; nothing was left.
+        ParityFailedError, GateRefusedError: the numbers differ, or the accuracy drops; nothing was left.
         UsageError, CheckpointError, ArtifactError, GeometryError: wrong usage or input.
         ToolchainError: atc is missing or broken.
         FileAccessError: a file cannot be read or written.
@@ -150,11 +156,14 @@ def export(
         raise UsageError("--rescue mends half precision that was checked; give --dtype fp16 or --format om with it")
     if plan is not None:
         plan = replace(plan, rescue=rescue)
+    gated = _gate(gate, max_drop)
     sizes = image_sizes or (image_size,)
     with watch.working("building the network"):
         loads = load_networks(
             model, config=config, checkpoint=checkpoint, sizes=sizes, num_classes=num_classes, seed=seed, watch=watch
         )
+    if gated is not None and not loads[0].weights.trained:
+        raise UsageError(f"--gate {gate}: untrained weights have no accuracy to lose; give a checkpoint")
     network = loads[0].network.config
     names = labels_for(network.name, network.num_classes)
     if isinstance(labels, str | Path):
@@ -167,6 +176,7 @@ def export(
         opset=opset,
         dtype=dtype,
         rescue=rescue and dtype == "fp16",
+        gate=gated,
     )
     requests = [
         replace(request, form=choose_form(loaded.network.config, layout, lowering, soc, largest)) for loaded in loads
@@ -188,6 +198,15 @@ def export(
             artifacts.insert(-1, end)
             watch.made(end)
     return Export(tuple(artifacts))
+
+
+def _gate(dataset: str | Path | None, max_drop: float | None) -> GateRequest | None:
+    if dataset is None and max_drop is not None:
+        raise UsageError(f"--max-drop {max_drop:g}: is of --gate; give labelled pictures with it")
+    if dataset is None:
+        return None
+    refuse_empty(open_dataset(Path(dataset)))
+    return GateRequest(Path(dataset), 0.2 if max_drop is None else max_drop)
 
 
 def _om_or_bundle(

@@ -17,6 +17,7 @@ from neonext_ascend.cost.choice import GraphForm
 from neonext_ascend.errors import ParityError
 from neonext_ascend.exporters.onnx_file.export import DEFAULT_OPSET, OnnxArtifact, export_onnx
 from neonext_ascend.images.preprocessing import preprocessing_for
+from neonext_ascend.jobs.gating import Gated, GateRequest, gate
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.environment import versions
 from neonext_ascend.models.config import NetworkConfig, size_text
@@ -44,6 +45,7 @@ class FileRequest:
         dtype: of weights, input and output.
         keep_fp32: nodes of an fp16 file that compute in fp32.
         rescue: whether to find such nodes where half precision fails.
+        gate: what accuracy it has to keep.
     """
 
     form: GraphForm = GraphForm()  # noqa: RUF009 -- frozen
@@ -52,6 +54,7 @@ class FileRequest:
     dtype: Dtype = "fp32"
     keep_fp32: tuple[str, ...] = ()
     rescue: bool = False
+    gate: GateRequest | None = None
 
     def name(self, config: NetworkConfig) -> str:
         """``neonext_t-224-b1-fp32.onnx``."""
@@ -98,6 +101,7 @@ class OnnxExport:
     manifest: Manifest
     report: Report
     verdict: Verdict | None
+    gated: Gated | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The artifact's entry in ``--json``."""
@@ -106,6 +110,7 @@ class OnnxExport:
             "keep_fp32": list(self.manifest.artifact.keep_fp32),
             "external_data": [file.name for file in self.manifest.artifact.files[1:]],
             "parity": self.verdict and self.verdict.to_json(),
+            "gate": self.gated and self.gated.to_json(),
         }
 
 
@@ -214,13 +219,16 @@ def export_verified(
             command=tuple(command),
         )
         manifest.write(manifest_path(stage.folder / name))
+        gated = None
+        if request.gate is not None:
+            gated = gate(Subject(loaded.network, preprocessing), stage.folder / name, request.gate, watch)
         # The manifest last: an artifact without one is incomplete, a manifest without its artifact is wrong.
         names = [file.path.name for file in reversed(artifact.files)]
         stage.publish(*names, manifest_path(Path(name)).name)
         if len(artifact.files) == 1:
             (folder / f"{name}.data").unlink(missing_ok=True)  # an earlier, larger export's
     final = folder.absolute() / name
-    return OnnxExport(final, manifest_path(final), manifest, report, verdict)
+    return OnnxExport(final, manifest_path(final), manifest, report, verdict, gated)
 
 
 def _to_keep(subject: Subject, request: FileRequest, folder: Path, watch: Watch) -> tuple[str, ...]:

@@ -23,7 +23,9 @@ from neonext_ascend.reporting.words import (
 from neonext_ascend.verify.parity import Verdict
 
 
-def onnx_lines(path: str, manifest: Manifest, report: Report, verdict: Verdict | None) -> list[str]:
+def onnx_lines(
+    path: str, manifest: Manifest, report: Report, verdict: Verdict | None, gated: object | None = None
+) -> list[str]:
     """The network, its form, the files and the verdict."""
     first, *others = manifest.artifact.files
     lines = network_lines(struct(NetworkConfig, manifest.network), manifest.weights) + form_lines(manifest, report)
@@ -32,6 +34,7 @@ def onnx_lines(path: str, manifest: Manifest, report: Report, verdict: Verdict |
         lines += labelled("", f"{extra.name} ({bytes_text(extra.bytes)}, external data: keep it beside)")
     lines += labelled("", manifest_path(Path(path)).name)
     lines += verdict_lines(verdict) if verdict else labelled("parity", "not checked (--no-verify)")
+    lines += labelled("gate", str(gated)) if gated else []
     if not manifest.weights.trained:
         lines += labelled("note", "untrained weights: the file is right, its answers mean nothing")
     return lines
