@@ -62,7 +62,7 @@ def export_with_ours(model: str, folder: Path) -> Cost:
     """``export_verified(..., verify=False)``."""
     from neonext_ascend.checkpoints.loading import load
     from neonext_ascend.data import labels_for
-    from neonext_ascend.jobs.exporting_onnx import export_verified
+    from neonext_ascend.jobs.making.onnx_file import export_verified
 
     imported, start = _resident(), time.perf_counter()
     loaded = load(model)

@@ -30,9 +30,10 @@ def command(
 ) -> int:
     """Where two graphs depart, node by node: which node makes the error, which were only handed it.
 
-    ARTIFACT, any ONNX file, is compared with --against, or with its own network in PyTorch. Nodes are matched by name,
-    then by position and shape. With -o the smallest graph that still shows the fault is written, with its inputs and
-    expected values and a script that runs it: a report for whoever makes the compiler.
+    ARTIFACT, any ONNX file, is compared with --against, or with its own network, written once more from its manifest.
+    Nodes are matched by name, then by position and shape; the likely cause is named. With -o the smallest graph that
+    still shows the fault is written, with its inputs and expected values and a script that runs it: a report for
+    whoever makes the compiler.
     """
     from neonext_ascend import jobs
 
@@ -42,7 +43,8 @@ def command(
     else:
         from neonext_ascend.reporting.nodes import debugging_lines
 
-        for line in debugging_lines(found.artifact, found.against, found.nodes, found.unmatched, found.by_position):
+        told = found.nodes, found.unmatched, found.by_position, found.cause
+        for line in debugging_lines(found.artifact, found.against, *told):
             say(line)
         if found.subgraph is not None:
             say(f"wrote    {found.subgraph}: with its inputs, expected values and run.py")

@@ -51,7 +51,7 @@ def command(model: str | None, formats: tuple[str, ...], as_json: bool, **option
         raise UsageError(f"--{stray[0].replace('_', '-')} is of an OM; give --format om with it")
     with working("loading PyTorch"):
         from neonext_ascend import jobs
-        from neonext_ascend.jobs.exporting_onnx import OnnxExport, ParityFailedError
+        from neonext_ascend.jobs.making.onnx_file import OnnxExport, ParityFailedError
         from neonext_ascend.reporting.exports import verdict_lines
     made: list[Made] = []
 
@@ -100,7 +100,7 @@ def _request(om: dict[str, Any]) -> Any:
 
 def _say(made: Made, quiet: bool, last: bool) -> None:
     from neonext_ascend.jobs.bundle.packing import Bundle
-    from neonext_ascend.jobs.exporting_onnx import OnnxExport
+    from neonext_ascend.jobs.making.onnx_file import OnnxExport
     from neonext_ascend.reporting import exports as words
 
     if isinstance(made, Bundle):

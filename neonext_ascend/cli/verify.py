@@ -9,7 +9,7 @@ import click
 
 from neonext_ascend.cli.options import PATH, Finite, given, json_option, network_options, runtime_options
 from neonext_ascend.cli.terminal import put_json, say, warn, watching
-from neonext_ascend.errors import ParityError
+from neonext_ascend.errors import ParityError, UsageError
 
 
 @click.command(
@@ -33,18 +33,25 @@ from neonext_ascend.errors import ParityError
 )
 @click.option("--atol", type=Finite(0), help="Absolute tolerance of each element.")
 @click.option("--rtol", type=Finite(0), help="Relative tolerance of each element.")
+@click.option("--ladder", is_flag=True, help="Every form from PyTorch to the chip, and where the numbers go wrong.")
 @json_option
-def command(subject: str | None, config: Path | None, checkpoint: Path | None, as_json: bool, **options: Any) -> None:
+def command(
+    subject: str | None, config: Path | None, checkpoint: Path | None, ladder: bool, as_json: bool, **options: Any
+) -> None:
     """Check an artifact or a model against its reference.
 
     An ARTIFACT, an ONNX or OM file, is compared with the network it was made from (--checkpoint where it had one),
     else with the values that its manifest stores, or with the file of --against; which of them is said. Of a MODEL the
-    folded network is compared with the unfolded one.
+    folded network is compared with the unfolded one. With --ladder every form on the way is held against the one before
+    and the first: the form, the node and the likely cause are named.
     """
     from neonext_ascend import jobs
 
     for name in {"seed", "dtype"} - given():
         options[name] = None  # so that the job sees what was asked for
+    if ladder:
+        _climb(subject, as_json, config=config, checkpoint=checkpoint, **options)
+        return
     result = jobs.verify(subject, config=config, checkpoint=checkpoint, **options, watch=watching())
     from neonext_ascend.reporting.words import half_lines, labelled, parity_lines
 
@@ -62,3 +69,26 @@ def command(subject: str | None, config: Path | None, checkpoint: Path | None, a
         put_json(result.to_json())
     if not verdict.passed:
         raise ParityError(f"{result.checked}: {verdict.failure}")
+
+
+_OF_A_LADDER = ("config", "checkpoint", "image_size", "num_classes", "seed", "runtime", "device")
+
+
+def _climb(subject: str | None, as_json: bool, **options: Any) -> None:
+    from neonext_ascend import jobs
+
+    if others := sorted(given("reference", "against", "dtype", "atol", "rtol")):
+        raise UsageError(f"both --ladder and --{others[0]}; a ladder has its own forms and bounds")
+    kept = {name: options[name] for name in _OF_A_LADDER}
+    found = jobs.ladder(subject, **kept, watch=watching())
+    from neonext_ascend.reporting.ladder import ladder_lines
+
+    for text in found.notes:
+        warn(text)
+    for line in ladder_lines(found):
+        say(line, quiet=as_json or not found.passed)
+    if as_json:
+        put_json(found.to_json())
+    if found.verdict is not None:
+        at = f" at {found.verdict.node}" if found.verdict.node else ""
+        raise ParityError(f"{found.checked}: {found.verdict.rung} fails{at}: {found.verdict.cause}")

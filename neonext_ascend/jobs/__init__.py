@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from neonext_ascend.jobs.evaluating import Evaluation, evaluate
     from neonext_ascend.jobs.exporting import Export, export
     from neonext_ascend.jobs.inspecting import InspectedFile, InspectedModel, inspect
+    from neonext_ascend.jobs.laddering import ladder
     from neonext_ascend.jobs.listing import Listed, list_models
-    from neonext_ascend.jobs.om_request import OmRequest
+    from neonext_ascend.jobs.making.om_request import OmRequest
     from neonext_ascend.jobs.predicting import Predictions, predict
     from neonext_ascend.jobs.verifying import Verification, verify
     from neonext_ascend.jobs.watching import Watch
     from neonext_ascend.machine.diagnosis import Diagnosis, diagnose
+    from neonext_ascend.verify.ladder import Ladder
 
 # Job, argument or result -> the file that holds it.
 _HOMES = {
@@ -32,8 +34,9 @@ _HOMES = {
     "Export": "jobs.exporting",
     "InspectedFile": "jobs.inspecting",
     "InspectedModel": "jobs.inspecting",
+    "Ladder": "verify.ladder",
     "Listed": "jobs.listing",
-    "OmRequest": "jobs.om_request",
+    "OmRequest": "jobs.making.om_request",
     "Prediction": "jobs.classifying",
     "Predictions": "jobs.predicting",
     "Verification": "jobs.verifying",
@@ -44,6 +47,7 @@ _HOMES = {
     "evaluate": "jobs.evaluating",
     "export": "jobs.exporting",
     "inspect": "jobs.inspecting",
+    "ladder": "jobs.laddering",
     "list_models": "jobs.listing",
     "predict": "jobs.predicting",
     "verify": "jobs.verifying",
@@ -57,6 +61,7 @@ __all__ = [
     "Export",
     "InspectedFile",
     "InspectedModel",
+    "Ladder",
     "Listed",
     "OmRequest",
     "Prediction",
@@ -69,6 +74,7 @@ __all__ = [
     "evaluate",
     "export",
     "inspect",
+    "ladder",
     "list_models",
     "predict",
     "verify",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,16 +14,10 @@ from neonext_ascend.jobs.checking import checked
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.runtimes.steps import Array, Steps
 from neonext_ascend.spec import Bounds
-from neonext_ascend.verify.matching import Matched, match
-from neonext_ascend.verify.nodes import (
-    MADE_FP16,
-    MADE_FP32,
-    Fault,
-    NodeError,
-    Reference,
-    compare_nodes,
-    values_of,
-)
+from neonext_ascend.verify.causes import Cause
+from neonext_ascend.verify.graphs import Departure, compare_graphs
+from neonext_ascend.verify.matching import Matched
+from neonext_ascend.verify.nodes import MADE_FP16, MADE_FP32, Fault, NodeError, Reference, compare_nodes, values_of
 from neonext_ascend.verify.reproducing import write_subgraph
 
 
@@ -37,6 +31,7 @@ class Debugging:
         by_position: matched nodes whose names differ.
         nodes: every matched one, in order.
         bound: of a node's own error.
+        cause: of the first error, with a remedy; ``None`` without an error, and where the reference is no graph.
         subgraph: the ONNX file that shows the first fault alone; ``None`` where there is none.
     """
 
@@ -47,6 +42,7 @@ class Debugging:
     by_position: int
     nodes: tuple[NodeError, ...]
     bound: float
+    cause: Cause | None = None
     subgraph: Path | None = None
 
     @property
@@ -66,6 +62,7 @@ class Debugging:
             "bound": self.bound,
             "nodes": [node.to_json() for node in self.nodes],
             "first_made": None if first is None else first.name,
+            "cause": None if self.cause is None else self.cause.to_json(),
             "subgraph": None if self.subgraph is None else str(self.subgraph),
         }
 
@@ -85,7 +82,7 @@ def debug(
     Args:
         artifact: the ONNX file.
         against: another ONNX file, or a folder of ``NAME.npy`` with inner values for the same input (``image.npy``
-            beside them is the input); without one the file's own network, from its manifest, in PyTorch.
+            beside them is the input); without one the file's own network, from its manifest, written once more.
         checkpoint: of that network's weights, where they were not packaged or drawn from a seed.
         output: folder for the smallest graph that shows the fault; by default none is written.
         seed: of the noise.
@@ -103,16 +100,22 @@ def debug(
     with watch.working(f"reading {path.name}"):
         steps = load_steps(path)
         feeds = _noise(steps, path, seed)
-    with watch.working(f"looking at the shapes of {path.name}"):
-        shapes = {name: value.shape for name, value in values_of(steps, feeds)}
     with watch.working("comparing node by node"):
-        matched, values, what, half = _reference(path, against, checkpoint, steps, feeds, shapes)
-        bound = MADE_FP16 if half or steps.half else MADE_FP32
-        faults: list[Fault] = []
-        nodes = tuple(compare_nodes(steps, feeds, Reference(values, matched.pairs), bound, faults.append))
-    subgraph = write_subgraph(Path(output), steps, faults[0]) if faults and output is not None else None
-    names = {name for step in steps.steps for name in step.outputs if name in matched.by_position}
-    return Debugging(str(path), what, len(nodes), matched.unmatched, len(names), nodes, bound, subgraph)
+        found, what = _compared(path, against, checkpoint, steps, feeds)
+    matched, fault = found.matched, found.fault
+    subgraph = write_subgraph(Path(output), steps, fault) if fault is not None and output is not None else None
+    moved = sum(any(name in matched.by_position for name in step.outputs) for step in steps.steps)
+    return Debugging(
+        artifact=str(path),
+        against=what,
+        matched=len(found.nodes),
+        unmatched=matched.unmatched,
+        by_position=moved,
+        nodes=found.nodes,
+        bound=found.bound,
+        cause=found.cause,
+        subgraph=subgraph,
+    )
 
 
 def load_steps(path: Path) -> Steps:
@@ -131,42 +134,40 @@ def load_steps(path: Path) -> Steps:
         raise ArtifactError(f"{path}: not a model that can be read: {error}") from None
 
 
-def _reference(
-    path: Path,
-    against: str | Path | None,
-    checkpoint: str | Path | None,
-    steps: Steps,
-    feeds: Mapping[str, Array],
-    shapes: Mapping[str, tuple[int, ...]],
-) -> tuple[Matched, Iterator[tuple[str, Array]], str, bool]:
-    """The counterparts, their values in order, the reference in words, and whether it is in half precision."""
+def _compared(
+    path: Path, against: str | Path | None, checkpoint: str | Path | None, steps: Steps, feeds: Mapping[str, Array]
+) -> tuple[Departure, str]:
+    """How the file departs from its reference, and that in words."""
     if against is None:
-        from neonext_ascend.jobs.debugging_network import network_values
+        from neonext_ascend.jobs.debugging_network import fresh_graph
 
-        values, what = network_values(path, checkpoint, feeds)
-        return _named(steps, values, shapes), iter(values.items()), what, False
+        theirs, layers = fresh_graph(path, checkpoint)
+        return compare_graphs(steps, theirs, feeds, layers=layers), "its own network, written once more"
     if checkpoint is not None:
         raise UsageError(f"both --against {against} and --checkpoint {checkpoint}; give one")
     other = Path(against)
     if other.is_dir():
-        dump = {file.stem: file for file in sorted(other.glob("*.npy"))}
-        values = {name: np.load(file, allow_pickle=False) for name, file in dump.items() if name in shapes}
-        if not values:
-            raise ArtifactError(f"{other}: none of its {len(dump)} .npy files has the name of a value in {path.name}")
-        return _named(steps, values, shapes), iter(values.items()), f"the {len(values)} values in {other}", True
+        return _against_dump(other, path, steps, feeds)
     theirs = load_steps(other)
-    if len(theirs.inputs) != len(steps.inputs):
-        raise ArtifactError(f"{other}: has {len(theirs.inputs)} inputs, {path.name} has {len(steps.inputs)}")
-    fed = dict(zip(theirs.inputs, (feeds[name] for name in steps.inputs), strict=True))
-    others = {name: value.shape for name, value in values_of(theirs, fed)}
-    return match(steps.steps, theirs.steps, shapes, others), values_of(theirs, fed), str(other), theirs.half
+    bound = MADE_FP16 if steps.half or theirs.half else MADE_FP32
+    return compare_graphs(steps, theirs, feeds, bound), str(other)
 
 
-def _named(steps: Steps, values: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]]) -> Matched:
-    """Values that are counterparts by their names."""
-    pairs = {name: name for name, value in values.items() if name in shapes and value.size == np.prod(shapes[name])}
+def _against_dump(folder: Path, path: Path, steps: Steps, feeds: Mapping[str, Array]) -> tuple[Departure, str]:
+    shapes = {name: value.shape for name, value in values_of(steps, feeds)}
+    values = {
+        file.stem: np.load(file, allow_pickle=False) for file in sorted(folder.glob("*.npy")) if file.stem in shapes
+    }
+    if not values:
+        count = len(list(folder.glob("*.npy")))
+        raise ArtifactError(f"{folder}: none of its {count} .npy files has the name of a value in {path.name}")
+    pairs = {name: name for name, value in values.items() if value.size == np.prod(shapes[name])}
     unmatched = [step.name for step in steps.steps if not any(name in pairs for name in step.outputs)]
-    return Matched(pairs, {}, tuple(unmatched))
+    matched, faults = Matched(pairs, {}, tuple(unmatched)), list[Fault]()
+    reference = Reference(iter(values.items()), matched.pairs)
+    nodes = tuple(compare_nodes(steps, feeds, reference, MADE_FP16, faults.append))
+    fault = faults[0] if faults else None
+    return Departure(matched, nodes, MADE_FP16, fault), f"the {len(values)} values in {folder}"
 
 
 def _noise(steps: Steps, path: Path, seed: int) -> dict[str, Array]:

@@ -2,65 +2,35 @@
 
 from __future__ import annotations
 
-import shlex
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from neonext_ascend.checkpoints.loading import LoadedNetwork
-from neonext_ascend.cost.choice import GraphForm, LayoutChoice, LoweringChoice, check_form, choose_form
+from neonext_ascend.cost.choice import LayoutChoice, LoweringChoice, check_form, choose_form
 from neonext_ascend.data import counted_labels, labels_for, read_labels
 from neonext_ascend.errors import UsageError
 from neonext_ascend.evaluate.dataset import open_dataset, refuse_empty
-from neonext_ascend.exporters.om_file.command import AtcCommand, atc_command
-from neonext_ascend.exporters.om_file.manifest import om_name
-from neonext_ascend.exporters.om_file.places import check_atc_path, real, work_place
+from neonext_ascend.exporters.om_file.places import work_place
 from neonext_ascend.exporters.onnx_file.export import DEFAULT_OPSET, check_opset
-from neonext_ascend.images.preprocessing import preprocessing_for
 from neonext_ascend.jobs.bundle.packing import Bundle, write_bundle
 from neonext_ascend.jobs.checking import BatchSize, Model, Size, checked
-from neonext_ascend.jobs.exporting_om import OmExport, check_nodes, export_om, held_by_half, require_atc
-from neonext_ascend.jobs.exporting_onnx import FileRequest, OnnxExport, export_verified
 from neonext_ascend.jobs.gating import GateRequest
+from neonext_ascend.jobs.making.dry_run import DryRun, dry_run
+from neonext_ascend.jobs.making.holding import held_by_half
+from neonext_ascend.jobs.making.om_file import OmExport, check_nodes, export_om, require_atc
+from neonext_ascend.jobs.making.om_request import OmPlan, OmRequest
+from neonext_ascend.jobs.making.onnx_file import OnnxExport, export_verified
+from neonext_ascend.jobs.making.request import FileRequest
 from neonext_ascend.jobs.networks import load_networks
-from neonext_ascend.jobs.om_request import OmPlan, OmRequest
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.cann import Cann, find_cann
-from neonext_ascend.spec import INPUT, NUMPY_DTYPES, Bounds, Dtype, TensorSpec
+from neonext_ascend.spec import Bounds, Dtype
 from neonext_ascend.verify.subject import Subject
 
 Made = OnnxExport | OmExport | Bundle
-
-
-@dataclass(frozen=True)
-class DryRun:
-    """What atc would be called with, and the form of the ONNX file that it would read."""
-
-    command: AtcCommand
-    form: GraphForm
-    folder: Path
-
-    def to_json(self) -> dict[str, Any]:
-        """The command's entry in ``--json``."""
-        return {
-            "argv": list(self.command.argv),
-            "environment": dict(self.command.environ),
-            "files": dict(self.command.files),
-            "layout": self.form.layout,
-            "layout_reason": self.form.reason,
-        }
-
-    def lines(self) -> Iterator[str]:
-        """A script for a shell."""
-        yield f"# layout {self.form.layout}{f': {self.form.reason}' if self.form.reason else ''}"
-        for name, text in self.command.files.items():
-            yield f"# {self.folder / name}:"
-            yield from (f"#   {line}" for line in text.splitlines())
-        for variable, value in self.command.environ.items():
-            yield f"export {variable}={shlex.quote(value)}"
-        yield shlex.join(self.command.argv)
 
 
 @dataclass(frozen=True)
@@ -186,7 +156,7 @@ def export(
         _check_before(plan, loads, requests, folder, cann, watch)
         if plan.dry_run:
             return Export(
-                commands=tuple(_dry_run(plan, *pair, folder, cann) for pair in zip(loads, requests, strict=True))
+                commands=tuple(dry_run(plan, *pair, folder, cann) for pair in zip(loads, requests, strict=True))
             )
     artifacts: list[Made] = []
     for loaded, asked in zip(loads, requests, strict=True):
@@ -246,21 +216,3 @@ def _check_before(
     if plan.bundle is None and not plan.dry_run:
         require_atc(cann)
         work_place(output)
-
-
-def _dry_run(plan: OmPlan, loaded: LoadedNetwork, request: FileRequest, folder: Path, cann: Cann) -> DryRun:
-    config, whole = loaded.network.config, real(folder)
-    onnx = whole / request.name(config)
-    check_atc_path(onnx)
-    rows: int | str = "batch" if request.batch_size is None else request.batch_size
-    command = atc_command(
-        onnx,
-        onnx.with_name(om_name(onnx.name, plan.options).removesuffix(".om")),
-        TensorSpec(INPUT, NUMPY_DTYPES[request.dtype], (rows, 3, *config.image_size)),
-        plan.options,
-        work=whole,
-        atc="atc" if cann.atc is None else str(cann.atc),
-        toolkit=cann.toolkit if cann.driver is None else None,
-        preprocessing=preprocessing_for(config.name, config.image_size),
-    )
-    return DryRun(command, request.form, whole)

@@ -34,8 +34,8 @@ def verify_file(path: Path, against: Path | None, checkpoint: Path | None, optio
     runtime = runtime_for(path, options.runtime)
     manifest = manifest_of(path)
     open_artifact = opener(path, runtime, options.device)
-    where = _check_tensors(path, manifest, open_artifact)
-    warnings = _file_warnings(path, manifest)
+    where = check_tensors(path, manifest, open_artifact)
+    warnings = file_warnings(path, manifest)
     # What runs on the NPU computes in half precision, whatever its inputs are.
     bounds = options.bounds("fp16" if runtime in ("acl", "cann") else manifest.artifact.dtype)
     changed: tuple[str, ...] = ()
@@ -121,7 +121,8 @@ def _against_warnings(against: Path, manifest: Manifest) -> list[str]:
     return [f"{against.name}: not the ONNX file that was compiled ({compiled.onnx.name}, by its SHA-256)"]
 
 
-def _file_warnings(path: Path, manifest: Manifest) -> list[str]:
+def file_warnings(path: Path, manifest: Manifest) -> list[str]:
+    """Where the files are not those that the manifest describes."""
     warnings = []
     expected = manifest.artifact.files[0]
     if all(name.name != expected.name for name in names_of(path)):
@@ -133,7 +134,7 @@ def _file_warnings(path: Path, manifest: Manifest) -> list[str]:
     return warnings
 
 
-def _check_tensors(path: Path, manifest: Manifest, open_artifact: OpenWithPoints) -> str:
+def check_tensors(path: Path, manifest: Manifest, open_artifact: OpenWithPoints) -> str:
     """Refuse a file with other inputs or outputs than its manifest's before anything of their size is made.
 
     Gives what it runs on.

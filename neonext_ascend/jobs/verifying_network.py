@@ -32,11 +32,7 @@ def check_with_network(
         ArtifactError: the manifest's network cannot be built.
         CheckpointError, FileAccessError: the checkpoint cannot be used.
     """
-    loaded, warnings = network_of(manifest, checkpoint), list[str]()
-    if checkpoint is not None and loaded.weights.sha256 != manifest.weights.sha256:
-        named = f"{checkpoint}: not the checkpoint that the manifest names ({manifest.weights.file})"
-        warnings += [named, *loaded.notes]
-    _check_points(manifest, loaded.network)
+    loaded, warnings = network_of(manifest, checkpoint)
     batch = manifest.inputs[0].shape[0]
     checked = Subject(loaded.network, manifest.preprocessing).check(
         open_artifact,
@@ -91,23 +87,34 @@ def _check_points(manifest: Manifest, network: NeoNeXt) -> None:
             raise ArtifactError(f"the manifest's point {point!r} is of {module!r}, which the network lacks")
 
 
-def network_of(manifest: Manifest, checkpoint: Path | None) -> LoadedNetwork:
-    """The network that an artifact was made from.
+def network_of(manifest: Manifest, checkpoint: Path | None) -> tuple[LoadedNetwork, list[str]]:
+    """The network that an artifact was made from, and what the user should know.
 
     Raises:
-        ArtifactError: it cannot be built.
+        ArtifactError: it cannot be built, or is not the manifest's.
         CheckpointError, FileAccessError: the checkpoint cannot be used.
     """
     try:
         config = network_config(manifest.network)
     except UsageError as error:
         raise ArtifactError(f"the manifest's network cannot be built: {error}") from None
-    if checkpoint is not None:
+    warnings: list[str] = []
+    if checkpoint is None:
+        if manifest.weights.source == "checkpoint":
+            raise ArtifactError(
+                f"{manifest.artifact.files[0].name}: made from the weights in {manifest.weights.file}; give it with "
+                "--checkpoint"
+            )
+        loaded = load(config, seed=manifest.weights.seed or 0)
+    else:
         loaded = load(config, checkpoint=checkpoint)
         if loaded.network.config.num_classes != config.num_classes:
             raise CheckpointError(
                 f"{checkpoint}: holds {loaded.network.config.num_classes} classes, the artifact {config.num_classes}; "
                 f"give the checkpoint that it was made from ({manifest.weights.file})"
             )
-        return loaded
-    return load(config, seed=manifest.weights.seed or 0)
+        if loaded.weights.sha256 != manifest.weights.sha256:
+            named = f"{checkpoint}: not the checkpoint that the manifest names ({manifest.weights.file})"
+            warnings = [named, *loaded.notes]
+    _check_points(manifest, loaded.network)
+    return loaded, warnings

@@ -37,7 +37,7 @@ def prepare(
     input_shape: tuple[int, ...] | None = None,
     defer: bool = False,
     layout: Layout = "nchw",
-    lowering: LoweringName | LoweringRule = "blockdiag",
+    lowering: LoweringName | LoweringRule | None = "blockdiag",
 ) -> tuple[fx.GraphModule, Report]:
     """Fold everything that folds and lower NeoCell; the network itself stays untouched.
 
@@ -53,7 +53,7 @@ def prepare(
             network's parameters: do not train on before the export.
         layout: of the maps inside: ``(N, C, H, W)``, or ``[C, H, N, W]`` without a convolution. Input and output are
             the same in both.
-        lowering: of every NeoCell, or a rule that names each one's.
+        lowering: of every NeoCell, or a rule that names each one's; ``None`` only folds, which nothing can export.
 
     Returns:
         The new network and what each pass did and refused.
@@ -74,7 +74,7 @@ def prepare(
             "statistics; call .eval() on the whole network first"
         )
     one_of(layout, LAYOUTS, "layout")
-    if not callable(lowering):
+    if lowering is not None and not callable(lowering):
         one_of(lowering, LOWERINGS, "lowering")
     shape = _input_shape(network, image_size, input_shape)
     _check_weights(network, defer)
@@ -88,9 +88,9 @@ def prepare(
         FoldBatchNorm(),
         MoveShift(),
         FoldLayerNorm(),
-        LowerNeoCell(shape, layout, lowering),
-        *([ToChnw()] if layout == "chnw" else []),
     ]
+    if lowering is not None:
+        order += [LowerNeoCell(shape, layout, lowering), *([ToChnw()] if layout == "chnw" else [])]
     reports: list[PassReport] = []
     current: nn.Module = network
     for step in order:

@@ -21,7 +21,7 @@ OVERFLOWS: tuple[Overflow, ...] = ("saturate", "ieee")
 LARGEST = 65504.0
 # From here on a number rounds to infinity.
 _INFINITE_FROM = 65520.0
-_EXPONENT, _SIGNIFICAND = np.uint16(0x7C00), np.uint16(0x03FF)
+_EXPONENT, _MAGNITUDE = np.uint16(0x7C00), np.uint16(0x7FFF)
 
 
 def overflows_of(soc: Soc | None) -> tuple[Overflow, ...]:
@@ -86,19 +86,18 @@ class Range:
 
 def rounded(array: NDArray[np.float32], overflow: Overflow) -> tuple[NDArray[np.float32], Range]:
     """A tensor as fp16 holds it, in float32 again, and what that did to it."""
-    half = to_half(array, overflow)
-    back = half.astype(np.float32)
     if array.size == 0:
-        return back, Range(0.0, 0, 0, 0, 0, 0.0)
+        return array, Range(0.0, 0, 0, 0, 0, 0.0)
     low, high = float(array.min()), float(array.max())
     largest = math.inf if math.isnan(low) else max(-low, high)
-    overflowed = 0
-    if not largest < _INFINITE_FROM:
-        overflowed = int(array.size - np.count_nonzero(np.abs(array) < _INFINITE_FROM))
-    bits = half.view(np.uint16)
-    small = (bits & _EXPONENT) == 0
-    subnormal = int(np.count_nonzero(small & ((bits & _SIGNIFICAND) != 0)))
-    flushed = 0 if overflowed else int(np.count_nonzero(array) - np.count_nonzero(half))
+    inside = largest < _INFINITE_FROM
+    overflowed = 0 if inside else int(array.size - np.count_nonzero(np.abs(array) < _INFINITE_FROM))
+    half = array.astype(np.float16) if inside else to_half(array, overflow)
+    back, bits = half.astype(np.float32), half.view(np.uint16)
+    below = int(np.count_nonzero((bits & _EXPONENT) == 0))
+    zeros = int(np.count_nonzero((bits & _MAGNITUDE) == 0)) if below else 0  # numpy counts float16 itself slowly
+    subnormal = below - zeros
+    flushed = 0 if overflowed or not zeros else int(np.count_nonzero(array)) - (array.size - zeros)
     error = 0.0
     if not overflowed and largest > 0:
         error = float(np.abs(back - array).max()) / largest

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from neonext_ascend.reporting.words import labelled
+from neonext_ascend.verify.causes import Cause
 from neonext_ascend.verify.nodes import NodeError
 
 _MOST = 12  # rows of the table
@@ -12,9 +13,14 @@ _HEADER = f"{'error':>9} {'made here':>10}  node"
 
 
 def debugging_lines(
-    artifact: str, against: str, nodes: Sequence[NodeError], unmatched: Sequence[str], by_position: int
+    artifact: str,
+    against: str,
+    nodes: Sequence[NodeError],
+    unmatched: Sequence[str],
+    by_position: int,
+    cause: Cause | None = None,
 ) -> list[str]:
-    """What was compared, the verdict, and the nodes around the first that makes an error."""
+    """What was compared, the verdict, the likely cause, and the nodes around the first that makes an error."""
     made = [node for node in nodes if node.made]
     lines = [*labelled("artifact", artifact), *labelled("against", against)]
     also = f", {by_position} of them by position and shape" if by_position else ""
@@ -27,6 +33,9 @@ def debugging_lines(
     lines += labelled("verdict", f"{first.name} ({first.operator}) makes an error of {first.own:.2g} by itself")
     if len(made) > 1:
         lines += labelled("", f"{len(made) - 1} more do: {', '.join(node.name for node in made[1:4])}")
+    if cause is not None:
+        place = "" if cause.node == first.name else f"{cause.node}: "
+        lines += [*labelled("cause", f"{place}{cause.what}"), *labelled("try", cause.remedy)]
     start = max(nodes.index(first) - 3, 0)
     shown = nodes[start : start + _MOST]
     lines += ["", _HEADER]

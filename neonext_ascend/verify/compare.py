@@ -145,6 +145,16 @@ def summarize(comparisons: Sequence[Comparison]) -> dict[str, Any]:
     }
 
 
+def smallest_passing(comparisons: Sequence[Comparison], tolerance: Tolerance) -> dict[str, float] | None:
+    """The smallest tolerance that would have passed: every bound times the same factor."""
+    needed = max(c.needed for c in comparisons)
+    if not np.isfinite(needed):
+        return None
+    if tolerance.atol is not None and tolerance.rtol is not None:
+        return {"atol": needed * tolerance.atol, "rtol": needed * tolerance.rtol}
+    return {"max_relative": max(c.max_rel for c in comparisons)}
+
+
 def _ratio(difference: float, scale: float) -> float:
     if difference == 0.0:
         return 0.0

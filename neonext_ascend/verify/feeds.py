@@ -31,12 +31,14 @@ class Feed:
         array: ``(N, C, H, W)`` float32.
         pixels: ``(N, H, W, 3)`` uint8, of which ``array`` is the normalised form; ``None`` where nothing takes pixels.
         seed: of noise.
+        names: of the pictures, one a row; empty for noise.
     """
 
     what: str
     array: NDArray[np.float32]
     pixels: NDArray[np.uint8] | None = None
     seed: int = 0
+    names: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -96,11 +98,13 @@ def feeds_for(
         yield noise_feed((batch, *inner), preprocessing, seed)
     if preprocessing is None or not pictures:
         return
-    images = [preprocessing.pixels(read_picture(path).image) for path in pictures[:MAX_PICTURES]]
+    pictures = pictures[:MAX_PICTURES]
+    images = [preprocessing.pixels(read_picture(path).image) for path in pictures]
     batch = batches[-1]
     for first in range(0, len(images), batch):
-        pixels = np.stack([images[(first + i) % len(images)] for i in range(batch)])
-        yield Feed(f"pictures, batch {batch}", preprocessing.normalise(pixels), pixels)
+        rows = [(first + i) % len(images) for i in range(batch)]
+        pixels, names = np.stack([images[row] for row in rows]), tuple(pictures[row].name for row in rows)
+        yield Feed(f"pictures, batch {batch}", preprocessing.normalise(pixels), pixels, names=names)
 
 
 def _check_memory(batch: int | str, inner: tuple[int, ...]) -> None:

@@ -35,7 +35,7 @@ def match(first: Sequence[Step], second: Sequence[Step], shapes: Shapes, others:
     """Match the values of two graphs.
 
     A value of the same name and shape is the same value. Between such anchors, runs of the same operators with results
-    of the same shapes are aligned in their order.
+    of the same shapes are aligned in their order, if they read the same anchors.
 
     Args:
         first, second: the nodes in the order of computation.
@@ -58,7 +58,9 @@ def match(first: Sequence[Step], second: Sequence[Step], shapes: Shapes, others:
     for block in alike.get_matching_blocks():
         for offset in range(block.size):
             mine, other = ours_left[block.a + offset], theirs_left[block.b + offset]
-            by_position |= dict(zip(mine.outputs, other.outputs, strict=True))
+            # Two that read different values of the same names are two things.
+            if {name for name in mine.inputs if name in by_name} == {name for name in other.inputs if name in taken}:
+                by_position |= dict(zip(mine.outputs, other.outputs, strict=True))
     unmatched = tuple(step.name for step in ours_left if not any(name in by_position for name in step.outputs))
     return Matched(by_name, by_position, unmatched)
 

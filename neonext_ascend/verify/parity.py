@@ -13,7 +13,7 @@ from neonext_ascend.errors import ArtifactError
 from neonext_ascend.images.preprocessing import Preprocessing
 from neonext_ascend.runtimes.base import Runner
 from neonext_ascend.spec import Tolerance
-from neonext_ascend.verify.compare import Comparison, compare_logits, summarize
+from neonext_ascend.verify.compare import Comparison, compare_logits, smallest_passing, summarize
 from neonext_ascend.verify.feeds import Feed, noise_feed
 from neonext_ascend.verify.points import (
     PointError,
@@ -87,22 +87,13 @@ class ParityReport:
             "candidate": self.candidate,
             **_finite(summarize(self.comparisons)),
             "tolerance": self.tolerance.to_json(),
-            "smallest_passing": self._smallest_passing(),
+            "smallest_passing": smallest_passing(self.comparisons, self.tolerance),
             "first_departure": self.departure,
             "changed_constants": list(self.changed),
             "reasons": self.reasons(),
             "feeds": [c.to_json() for c in self.comparisons],
             "points": [p.to_json() for p in self.points],
         }
-
-    def _smallest_passing(self) -> dict[str, float] | None:
-        """The smallest tolerance that would have passed: every bound times the same factor."""
-        needed = max(c.needed for c in self.comparisons)
-        if not np.isfinite(needed):
-            return None
-        if self.tolerance.atol is not None and self.tolerance.rtol is not None:
-            return {"atol": needed * self.tolerance.atol, "rtol": needed * self.tolerance.rtol}
-        return {"max_relative": max(c.max_rel for c in self.comparisons)}
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def test_a_folder_that_is_removed_meanwhile_is_told(
         shutil.rmtree(tmp_path / "out")
         return Manifest(*args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("neonext_ascend.jobs.exporting_onnx.Manifest", removing)
+    monkeypatch.setattr("neonext_ascend.jobs.making.onnx_file.Manifest", removing)
     assert run(["export", "neonext_nano", "-o", str(tmp_path / "out")]) == 5
     assert capfd.readouterr().err.count("error: ") == 1
     assert not (tmp_path / "out").exists()

@@ -10,7 +10,7 @@ import torch
 
 from neonext_ascend.checkpoints.loading import load
 from neonext_ascend.data import labels_for
-from neonext_ascend.jobs.exporting_onnx import export_verified
+from neonext_ascend.jobs.making.onnx_file import export_verified
 from neonext_ascend.models.neonext import build, redraw_at_order_one
 from neonext_ascend.models.variants import VARIANTS
 from neonext_ascend.runtimes.ort import OrtRunner

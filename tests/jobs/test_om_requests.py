@@ -189,7 +189,7 @@ def test_an_om_whose_numbers_differ_on_the_device_does_not_appear(
 ) -> None:
     # No rounding to fp16 is this exact.
     strict = replace(TOLERANCES["fp16"], max_relative=1e-9)
-    monkeypatch.setattr("neonext_ascend.jobs.exporting_om.TOLERANCES", {"fp16": strict})
+    monkeypatch.setattr("neonext_ascend.jobs.making.om_file.TOLERANCES", {"fp16": strict})
     wanted = ["export", "neonext_nano", "--format", "om", "--soc-version", SOC, "-o", tmp_path / "o"]
     answer = ask(capfd, *wanted, code=1)
     assert answer["parity"]["passed"] is False

@@ -21,7 +21,8 @@ from neonext_ascend.data import labels_for
 from neonext_ascend.errors import PassRefusedError, UsageError
 from neonext_ascend.exporters.atc_rules.rules import inspect_onnx
 from neonext_ascend.exporters.onnx_file.export import export_onnx
-from neonext_ascend.jobs.exporting_onnx import FileRequest, export_verified
+from neonext_ascend.jobs.making.onnx_file import export_verified
+from neonext_ascend.jobs.making.request import FileRequest
 from neonext_ascend.kernels.geometry import Geometry
 from neonext_ascend.machine.chips import SOCS
 from neonext_ascend.models.neocell import NeoCell

@@ -11,7 +11,7 @@ from onnx import numpy_helper
 
 from neonext_ascend import create, jobs
 from neonext_ascend.cli.main import run
-from neonext_ascend.jobs.exporting_onnx import ParityFailedError
+from neonext_ascend.jobs.making.onnx_file import ParityFailedError
 
 STAGE = "stage_3.0.ops.content."
 

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from neonext_ascend import create, jobs
 from neonext_ascend.cli.main import run
 from neonext_ascend.errors import ParityError, UsageError
-from neonext_ascend.jobs.exporting_onnx import ParityFailedError
+from neonext_ascend.jobs.making.onnx_file import ParityFailedError
 from neonext_ascend.precision.half import OVERFLOWS
 from neonext_ascend.precision.modes import HalfMode
 from neonext_ascend.precision.rescaling import rescaled, rescalings

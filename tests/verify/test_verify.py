@@ -19,7 +19,8 @@ from neonext_ascend.checkpoints.loading import load
 from neonext_ascend.data import labels_for
 from neonext_ascend.errors import ArtifactError, FileAccessError
 from neonext_ascend.exporters import export_onnx
-from neonext_ascend.jobs.exporting_onnx import FileRequest, OnnxExport, ParityFailedError, export_verified
+from neonext_ascend.jobs.making.onnx_file import OnnxExport, ParityFailedError, export_verified
+from neonext_ascend.jobs.making.request import FileRequest
 from neonext_ascend.models.neonext import redraw_at_order_one
 from neonext_ascend.models.variants import VARIANTS
 from neonext_ascend.spec import TOLERANCES
@@ -105,7 +106,7 @@ def test_a_transposed_matrix_fails_though_layer_scale_hides_it_from_the_logits(t
 
 
 def test_a_wrong_export_leaves_nothing_and_names_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import neonext_ascend.jobs.exporting_onnx as line
+    import neonext_ascend.jobs.making.onnx_file as line
 
     original = export_onnx
 
@@ -125,12 +126,12 @@ def test_a_wrong_export_leaves_nothing_and_names_the_place(tmp_path: Path, monke
 def test_a_failed_export_keeps_the_older_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = export_verified(load("neonext_nano"), tmp_path, LABELS)
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
-    import neonext_ascend.jobs.exporting_onnx as line
+    import neonext_ascend.jobs.making.onnx_file as line
 
     def interrupted(*_args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(line.FileRequest, "check", interrupted)
+    monkeypatch.setattr(FileRequest, "check", interrupted)
     with pytest.raises(KeyboardInterrupt):
         export_verified(load("neonext_nano"), tmp_path, LABELS)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before

@@ -27,8 +27,8 @@ from neonext_ascend.data import sample_pictures
 from neonext_ascend.exporters.om_file.command import atc_command
 from neonext_ascend.exporters.om_file.options import AtcOptions
 from neonext_ascend.jobs.bundle.running import EXPECTED, INPUTS, OPTIONS, options_json
-from neonext_ascend.jobs.exporting_om import check_accepted, planned_manifest
-from neonext_ascend.jobs.exporting_onnx import OnnxExport
+from neonext_ascend.jobs.making.om_file import check_accepted, planned_manifest
+from neonext_ascend.jobs.making.onnx_file import OnnxExport
 from neonext_ascend.verify.feeds import Feed, feeds_for
 from neonext_ascend.verify.subject import Subject
 

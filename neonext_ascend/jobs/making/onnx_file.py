@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,83 +13,21 @@ from neonext_ascend._version import __version__
 from neonext_ascend.artifacts.manifest import Artifact, ArtifactFile, Manifest, Weights, manifest_path
 from neonext_ascend.artifacts.staging import staged
 from neonext_ascend.checkpoints.loading import LoadedNetwork
-from neonext_ascend.cost.choice import GraphForm
 from neonext_ascend.errors import ParityError
-from neonext_ascend.exporters.onnx_file.export import DEFAULT_OPSET, OnnxArtifact, export_onnx
+from neonext_ascend.exporters.onnx_file.export import OnnxArtifact
 from neonext_ascend.images.preprocessing import preprocessing_for
-from neonext_ascend.jobs.gating import Gated, GateRequest, gate
+from neonext_ascend.jobs.gating import Gated, gate
+from neonext_ascend.jobs.making.half import to_keep
+from neonext_ascend.jobs.making.request import FileRequest
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.environment import versions
 from neonext_ascend.models.config import NetworkConfig, size_text
 from neonext_ascend.passes.base import Report
-from neonext_ascend.passes.pipeline import prepare
 from neonext_ascend.precision.half import OVERFLOWS
 from neonext_ascend.precision.modes import HalfMode
-from neonext_ascend.runtimes.registry import opener
-from neonext_ascend.runtimes.steps import Steps
-from neonext_ascend.spec import TOLERANCES, Dtype
 from neonext_ascend.verify.half import judge_half
 from neonext_ascend.verify.parity import Checked, Verdict
-from neonext_ascend.verify.rescue import kept_words, rescue
 from neonext_ascend.verify.subject import Subject, subjects
-
-
-@dataclass(frozen=True)
-class FileRequest:
-    """How an ONNX file is to be.
-
-    Args:
-        form: layout and lowering.
-        batch_size: ``None`` for a dynamic batch.
-        opset: 11 to 18.
-        dtype: of weights, input and output.
-        keep_fp32: nodes of an fp16 file that compute in fp32.
-        rescue: whether to find such nodes where half precision fails.
-        gate: what accuracy it has to keep.
-    """
-
-    form: GraphForm = GraphForm()  # noqa: RUF009 -- frozen
-    batch_size: int | None = 1
-    opset: int = DEFAULT_OPSET
-    dtype: Dtype = "fp32"
-    keep_fp32: tuple[str, ...] = ()
-    rescue: bool = False
-    gate: GateRequest | None = None
-
-    def name(self, config: NetworkConfig) -> str:
-        """``neonext_t-224-b1-fp32.onnx``."""
-        batch = "bdyn" if self.batch_size is None else f"b{self.batch_size}"
-        return f"{config.name}-{size_text(config.image_size)}-{batch}-{self.dtype}.onnx"
-
-    def emit(
-        self, subject: Subject, path: Path, metadata: Mapping[str, str] | None = None
-    ) -> tuple[OnnxArtifact, Report]:
-        """Prepare a network and write it.
-
-        Raises:
-            UsageError, FileAccessError: as of :func:`export_onnx`.
-        """
-        prepared, report = prepare(subject.network, defer=True, layout=self.form.layout, lowering=self.form.lowering)
-        artifact = export_onnx(
-            prepared,
-            path,
-            batch_size=self.batch_size,
-            opset=self.opset,
-            dtype=self.dtype,
-            keep_fp32=self.keep_fp32,
-            metadata=metadata,
-        )
-        return artifact, report
-
-    def check(self, subject: Subject, artifact: OnnxArtifact) -> Checked:
-        """The file in ONNX Runtime against its network."""
-        return subject.check(
-            opener(artifact.files[0].path, "ort"),
-            TOLERANCES[self.dtype],
-            batch_size=self.batch_size,
-            points=artifact.points,
-            layout=self.form.layout,
-        )
 
 
 @dataclass(frozen=True)
@@ -188,7 +126,7 @@ def export_verified(
                 verdict = replace(verdict, half=judge_half(made[0][0].files[0].path, feeds, OVERFLOWS, mode))
         if request.rescue and verdict is not None and not all(half.passed for half in verdict.half):
             subject = Subject(loaded.network, preprocessing)
-            again = replace(request, keep_fp32=_to_keep(subject, request, stage.folder, watch), rescue=False)
+            again = replace(request, keep_fp32=to_keep(subject, request, stage.folder, watch), rescue=False)
             return export_verified(loaded, folder, labels, again, verify=verify, command=command, watch=watch)
         if verdict is not None and not verdict.passed:
             raise ParityFailedError(f"{name}: {verdict.failure}; nothing was written", verdict)
@@ -229,16 +167,6 @@ def export_verified(
             (folder / f"{name}.data").unlink(missing_ok=True)  # an earlier, larger export's
     final = folder.absolute() / name
     return OnnxExport(final, manifest_path(final), manifest, report, verdict, gated)
-
-
-def _to_keep(subject: Subject, request: FileRequest, folder: Path, watch: Watch) -> tuple[str, ...]:
-    """The nodes of an fp16 file that must compute in fp32."""
-    path = folder / "whole.onnx"
-    replace(request, dtype="fp32").emit(subject, path)
-    with watch.working("looking for the nodes that need fp32"):
-        found = rescue(Steps(path), subject.feeds(request.batch_size), OVERFLOWS)
-    watch.note(kept_words(found))
-    return found.keep
 
 
 def _metadata(config: NetworkConfig, weights: Weights) -> dict[str, str]:

@@ -1,0 +1,96 @@
+"""How an ONNX file is to be, and the network written and checked so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from neonext_ascend.artifacts.manifest import Manifest
+from neonext_ascend.cost.choice import GraphForm
+from neonext_ascend.exporters.onnx_file.export import DEFAULT_OPSET, OnnxArtifact, export_onnx
+from neonext_ascend.jobs.gating import GateRequest
+from neonext_ascend.models.config import NetworkConfig, size_text
+from neonext_ascend.passes.base import Report
+from neonext_ascend.passes.pipeline import prepare
+from neonext_ascend.runtimes.registry import opener
+from neonext_ascend.spec import LOWERINGS, TOLERANCES, Dtype, LoweringName
+from neonext_ascend.verify.parity import Checked
+from neonext_ascend.verify.subject import Subject
+
+
+@dataclass(frozen=True)
+class FileRequest:
+    """How an ONNX file is to be.
+
+    Args:
+        form: layout and lowering.
+        batch_size: ``None`` for a dynamic batch.
+        opset: 11 to 18.
+        dtype: of weights, input and output.
+        keep_fp32: nodes of an fp16 file that compute in fp32.
+        rescue: whether to find such nodes where half precision fails.
+        gate: what accuracy it has to keep.
+    """
+
+    form: GraphForm = GraphForm()  # noqa: RUF009 -- frozen
+    batch_size: int | None = 1
+    opset: int = DEFAULT_OPSET
+    dtype: Dtype = "fp32"
+    keep_fp32: tuple[str, ...] = ()
+    rescue: bool = False
+    gate: GateRequest | None = None
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> FileRequest:
+        """How an artifact's ONNX file was made, as far as its manifest tells; for one emission."""
+        # The rule is asked for one NeoCell after the other, in the order in which the manifest lists them.
+        names = iter(manifest.passes.get("lowerings", {}).values())
+
+        def recorded(*_: object) -> LoweringName:
+            name = next(names, "blockdiag")
+            return name if name in LOWERINGS else "blockdiag"
+
+        made, rows = manifest.artifact, manifest.inputs[0].shape[0]
+        return cls(
+            form=GraphForm(made.layout, recorded),
+            batch_size=rows if isinstance(rows, int) else None,
+            opset=made.opset,
+            dtype="fp32" if made.format == "om" else made.dtype,
+            keep_fp32=made.keep_fp32,
+        )
+
+    def name(self, config: NetworkConfig) -> str:
+        """``neonext_t-224-b1-fp32.onnx``."""
+        batch = "bdyn" if self.batch_size is None else f"b{self.batch_size}"
+        return f"{config.name}-{size_text(config.image_size)}-{batch}-{self.dtype}.onnx"
+
+    def emit(
+        self, subject: Subject, path: Path, metadata: Mapping[str, str] | None = None
+    ) -> tuple[OnnxArtifact, Report]:
+        """Prepare a network and write it.
+
+        Raises:
+            UsageError, FileAccessError: as of :func:`export_onnx`.
+        """
+        prepared, report = prepare(subject.network, defer=True, layout=self.form.layout, lowering=self.form.lowering)
+        artifact = export_onnx(
+            prepared,
+            path,
+            batch_size=self.batch_size,
+            opset=self.opset,
+            dtype=self.dtype,
+            keep_fp32=self.keep_fp32,
+            metadata=metadata,
+        )
+        return artifact, report
+
+    def check(self, subject: Subject, artifact: OnnxArtifact) -> Checked:
+        """The file in ONNX Runtime against its network."""
+        return subject.check(
+            opener(artifact.files[0].path, "ort"),
+            TOLERANCES[self.dtype],
+            batch_size=self.batch_size,
+            points=artifact.points,
+            layout=self.form.layout,
+        )

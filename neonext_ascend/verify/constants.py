@@ -1,0 +1,130 @@
+"""What was done to an array, where another is known: transposed, moved, permuted, scaled.
+
+Each is tried by computing it; the first that gives the array is the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.generic]
+Kind = Literal["transposed", "moved", "permuted", "scaled", "rescaled", "gone"]
+# Rounding of one element: half an ulp twice, and what another order of a sum in float64 leaves.
+_ULPS = {True: 2.0**-10, False: 2.0**-22}
+
+
+@dataclass(frozen=True)
+class Change:
+    """What was done.
+
+    Args:
+        kind: of change; ``rescaled`` has a factor for each slice along ``axis``, ``scaled`` one for all.
+        axis: that it was done along.
+        detail: the permutation, the factors, or by how many places each first-axis slice moved down its diagonal.
+    """
+
+    kind: Kind
+    axis: int = 0
+    detail: NDArray[Any] | None = None
+
+
+def differ(got: Array, want: Array, half: bool) -> bool:
+    """Whether two constants are apart by more than the rounding of one number."""
+    if got.shape != want.shape or got.dtype != want.dtype:
+        return True
+    if got.dtype.kind != "f":
+        return not np.array_equal(got, want)
+    if got.tobytes() == want.tobytes():
+        return False
+    far, scale = np.abs(np.subtract(got, want)), np.abs(want)
+    return not bool((far <= _ULPS[half] * (scale + 1e-3 * scale.max(initial=0.0))).all())
+
+
+def change_of(got: Array, want: Array, half: bool = False) -> Change | None:
+    """What turns ``want`` into ``got``; ``None`` where nothing that is tried does."""
+    if got.dtype.kind != "f" or want.dtype.kind != "f" or want.size == 0:
+        return None
+    attempts: list[Callable[[Array, Array, float], Change | None]] = [_transposed, _gone, _moved, _permuted, _scaled]
+    for attempt in attempts:
+        found = attempt(got, want, 8 * _ULPS[half])
+        if found is not None:
+            return found
+    return None
+
+
+def close(got: Array, want: Array, bound: float) -> bool:
+    """Whether ``max|difference| <= bound max|reference|``."""
+    far = float(np.abs(np.subtract(got, want)).max(initial=0.0))
+    return far <= bound * float(np.abs(want).max(initial=0.0))
+
+
+def _transposed(got: Array, want: Array, bound: float) -> Change | None:
+    if want.ndim < 2:
+        return None
+    turned = want.swapaxes(-1, -2)
+    return Change("transposed", want.ndim - 2) if turned.shape == got.shape and close(got, turned, bound) else None
+
+
+def _gone(got: Array, want: Array, bound: float) -> Change | None:
+    if got.shape != want.shape:
+        return None
+    return Change("gone") if not got.any() and want.any() else None
+
+
+def _moved(got: Array, want: Array, bound: float) -> Change | None:
+    """Along the diagonal of the last two axes: block-diagonal matrices that begin elsewhere."""
+    if got.shape != want.shape or want.ndim != 3 or min(want.shape[1:]) < 2:
+        return None
+    rows, columns = want.shape[1:]
+    largest = bound * float(np.abs(want).max())
+    moves = np.full(len(want), np.iinfo(np.int64).max)
+    moves[np.abs(np.subtract(got, want)).max(axis=(1, 2)) <= largest] = 0
+    for by in range(1, min(rows, columns)):
+        for move in (by, -by):
+            new, old = (slice(by, None), slice(None, -by)) if move > 0 else (slice(None, -by), slice(by, None))
+            far = np.abs(np.subtract(got[:, new, new], want[:, old, old])).max(axis=(1, 2))
+            moves[(moves > rows) & (far <= largest)] = move
+    # With little left to compare anything fits: half of the matrix at the least.
+    known = np.abs(moves) <= min(rows, columns) // 2
+    return Change("moved", 0, moves) if known.all() and moves.any() else None
+
+
+def _permuted(got: Array, want: Array, bound: float) -> Change | None:
+    """Slices along one axis in another order, each of them as it was."""
+    if got.shape != want.shape:
+        return None
+    for axis in range(want.ndim):
+        ours, theirs = _slices(got, axis), _slices(want, axis)
+        places: dict[bytes, list[int]] = {}
+        for place, row in enumerate(theirs):
+            places.setdefault(row.tobytes(), []).append(place)
+        order = [places[key].pop(0) if places.get(key := row.tobytes()) else -1 for row in ours]
+        if min(order) >= 0 and order != sorted(order):
+            return Change("permuted", axis, np.asarray(order))
+    return None
+
+
+def _scaled(got: Array, want: Array, bound: float) -> Change | None:
+    if got.shape != want.shape:
+        return None
+    for axis in (None, *range(want.ndim)):
+        ours, theirs = (
+            (value.reshape(1, -1) if axis is None else _slices(value, axis)).astype(np.float64) for value in (got, want)
+        )
+        if axis is not None and theirs.shape[1] < 2:
+            continue  # any two vectors are a factor apart, element by element
+        norms = (theirs * theirs).sum(axis=1)
+        factors = np.divide((ours * theirs).sum(axis=1), norms, out=np.ones_like(norms), where=norms > 0)
+        if close(ours, theirs * factors[:, None], bound):
+            return Change("scaled" if axis is None else "rescaled", axis or 0, factors)
+    return None
+
+
+def _slices(value: Array, axis: int) -> Array:
+    """``(n, elements)``: the slices along an axis, one a row."""
+    return np.ascontiguousarray(np.moveaxis(value, axis, 0)).reshape(value.shape[axis], -1)
