@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neonext_ascend.artifacts import foreign
 from neonext_ascend.checkpoints import pickled, safetensors_file
 from neonext_ascend.checkpoints.choosing import choose
 from neonext_ascend.checkpoints.contents import COUNTER, Contents, read_contents
 from neonext_ascend.errors import CheckpointError, FileAccessError
+from neonext_ascend.files import foreign
 from neonext_ascend.models.config import NetworkConfig
 from neonext_ascend.models.neonext import NeoNeXt
 

@@ -55,6 +55,6 @@ def command(artifacts: tuple[Path, ...], dataset: Path, as_json: bool, **options
         for line in lines:
             say(line)
     for accuracy in result.artifacts:
-        if not accuracy.trained:
+        if accuracy.trained is False:
             note(f"{accuracy.artifact.name}: untrained weights: its accuracy means nothing")
     return result.exit_code

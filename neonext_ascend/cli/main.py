@@ -130,7 +130,8 @@ def _open_streams() -> None:
             if opened != number:
                 os.dup2(opened, number)
                 os.close(opened)
-            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115 -- as Python's own
+            if number:  # who would read standard input is to know that it is closed
+                setattr(sys, name, open(number, "w", closefd=False))  # noqa: SIM115 -- as Python's own
 
 
 def main() -> None:

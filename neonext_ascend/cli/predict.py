@@ -14,7 +14,7 @@ from neonext_ascend.cli.options import PATH, json_option, runtime_options
 from neonext_ascend.cli.terminal import complain, counting, json_text, note, say, watching
 
 if TYPE_CHECKING:
-    from neonext_ascend.jobs.classifying import Prediction
+    from neonext_ascend.jobs.classifying import Prediction, Recipe
     from neonext_ascend.runtimes.registry import Runtime
 
 _WIDTH = 32  # of a label
@@ -53,14 +53,14 @@ def command(
     with predict(artifact, images, top=top, runtime=runtime, device=device, watch=watching()) as answers:
         results = _with_errors(counting(answers, answers.count, "classifying"))
         if as_json:
-            _put_json(results, answers.recipe.trained)
+            _put_json(results, answers.recipe)
         else:
             show = _say_json_line if jsonl else _say_line if answers.count > 1 and top in (None, 1) else _say_block
             for prediction in results:
-                show(prediction)
+                show(prediction, answers.recipe)
     if answers.failed and answers.count > 1:
         note(f"{answers.failed} of {answers.count} pictures could not be read")
-    if not answers.recipe.trained:
+    if answers.recipe.trained is False:
         note("untrained weights: these answers mean nothing")
     return answers.exit_code
 
@@ -73,32 +73,38 @@ def _with_errors(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
         yield prediction
 
 
-def _say_block(prediction: Prediction) -> None:
+def _say_block(prediction: Prediction, recipe: Recipe) -> None:
     if prediction.error is not None:
         return
     say(f"{prediction.path}{_aside(prediction)}")
     for guess in prediction.top:
-        say(f"  {100 * guess.score:6.2f} %  {guess.label}")
+        say(f"  {_score_text(guess.score, recipe)}  {guess.label}")
 
 
-def _say_line(prediction: Prediction) -> None:
+def _say_line(prediction: Prediction, recipe: Recipe) -> None:
     if prediction.error is not None:
         return
     best = prediction.top[0]
     label = best.label if len(best.label) <= _WIDTH else best.label[: _WIDTH - 3] + "..."
-    say(f"{100 * best.score:6.2f} %  {label.ljust(_WIDTH)}  {prediction.path}{_aside(prediction)}")
+    say(f"{_score_text(best.score, recipe)}  {label.ljust(_WIDTH)}  {prediction.path}{_aside(prediction)}")
 
 
-def _say_json_line(prediction: Prediction) -> None:
-    say(json_text(_json(prediction)))
+def _score_text(score: float, recipe: Recipe) -> str:
+    """Only a probability is so many percent."""
+    return f"{100 * score:6.2f} %" if recipe.answers.probabilities else f"{score:8.4g}"
 
 
-def _put_json(predictions: Iterable[Prediction], trained: bool) -> None:
+def _say_json_line(prediction: Prediction, recipe: Recipe) -> None:
+    """A line stands alone: it says by itself what was assumed."""
+    say(json_text({**_json(prediction), **({"assumed": recipe.assumed} if recipe.assumed else {})}))
+
+
+def _put_json(predictions: Iterable[Prediction], recipe: Recipe) -> None:
     """One object, written as the results come: nothing is collected."""
     say('{"predictions": [')
     for number, prediction in enumerate(predictions):
         say(("," if number else " ") + json_text(_json(prediction)))
-    say(f'], "trained": {json.dumps(trained)}}}')
+    say(f'], "trained": {json.dumps(recipe.trained)}, "assumed": {json_text(recipe.assumed)}}}')
 
 
 def _aside(prediction: Prediction) -> str:

@@ -72,14 +72,16 @@ class Accuracy:
     Args:
         artifact: the file.
         where: what computed.
-        trained: whether the answers mean anything.
+        trained: whether the answers mean anything; ``None`` where no manifest tells.
+        assumed: what was assumed of pictures and answers, in words; ``None`` where nothing was.
         top1, top5: over all pictures that could be read.
         published: what there is to compare with.
     """
 
     artifact: Path
     where: str
-    trained: bool
+    trained: bool | None
+    assumed: str | None
     top1: Share
     top5: Share
     published: Published | None
@@ -93,6 +95,7 @@ class Accuracy:
             "top5": self.top5.to_json(),
             "runtime": self.where,
             "trained": self.trained,
+            "assumed": self.assumed,
             "published": None if self.published is None else asdict(self.published),
         }
 

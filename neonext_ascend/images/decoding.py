@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Generic, TypeVar
 import numpy as np
 
 from neonext_ascend.errors import FileAccessError, NeoNextError, UsageError
+from neonext_ascend.files import foreign
 from neonext_ascend.images.formats import EXPECTED, openable
 from neonext_ascend.images.png_chunks import without_text
 
@@ -62,6 +63,12 @@ def read_picture(path: Path) -> Picture:
         except (NeoNextError, MemoryError):
             raise
         except Exception as error:
+            file.seek(0)
+            head = file.read(foreign.HEAD)
+            if not head:
+                raise FileAccessError(f"{path}: is empty; expected a picture; copy it again") from None
+            if what := foreign.describe(head, "a PNG or JPEG"):
+                raise UsageError(f"{path}: {what}") from None
             # Text and profiles are no pixels: a PNG whose text is too large or damaged is a picture all the same.
             plain = without_text(file)
             if plain is None:

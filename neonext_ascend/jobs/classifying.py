@@ -17,15 +17,16 @@ from neonext_ascend.data import labels_for
 from neonext_ascend.errors import ArtifactError, NeoNextError
 from neonext_ascend.images.decoding import Prepared, read_pictures
 from neonext_ascend.images.preprocessing import Preprocessing
-from neonext_ascend.runtimes.answers import LOGITS, ONE_LOGIT, Answers, answers_of
+from neonext_ascend.runtimes.answers import answers_of
 from neonext_ascend.runtimes.base import Runner
+from neonext_ascend.runtimes.meanings import LOGITS, ONE_LOGIT, Answers
 
 _Row = NDArray[np.float32 | np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """One class: index, name and score: its probability, unless the network scores each class by itself."""
+    """One class: index, name and score: its probability, unless :class:`Recipe` says that its answers hold none."""
 
     index: int
     label: str
@@ -47,11 +48,19 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What an artifact's pictures and answers mean; ``assumed`` says what a user should doubt."""
+    """What an artifact's pictures and answers mean.
+
+    Attributes:
+        preprocessing: of pictures.
+        labels: the names of its classes.
+        trained: whether its answers mean anything; ``None`` where no manifest tells.
+        assumed: what a user should doubt, in words; ``None`` where that is nothing.
+        answers: how its output becomes scores.
+    """
 
     preprocessing: Preprocessing
     labels: Sequence[str]
-    trained: bool = True
+    trained: bool | None
     assumed: str | None = None
     answers: Answers = LOGITS
 
@@ -89,9 +98,10 @@ def recipe_of(artifact: Path, runner: Runner) -> Recipe:
     if takes_pixels:
         raise ArtifactError(f"{artifact}: takes pixels; its manifest {name} is missing: copy both files")
     answers = answers_of(artifact, runner)
-    words = f"no manifest {name} beside it: assuming ImageNet's resize, crop, mean and std, and {answers.words}"
     count = classes if isinstance(classes, int) else 0
-    return Recipe(Preprocessing(size), labels_for("", count), assumed=words, answers=answers)
+    ways = "resize, crop, mean and std" + ", its names of classes" * (count == 1000)
+    words = f"no manifest {name} beside it: assuming ImageNet's {ways}, and {answers.words}"
+    return Recipe(Preprocessing(size), labels_for("", count), None, words, answers)
 
 
 def _picture_size(artifact: Path, runner: Runner) -> tuple[int, int]:
@@ -102,7 +112,7 @@ def _picture_size(artifact: Path, runner: Runner) -> tuple[int, int]:
         if isinstance(height, int) and isinstance(width, int):
             return height, width
     raise ArtifactError(
-        f"{artifact}: predict needs one picture input (N, 3, H, W) and classes (N, K) as output; this file has "
+        f"{artifact}: turns no pictures into classes: expected one input (N, 3, H, W) and as output (N, K); it has "
         f"{', '.join(map(str, runner.inputs))} and {', '.join(map(str, runner.outputs))}"
     )
 

@@ -73,7 +73,14 @@ class Contestant:
         """Whatever changes an answer, in digests."""
         data = set() if is_om(self.path) else external_data(self.path)
         files = [self.path, *(beside(self.path, name) for name in sorted(data))]
-        recipe = [asdict(self.recipe.preprocessing), list(self.recipe.labels), self.recipe.answers.way]
+        answers = self.recipe.answers
+        recipe = [
+            asdict(self.recipe.preprocessing),
+            list(self.recipe.labels),
+            answers.way,
+            answers.scale,
+            answers.shift,
+        ]
         told = json.dumps([recipe, dict(self.classes.indices)], sort_keys=True)
         return {"sha256": list(map(sha256_of, files)), "recipe": hashlib.sha256(told.encode()).hexdigest()}
 
@@ -91,7 +98,8 @@ class Contestant:
 
     def accuracy(self, top1: Share, top5: Share) -> Accuracy:
         """The result."""
-        return Accuracy(self.path, self.runner.where, self.recipe.trained, top1, top5, self.published)
+        told = self.recipe.trained, self.recipe.assumed
+        return Accuracy(self.path, self.runner.where, *told, top1, top5, self.published)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
-from neonext_ascend.artifacts import foreign
 from neonext_ascend.errors import ArtifactError, FileAccessError
+from neonext_ascend.files import foreign
 
 _VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
 # ModelProto has fields 1 to 8, 14, 20, 25 and 26 (onnx.proto); a higher number means another kind of file.
@@ -29,7 +29,7 @@ def check_onnx_file(path: Path) -> None:
         with path.open("rb") as file:
             size = file.seek(0, 2)
             file.seek(0)
-            if what := foreign.describe(file.read(foreign.HEAD)):
+            if what := foreign.describe(file.read(foreign.HEAD), "the ONNX file"):
                 raise ArtifactError(f"{path}: {what}")
             file.seek(0)
             if size == 0:

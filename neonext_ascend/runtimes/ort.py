@@ -55,10 +55,7 @@ class OrtRunner(Runner):
         self.name = f"onnxruntime {path.name}"
         check_onnx_file(path)
         path = with_its_data(path)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 4  # what goes wrong is raised; nothing else belongs on a user's terminal
-        onnxruntime.set_default_logger_severity(4)  # likewise what is said outside a session
+        options = _quiet(threads)
         providers: list[Any] = ["CPUExecutionProvider"]
         if provider == "cann":
             providers = [(_CANN, {"device_id": str(device)})]
@@ -106,6 +103,23 @@ class OrtRunner(Runner):
     def close(self) -> None:
         """Drop the session."""
         self._session = None
+
+
+def session_of(model: bytes) -> Any:
+    """A quiet session on the CPU for a model in memory; onnxruntime raises its own errors."""
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(model, _quiet(), providers=["CPUExecutionProvider"], enable_fallback=0)
+
+
+def _quiet(threads: int = 0) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4  # what goes wrong is raised; nothing else belongs on a user's terminal
+    onnxruntime.set_default_logger_severity(4)  # likewise what is said outside a session
+    return options
 
 
 def _check_cann_build(onnxruntime: Any) -> None:

@@ -15,9 +15,9 @@ import pytest
 import torch
 from torch import nn
 
-from neonext_ascend.artifacts.foreign import describe
 from neonext_ascend.checkpoints.reading import read_checkpoint
 from neonext_ascend.errors import ArtifactError, CheckpointError, FileAccessError
+from neonext_ascend.files.foreign import describe
 from neonext_ascend.runtimes.onnx_file import check_onnx_file
 from tests.support.networks import tiny_network
 
@@ -106,6 +106,9 @@ def test_a_distributed_checkpoint_is_named(tmp_path: Path) -> None:
 def test_a_pointer_in_place_of_an_onnx_file_is_named(tmp_path: Path) -> None:
     pointer(tmp_path / "net.onnx")
     with pytest.raises(ArtifactError, match=r"net\.onnx: a Git LFS pointer .* git lfs pull"):
+        check_onnx_file(tmp_path / "net.onnx")
+    (tmp_path / "net.onnx").write_bytes(b"\x93NUMPY\x01\x00" + bytes(99))
+    with pytest.raises(ArtifactError, match=r"a NumPy array; give the ONNX file"):
         check_onnx_file(tmp_path / "net.onnx")
 
 

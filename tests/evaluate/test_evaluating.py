@@ -177,6 +177,9 @@ def test_a_network_without_a_manifest_is_evaluated_with_a_warning(nano: Path, he
     found = jobs.evaluate(alone, held_out, watch=jobs.Watch(warn=warned.append))
     assert found.classes == "numbers of classes, from 0"
     assert "no manifest" in warned[0]
+    (accuracy,) = found.artifacts
+    assert warned[0].endswith(accuracy.assumed or "?")
+    assert (accuracy.to_json()["trained"], accuracy.to_json()["assumed"]) == (None, accuracy.assumed)
 
 
 @pytest.mark.full_size

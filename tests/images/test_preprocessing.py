@@ -155,7 +155,7 @@ def nothing(path: Path) -> None:
         (nothing, FileAccessError, "No such file"),
         (Path.mkdir, FileAccessError, "not a regular file"),
         (truncated, FileAccessError, "truncated"),
-        (Path.touch, UsageError, "not a picture that can be read"),
+        (Path.touch, FileAccessError, "is empty"),
         (lambda path: path.write_text("a text file, and not short\n" * 20), UsageError, "expected PNG, JPEG"),
     ],
     ids=["absent", "a directory", "truncated", "empty", "a text file"],

@@ -110,3 +110,23 @@ def test_the_beginning_of_a_picture_is_refused_in_words(tmp_path: Path, suffix: 
     path.write_bytes(path.read_bytes()[:upto])
     with pytest.raises((UsageError, FileAccessError), match=rf"^{path}: "):
         read_picture(path)
+
+
+OTHERS = [
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer .*: git lfs pull"),
+    (b"\xef\xbb\xbf\n<!DOCTYPE html><title>Sign in</title>", "a web page; download the file itself"),
+    (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "an XML document; give a PNG or JPEG"),
+    (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing; give a PNG or JPEG"),
+    (b'{"error": "not found"}', "JSON, as a server's answer; download the file itself"),
+    (b"\0\0\0\x18ftypheic\0\0\0\0", "an HEIF picture, as phones take them; give a PNG or JPEG"),
+    (b"%PDF-1.7\n", "a PDF document; give a PNG or JPEG"),
+    (b"\x93NUMPY\x01\x00", "a NumPy array; give a PNG or JPEG"),
+    (b"\x1f\x8b\x08", "compressed with gzip; unpack it first"),
+]
+
+
+@pytest.mark.parametrize(("data", "words"), OTHERS)
+def test_what_is_no_picture_is_named(tmp_path: Path, data: bytes, words: str) -> None:
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(UsageError, match=rf"a\.png: {words}"):
+        read_picture(tmp_path / "a.png")

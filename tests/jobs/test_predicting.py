@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from neonext_ascend import jobs
 from neonext_ascend.cli.main import run
 from neonext_ascend.data import sample_pictures
-from neonext_ascend.errors import FileAccessError, UsageError
+from neonext_ascend.errors import ArtifactError, FileAccessError, UsageError
 from neonext_ascend.runtimes.ort import OrtRunner
+from tests.support.endings import classifier, node
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +108,68 @@ def test_an_artifact_of_ours_with_one_class_gives_a_sigmoid(tmp_path: Path) -> N
     assert "the logit of its one class" in (answers.recipe.assumed or "")
     (guess,) = prediction.top
     assert 0.3 < guess.score < 0.7  # untrained: a logit near 0
+
+
+def test_of_a_file_without_a_manifest_nobody_knows_whether_it_is_trained(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = classifier(tmp_path / "net.onnx", [node("Tanh", "x", "y")])
+    with jobs.predict(path, sample_pictures()[0]) as answers:
+        (prediction,) = answers
+    assert answers.recipe.trained is None
+    assumed, best = answers.recipe.assumed or "", prediction.top[0]
+    assert "scores as they are: the values are between -1 and 1 (it ends in Tanh)" in assumed
+    capfd.readouterr()
+    words = ["predict", str(path), *map(str, sample_pictures()[:2])]
+    assert run([*words, "--json"]) == 0
+    said = capfd.readouterr()
+    found = json.loads(said.out)
+    assert (found["trained"], found["assumed"]) == (None, assumed)
+    assert found["predictions"][0]["top"][0]["score"] == best.score
+    assert "untrained" not in said.err
+    assert run([*words, "--jsonl"]) == 0
+    assert [json.loads(line)["assumed"] for line in capfd.readouterr().out.splitlines()] == [assumed] * 2
+    # What is no probability is no percentage.
+    for top in ([], ["--top", "3"]):
+        assert run([*words, *top]) == 0
+        said = capfd.readouterr()
+        assert "%" not in said.out
+        assert f"{best.score:.4g}" in said.out
+        assert assumed in said.err
+
+
+def test_what_a_manifest_tells_is_not_assumed(nano: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    capfd.readouterr()
+    assert run(["predict", str(nano), str(sample_pictures()[0]), "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert (found["trained"], found["assumed"]) == (True, None)
+    assert run(["predict", str(nano), str(sample_pictures()[0]), "--jsonl"]) == 0
+    assert "assumed" not in json.loads(capfd.readouterr().out)
+
+
+def test_a_folder_of_pictures_that_all_fail_says_why_of_each(
+    nano: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.png").write_text("version https://git-lfs.github.com/spec/v1\n")
+    (tmp_path / "b.jpg").write_text("<html>Sign in</html>")
+    (tmp_path / "c.png").symlink_to("nowhere.png")
+    (tmp_path / "d.png").mkdir()
+    capfd.readouterr()
+    assert run(["predict", str(nano), str(tmp_path), "--json"]) == 5
+    said = capfd.readouterr()
+    reasons = [prediction["error"] for prediction in json.loads(said.out)["predictions"]]
+    assert [reason.split(": ")[1].split(";")[0] for reason in reasons] == [
+        "a Git LFS pointer in place of the file it stands for",
+        "a web page",
+        "cannot read the picture",
+    ]
+    assert "note: 3 of 3 pictures could not be read" in said.err
+
+
+def test_pictures_that_no_command_can_take_are_told_alike(tmp_path: Path) -> None:
+    (tmp_path / "data" / "0").mkdir(parents=True)
+    (tmp_path / "data" / "0" / "a.png").write_bytes(sample_pictures()[0].read_bytes())
+    path = classifier(tmp_path / "net.onnx", [node("Reshape", "x cube", "y")], columns=7)
+    for ask in (lambda: jobs.predict(path, sample_pictures()[0]), lambda: jobs.evaluate(path, tmp_path / "data")):
+        with pytest.raises(ArtifactError, match=r"turns no pictures into classes: expected one input .* \(N, K\)"):
+            ask()

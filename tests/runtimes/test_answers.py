@@ -14,8 +14,9 @@ from neonext_ascend import jobs
 from neonext_ascend.data import sample_pictures
 from neonext_ascend.errors import ArtifactError
 from neonext_ascend.jobs.predicting import Predictions
-from neonext_ascend.runtimes.answers import ONE_LOGIT, answers_of, softmax
+from neonext_ascend.runtimes.answers import answers_of
 from neonext_ascend.runtimes.base import Arrays, Runner
+from neonext_ascend.runtimes.meanings import ONE_LOGIT, softmax
 from neonext_ascend.spec import TensorSpec
 from tests.support.endings import CLASS_NUMBER, OVER_THE_BATCH, Ending, classifier, node
 
@@ -28,7 +29,7 @@ def sigmoid(x: Scores) -> Scores:
 
 
 def classified(path: Path) -> tuple[Scores, Predictions]:
-    with jobs.predict(path, PICTURE, top=1000) as answers:
+    with jobs.predict(path, PICTURE, top=5000) as answers:
         (prediction,) = answers
     assert prediction.error is None
     return np.array([g.score for g in sorted(prediction.top, key=lambda g: g.index)]), answers
@@ -78,7 +79,7 @@ CASES: list[Case] = [
     ("softmax spelled out", SPELLED, softmax, "probabilities as its output (its rows sum to 1)", 1e-6),
     ("softmax spelled out stably", STABLE, softmax, "(its rows sum to 1)", 1e-6),
     ("a mean of two", TWO, lambda x: 0.5 * softmax(x) + 0.5 * softmax(x / 2), "(its rows sum to 1)", 1e-6),
-    ("Hardmax", [node("Hardmax", "x", "y")], lambda x: np.eye(len(x))[x.argmax()], "(its rows sum to 1)", 0.0),
+    ("Hardmax", [node("Hardmax", "x", "y")], lambda x: np.eye(len(x))[x.argmax()], "1 for one class and", 0.0),
     ("LogSoftmax", [node("LogSoftmax", "x", "y")], softmax, "logarithms of probabilities", 1e-6),
     ("Log of Softmax", [SOFTMAX, node("Log", "p", "y")], softmax, "(their exponentials sum to 1)", 1e-6),
     (

@@ -536,8 +536,8 @@ ARTIFACTS = [
         "an ONNX file with two inputs",
         lambda d: ["predict", two_inputs(d), sample_pictures()[0]],
         2,
-        "one picture input",
-        "predict takes networks with one input (N, 3, H, W).",
+        "turns no pictures into classes",
+        "predict and eval take networks with one input (N, 3, H, W).",
     ),
     Refusal(
         "an ONNX file that ends in ArgMax",
@@ -577,8 +577,20 @@ PICTURES = [
         "cannot read the picture",
         _COPY,
     ),
+    Refusal("an empty picture file", picture(lambda d: write(d / "a.png", "")), 5, "is empty", _COPY),
     Refusal(
-        "an empty picture file", picture(lambda d: write(d / "a.png", "")), 2, "not a picture that can be read", _COPY
+        "a Git LFS pointer in place of a picture",
+        picture(lambda d: write(d / "a.png", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n")),
+        2,
+        "a Git LFS pointer in place of the file it stands for",
+        "Fetch it: `git lfs pull`.",
+    ),
+    Refusal(
+        "a saved web page in place of a picture",
+        picture(lambda d: write(d / "a.jpg", "<!DOCTYPE html><title>Sign in</title>")),
+        2,
+        "a web page; download the file itself",
+        "Download the picture, not the page around it.",
     ),
     Refusal("an absent picture", picture(nothing), 5, "No such file", "Check the path."),
     Refusal(

@@ -19,22 +19,31 @@ _KINDS: tuple[tuple[bytes, str, str], ...] = (
     (b"\x28\xb5\x2f\xfd", "compressed with zstd", "unpack it first: unzstd FILE"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it first"),
     (b"Rar!\x1a\x07", "a RAR archive", "unpack it first"),
-    (b"\x89HDF\r\n", "an HDF5 file, as Keras writes", "give the PyTorch checkpoint"),
-    (b"\x93NUMPY", "a NumPy array", "give the PyTorch checkpoint"),
-    (b"GGUF", "a GGUF file of quantised weights", "give the PyTorch checkpoint"),
+    (b"\x89HDF\r\n", "an HDF5 file, as Keras writes", "give {wanted}"),
+    (b"\x93NUMPY", "a NumPy array", "give {wanted}"),
+    (b"GGUF", "a GGUF file of quantised weights", "give {wanted}"),
+    (b"<?xml", "an XML document", "give {wanted}"),
+    (b"<svg", "an SVG drawing", "give {wanted}"),
+    (b"%PDF-", "a PDF document", "give {wanted}"),
+    (b'{"', "JSON, as a server's answer", "download the file itself"),
 )
+_HEIF = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
-def describe(head: bytes) -> str | None:
+def describe(head: bytes, wanted: str = "the PyTorch checkpoint") -> str | None:
     """What a file that starts with ``head`` is and what to do, or ``None`` where nothing known.
 
     Args:
         head: its first :data:`HEAD` bytes, or fewer.
+        wanted: what to give in its place.
     """
     if head[257:262] == b"ustar":
         return "a tar archive; unpack it first"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     for start, what, cure in _KINDS:
         if head.startswith(start) or text.startswith(start):
-            return f"{what}; {cure}"
+            return f"{what}; {cure.format(wanted=wanted)}"
+    # ISO base media files name their kind behind the length of the first box.
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF:
+        return f"an HEIF picture, as phones take them; give {wanted}"
     return None
