@@ -71,7 +71,7 @@ def predict(
 
     Args:
         artifact: an ONNX or OM file; without a manifest beside it ImageNet's preprocessing is assumed, and what its
-            output means is told by its last nodes or its values (``recipe.assumed``).
+            output means is told by the end of its graph or its values (``recipe.assumed``).
         images: pictures, folders (their pictures and those of their folders), patterns such as ``cats/*.jpg``, or
             ``-`` for standard input; one, or a sequence.
         top: classes for each picture, 5 by default.

@@ -76,10 +76,14 @@ def by_sums(rows: Rows, last: str = "", high: float | None = None) -> Answers | 
     sums = rows.sum(axis=1)
     if not len(rows):
         return None
+    # A sharp softmax is one all the same.
+    if np.isin(rows, (0, 1)).all() and np.ptp(rows) > 0 and last not in _CURVES:
+        what = (
+            "1 for one class and 0 for every other" if _all_near(sums, 1) and classes > 1 else "1 or 0 for each class"
+        )
+        words = f"{what} as its output: among equal ones the order means nothing"
+        return Answers("as they are", words, probabilities=False)
     if (rows >= 0).all() and _all_near(sums, 1):
-        if classes > 1 and np.isin(rows, (0, 1)).all():
-            words = "1 for one class and 0 for every other as its output: of those the order means nothing"
-            return Answers("as they are", words, probabilities=False)
         return _probabilities(classes, "probabilities", _why(last, "its rows sum to 1"))
     for base, name in _LOGARITHMS:
         for sign, what in ((1, name), (-1, f"negative {name}")):

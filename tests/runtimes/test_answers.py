@@ -180,6 +180,15 @@ class Compiled(Runner):
         (sigmoid, 1, "as they are", "the probability of its one class"),
         (np.positive, 1, ONE_LOGIT.way, ONE_LOGIT.words),
         (lambda x: x * np.nan, 10, "softmax", "logits"),
+        (lambda x: 100 * softmax(x), 10, "as they are", "probabilities times 100"),
+        (lambda x: -np.log(softmax(x / 9)), 1000, "exp", "negative logarithms of probabilities"),
+        (lambda x: 1 - softmax(x), 10, "as they are", "1 minus probabilities"),
+        (lambda x: np.eye(len(x))[x.argmax()], 10, "as they are", "1 for one class and 0 for every other"),
+        # What may be logits, and may not, gets no percentages.
+        (np.tanh, 10, "as they are", "scores as they are: the values are between -1 and 1 on noise"),
+        (lambda x: np.maximum(x, 0), 10, "as they are", "scores as they are: the values are between 0 and"),
+        (lambda x: np.log(sigmoid(x)), 10, "as they are", "scores as they are"),
+        (lambda x: 100 * sigmoid(x), 10, "as they are", "scores as they are"),
     ],
 )
 def test_without_a_graph_the_values_tell(

@@ -126,8 +126,8 @@ CASES: list[Case] = [
     ("scikit-learn: logistic", [], linear("LOGISTIC"), same, "(all its values are between 0 and 1)"),
     ("scikit-learn: softmax", [], linear("SOFTMAX"), same, "probabilities"),
     ("onnxruntime's own operator", [node("QuickGelu", "x", "y", domain="com.microsoft")], {}, softmax, "logits"),
-    ("classes as many as pixels", [node("Transpose", "z", "t", perm=[0, 2, 3, 1]), node("Softmax", "t", "p"),
-     node("ReduceMean", "p", "y", axes=[1, 2], keepdims=0)], {**maps(), "classes": 2}, same, "probabilities"),
+    ("classes as many as pixels", [node("ReduceMean", "z", "y", axes=[1, 2], keepdims=0)], {"classes": 8, "layer":
+     [node("Transpose", "image", "t", perm=[0, 2, 3, 1]), node("MatMul", "t thin", "z")]}, softmax, "logits"),
     ("torch.squeeze of any size", [node("GlobalAveragePool", "z", "g"), node("Shape", "g", "s"),
      node("Gather", "s once", "n"), node("Cast", "n", "c", to=TensorProto.BOOL),
      branches([node("Reshape", "g rows", "y")], [node("Identity", "g", "y")], "c")], maps(), softmax, "logits"),

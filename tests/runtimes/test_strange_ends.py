@@ -13,8 +13,9 @@ from onnx import TensorProto
 
 from neonext_ascend import jobs
 from neonext_ascend.errors import ArtifactError
-from neonext_ascend.runtimes.meanings import softmax
-from tests.runtimes.test_answers import PICTURE, Scores, classified, logits_of, sigmoid
+from neonext_ascend.runtimes.answers import answers_of
+from neonext_ascend.runtimes.meanings import LOGITS, softmax
+from tests.runtimes.test_answers import PICTURE, Compiled, Scores, classified, logits_of, sigmoid
 from tests.support.endings import LAYER, Ending, branches, classifier, function, node
 
 SOFTMAX, SIGMOID = node("Softmax", "x", "p"), node("Sigmoid", "x", "p")
@@ -154,6 +155,13 @@ OTHERS = [
     ),
     Case("1 - Softmax", ends("Softmax", "Sub <one"), softmax, "1 minus probabilities"),
     Case("1 - Sigmoid", ends("Sigmoid", "Sub <one"), None, r"its end \(Sub\) makes less of a class the likelier it is"),
+    Case(
+        "1 - Sigmoid behind a bias that is not read",
+        ends("Add bias", "Sigmoid", "Sub <one"),
+        None,
+        "makes less of a",
+        options={"classes": 2000},
+    ),
     Case("a loss", ends("LogSoftmax", "Neg"), softmax, "negative logarithms of probabilities"),
     Case("a loss of each", ends("Sigmoid", "Log", "Neg"), None, "makes less of a class"),
     Case("a distance", ends("Neg"), None, r"its end \(Neg\) makes less of a class the likelier"),
@@ -169,6 +177,21 @@ OTHERS = [
         [node("ArgMax", "x", "i", axis=1, keepdims=0), node("OneHot", "i count pair", "y")],
         lambda x: np.eye(len(x))[x.argmax()],
         "1 for one class and 0 for every other",
+        False,
+    ),
+    Case(
+        "a threshold",
+        ends("Greater half", ("Cast", {"to": 1})),
+        lambda x: np.float64(x > 0.5),
+        "1 or 0 for each class",
+        False,
+    ),
+    Case("sharp", ends("Mul sharp", "Softmax"), lambda x: softmax(1000 * x), "(it ends in Softmax)"),
+    Case(
+        "rounded percent",
+        ends("Softmax", "Mul hundred", "Round"),
+        lambda x: np.round(100 * softmax(x)),
+        AS_THEY_ARE + "between 0 and 100",
         False,
     ),
     Case("Relu6", ends("Clip zero most"), lambda x: np.clip(x, 0, 6), AS_THEY_ARE + "between 0 and 6", False),
@@ -201,3 +224,11 @@ def test_what_an_end_means_is_seen_or_said(tmp_path: Path, case: Case) -> None:
     np.testing.assert_allclose(got, want, rtol=0, atol=case.within)
     assert case.words in (answers.recipe.assumed or "")
     assert answers.recipe.answers.probabilities == case.shares
+
+
+@pytest.mark.parametrize("operator", ["Softmax", "Sigmoid", "ArgMax", "Conv"])
+def test_an_operator_of_somebodys_own_is_not_what_its_name_says(tmp_path: Path, operator: str) -> None:
+    path = classifier(tmp_path / "net.onnx", call(operator), batch=2)
+    assert answers_of(path, Compiled(np.positive, 7)) == LOGITS
+    # What it may be, the values must tell: here a bounded curve.
+    assert not answers_of(path, Compiled(np.tanh, 7)).probabilities

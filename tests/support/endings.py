@@ -21,6 +21,7 @@ CONSTANTS = {
     "minus": -1.0,
     "hundred": 100.0,
     "most": 6.0,
+    "sharp": 1000.0,
     "ten": float(np.log(10)),
     "two": float(np.log(2)),
 }
@@ -91,6 +92,7 @@ def classifier(
         "prior": np.linspace(0.5, 2, classes, dtype=np.float32),
         "mixing": np.full((classes, classes), 1 / classes, np.float32),
         "whole": np.round(random.standard_normal((192, classes)) * 40).astype(np.int8),
+        "thin": random.standard_normal((3, classes)).astype(np.float32),
         "filters": random.standard_normal((classes, 3, 4, 4)).astype(np.float32) / 4,
         **{name: np.array(value, np.float32) for name, value in CONSTANTS.items()},
     }
