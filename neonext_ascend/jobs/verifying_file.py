@@ -122,7 +122,7 @@ def _against_warnings(against: Path, manifest: Manifest) -> list[str]:
 
 
 def file_warnings(path: Path, manifest: Manifest) -> list[str]:
-    """Where the files are not those that the manifest describes."""
+    """Files that are not those that were exported, by name or SHA-256."""
     warnings = []
     expected = manifest.artifact.files[0]
     if all(name.name != expected.name for name in names_of(path)):

@@ -222,7 +222,7 @@ def test_wrong_usage_is_refused(nano: Path, held_out: Path, tmp_path: Path) -> N
         arguments: dict[str, Any] = {"artifacts": nano, "dataset": held_out, **change}
         with pytest.raises(UsageError, match=words):
             jobs.evaluate(**arguments)
-    with pytest.raises(FileAccessError, match="cannot read the labels"):
+    with pytest.raises(FileAccessError, match="absent: no such data set"):
         jobs.evaluate(nano, tmp_path / "absent")
 
 

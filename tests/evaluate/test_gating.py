@@ -29,7 +29,7 @@ def worse(monkeypatch: pytest.MonkeyPatch) -> None:
             other.head[-1].bias.copy_(other.head[-1].bias[[*range(8), 9, 8]])
         return prepare(other, **options)
 
-    monkeypatch.setattr("neonext_ascend.jobs.making.onnx_file.prepare", prepared)
+    monkeypatch.setattr("neonext_ascend.jobs.making.request.prepare", prepared)
 
 
 def test_a_file_that_keeps_the_accuracy_appears_with_the_figures(

@@ -113,7 +113,7 @@ def test_a_job_refuses_as_its_command_does(
 def test_a_failed_check_raises_and_carries_the_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # No rounding to fp16 is this exact.
     strict = {"fp16": replace(TOLERANCES["fp16"], max_relative=1e-9)}
-    monkeypatch.setattr("neonext_ascend.jobs.making.onnx_file.TOLERANCES", strict)
+    monkeypatch.setattr("neonext_ascend.jobs.making.request.TOLERANCES", strict)
     with pytest.raises(ParityFailedError) as caught:
         jobs.export("neonext_nano", output=tmp_path, dtype="fp16")
     assert not caught.value.verdict.passed

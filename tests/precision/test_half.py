@@ -38,6 +38,17 @@ def test_beyond_the_largest_number_the_two_ways_part() -> None:
     assert lost.headroom_bits == -math.inf
 
 
+def test_the_fast_way_is_numpys_own_to_the_bit() -> None:
+    # Every fp16 number, what lies halfway between two, and what lies just beside that.
+    numbers = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
+    numbers = np.sort(numbers[np.isfinite(numbers)])
+    halfway = (numbers[:-1] + numbers[1:]) / np.float32(2)
+    beside = [np.nextafter(halfway, np.float32(way)) for way in (np.inf, -np.inf)]
+    values = np.concatenate([numbers, halfway, *beside])
+    back, _ = rounded(values, "ieee")
+    assert back.tobytes() == values.astype(np.float16).astype(np.float32).tobytes()
+
+
 def test_what_is_lost_below_is_counted() -> None:
     # 2^-25 lies halfway between 0 and the smallest subnormal and goes to even, to 0; a little more does not.
     values = np.array([0, 2.0**-25, 2.0**-25 * 1.01, 2.0**-15, 2.0**-14, 4], np.float32)

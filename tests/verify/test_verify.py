@@ -106,7 +106,7 @@ def test_a_transposed_matrix_fails_though_layer_scale_hides_it_from_the_logits(t
 
 
 def test_a_wrong_export_leaves_nothing_and_names_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import neonext_ascend.jobs.making.onnx_file as line
+    import neonext_ascend.jobs.making.request as line
 
     original = export_onnx
 
@@ -126,7 +126,6 @@ def test_a_wrong_export_leaves_nothing_and_names_the_place(tmp_path: Path, monke
 def test_a_failed_export_keeps_the_older_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = export_verified(load("neonext_nano"), tmp_path, LABELS)
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
-    import neonext_ascend.jobs.making.onnx_file as line
 
     def interrupted(*_args: object) -> None:
         raise KeyboardInterrupt
