@@ -1,24 +1,25 @@
 """An ONNX file read without its tensors: a graph of a few kilobytes from a file of any size.
 
-A protobuf message is a row of fields, each with its number and length in front. Long payloads (weights, mostly) are
-skipped, short ones (shapes, axes) are kept, and the lengths of the messages around them are written anew.
+Long payloads (weights, mostly) are skipped, short ones (shapes, axes) are kept, and the lengths of the messages around
+them are written anew. What is skipped of a tensor is counted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
+from neonext_ascend.artifacts.tensors import NUMBERS, placeholder
+from neonext_ascend.artifacts.wire import LENGTH_DELIMITED, Fields, encoded, no_model
 from neonext_ascend.errors import ArtifactError, FileAccessError
 
-_VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
-_FIXED = {_FIXED64: 8, _FIXED32: 4}
 # Payloads up to here are kept: shape inference needs the small constants.
 KEPT_BYTES = 4096
+_PIECE = 2**20
 
 
 def skim_model(path: Path) -> onnx.ModelProto:
@@ -35,17 +36,17 @@ def skim_model(path: Path) -> onnx.ModelProto:
             if size == 0:
                 raise FileAccessError(f"{path}: the file is empty; expected an ONNX model; export it again")
             file.seek(0)
-            kept = _Skimmer(file, path, size).message(size, onnx.ModelProto.DESCRIPTOR)
+            kept = _Skimmer(Fields(file, path, size)).message(size, onnx.ModelProto.DESCRIPTOR)
     except RecursionError:
-        raise _no_model(path) from None
+        raise no_model(path) from None
     except OSError as error:
         raise FileAccessError(f"{path}: cannot read the model: {error.strerror}") from None
     try:
         model: onnx.ModelProto = onnx.ModelProto.FromString(kept)
     except DecodeError:
-        raise _no_model(path) from None
+        raise no_model(path) from None
     if not model.ir_version and not model.HasField("graph"):
-        raise _no_model(path)
+        raise no_model(path)
     try:
         readable = _is_readable(model)
     except UnicodeDecodeError:
@@ -68,62 +69,34 @@ def _is_readable(message: Any) -> bool:
 
 
 class _Skimmer:
-    def __init__(self, file: BinaryIO, path: Path, size: int) -> None:
-        self.file, self.path, self.size = file, path, size
+    def __init__(self, fields: Fields) -> None:
+        self.fields, self.file = fields, fields.file
 
     def message(self, end: int, descriptor: Any) -> bytes:
         """The message from here to ``end``, without long payloads."""
         kept = bytearray()
         while self.file.tell() < end:
-            key = self._varint(end)
-            number, kind = key >> 3, key & 7
-            if number == 0 or kind not in (_VARINT, _LENGTH_DELIMITED, *_FIXED):
-                raise _no_model(self.path)
-            if kind == _VARINT:
-                kept += _encoded(key) + _encoded(self._varint(end))
-                continue
-            length = _FIXED.get(kind) or self._varint(end)
-            stop = self.file.tell() + length
-            if stop > end:
-                raise self._cut(end)
+            number, kind, length = self.fields.next(end)
+            key = encoded(number << 3 | kind)
             field = descriptor.fields_by_number.get(number)
-            if kind != _LENGTH_DELIMITED:
-                kept += _encoded(key) + self.file.read(length)
+            if kind != LENGTH_DELIMITED:
+                kept += key + self.file.read(length)
             elif length <= KEPT_BYTES:
-                kept += _encoded(key) + _encoded(length) + self.file.read(length)
+                kept += key + encoded(length) + self.file.read(length)
             elif field is not None and field.message_type is not None:
-                inner = self.message(stop, field.message_type)
-                kept += _encoded(key) + _encoded(len(inner)) + inner
+                inner = self.message(self.file.tell() + length, field.message_type)
+                kept += key + encoded(len(inner)) + inner
+            elif field is not None and descriptor is onnx.TensorProto.DESCRIPTOR and field.name in NUMBERS:
+                kept += placeholder(field.name, self._count(NUMBERS[field.name], length))
             else:
-                self.file.seek(stop)
+                self.file.seek(length, 1)
         return bytes(kept)
 
-    def _varint(self, end: int) -> int:
-        """A base-128 number, least significant group first."""
-        value = 0
-        for shift in range(0, 70, 7):
-            byte = self.file.read(1) if self.file.tell() < end else b""
-            if not byte:
-                raise self._cut(end)
-            value |= (byte[0] & 127) << shift
-            if byte[0] < 128:
-                return value
-        raise _no_model(self.path)
-
-    def _cut(self, end: int) -> FileAccessError | ArtifactError:
-        """A field that ends behind the file's end was cut; one that ends behind its own message never was right."""
-        if end == self.size:
-            return FileAccessError(f"{self.path}: the model is truncated; copy it again")
-        return _no_model(self.path)
-
-
-def _encoded(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*out, value])
-
-
-def _no_model(path: Path) -> ArtifactError:
-    return ArtifactError(f"{path}: not an ONNX model; export it again")
+    def _count(self, width: int | None, length: int) -> int:
+        """Skip numbers of ``width`` bytes, or in base 128; how many there are."""
+        if width is not None:
+            self.file.seek(length, 1)
+            return length // width
+        pieces = (self.file.read(min(_PIECE, length - start)) for start in range(0, length, _PIECE))
+        # Each ends with a byte below 128.
+        return sum(len(piece.translate(None, bytes(range(128, 256)))) for piece in pieces)

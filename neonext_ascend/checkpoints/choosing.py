@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from neonext_ascend.checkpoints.contents import read_contents
-from neonext_ascend.checkpoints.stand_ins import Inert
-from neonext_ascend.checkpoints.unwrapping import NESTED_KEYS, Candidate, candidates, kind, mappings
+from neonext_ascend.checkpoints.unwrapping import NESTED_KEYS, Candidate, candidates, entries, kind, mappings
 from neonext_ascend.errors import CheckpointError, UsageError
 
 _SHOWN = 4  # names in a list
@@ -83,10 +82,9 @@ def _beside(raw: object, taken: Candidate) -> list[str]:
     """What lies beside the way to the weights, but for other state dicts, which are told of already."""
     found, told = [], {c.place[: n + 1] for c in candidates(raw) for n in range(len(c.place))}
     for depth in range(len(taken.place)):
-        assert isinstance(raw, Mapping)
         inside = (*taken.place[:depth],)
-        found += [".".join((*inside, str(key))) for key in raw if (*inside, str(key)) not in told]
-        raw = next(value for key, value in raw.items() if str(key) == taken.place[depth])
+        found += [".".join((*inside, key)) for key, _ in entries(raw) if (*inside, key) not in told]
+        raw = dict(entries(raw))[taken.place[depth]]
     return found
 
 
@@ -94,7 +92,7 @@ def _nothing_found(raw: object, path: Path) -> str:
     """Why there is no NeoNeXt in it."""
     if isinstance(raw, Mapping) and not raw:
         return "the state dict is empty; expected a NeoNeXt's weights"
-    if not isinstance(raw, Mapping) and not (isinstance(raw, Inert) and any(raw.tensors())):
+    if not isinstance(raw, Mapping) and not any(mapping for _, mapping in mappings(raw)):
         return f"holds a {kind(raw)}; expected a state dict (names to tensors)"
     largest: dict[str, Tensor] = {}
     for place, mapping in mappings(raw):
@@ -106,8 +104,7 @@ def _nothing_found(raw: object, path: Path) -> str:
             read_contents(largest, path)
         except CheckpointError as error:
             return str(error).removeprefix(f"{path}: ")
-    assert isinstance(raw, Mapping)
-    key, value = next(iter(raw.items()))
+    key, value = entries(raw)[0]
     return (
         f"entry {key!r} is a {kind(value)}; expected a state dict of tensors alone, "
         f"or one under {', '.join(NESTED_KEYS)} or another name"

@@ -138,10 +138,7 @@ def _as_float32(state: Mapping[str, Tensor], path: Path) -> tuple[dict[str, Tens
     converted, kinds = {}, set()
     for key, value in state.items():
         tensor = value.detach()
-        kind = _unusual(tensor)
-        if kind is not None:
-            raise CheckpointError(f"{path}: {key} is {kind}; expected plain real numbers")
-        if key.endswith(COUNTER) and not tensor.is_complex():
+        if key.endswith(COUNTER):
             converted[key] = tensor.to(torch.int64)
             continue
         if not tensor.is_floating_point():
@@ -156,15 +153,3 @@ def _as_float32(state: Mapping[str, Tensor], path: Path) -> tuple[dict[str, Tens
             raise CheckpointError(f"{path}: {key} holds NaN or infinity; the training diverged or the file is damaged")
         converted[key] = tensor
     return converted, [f"{' and '.join(sorted(kinds))} weights converted to float32"] if kinds else []
-
-
-def _unusual(tensor: Tensor) -> str | None:
-    """What a tensor is where it does not hold its numbers plainly."""
-    kinds = {
-        "quantised (take the weights from before quantisation)": tensor.is_quantized,
-        "sparse": tensor.layout != torch.strided,
-        "nested": tensor.is_nested,
-        "complex": tensor.is_complex(),
-        "without data (on the meta device)": tensor.is_meta,
-    }
-    return next((kind for kind, holds in kinds.items() if holds), None)

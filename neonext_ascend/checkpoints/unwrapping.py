@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from neonext_ascend.checkpoints.stand_ins import Inert
@@ -64,7 +65,7 @@ def candidates(raw: object) -> list[Candidate]:
 
 
 def mappings(raw: object) -> Iterator[tuple[tuple[str, ...], Mapping[Any, Any]]]:
-    """The dictionaries in a file, and modules saved whole as theirs, outermost first; each once."""
+    """The dictionaries in a file, in lists too, and modules saved whole as theirs, outermost first; each once."""
     waiting: list[tuple[tuple[str, ...], object]] = [((), raw)]
     seen: set[int] = set()
     while waiting and len(seen) < _MAX_MAPPINGS:
@@ -74,11 +75,19 @@ def mappings(raw: object) -> Iterator[tuple[tuple[str, ...], Mapping[Any, Any]]]
         seen.add(id(value))
         if isinstance(value, Inert):
             yield place, dict(value.tensors())
-        elif isinstance(value, Mapping):
+            continue
+        if isinstance(value, Mapping):
             yield place, value
-            if len(place) < _MAX_DEPTH:
-                inner = ((key, item) for key, item in value.items() if isinstance(item, Mapping | Inert))
-                waiting += [((*place, str(key)), item) for key, item in inner]
+        if len(place) < _MAX_DEPTH:
+            inner = ((key, item) for key, item in entries(value) if isinstance(item, Mapping | Inert | list | tuple))
+            waiting += [((*place, key), item) for key, item in inner]
+
+
+def entries(value: object) -> list[tuple[str, Any]]:
+    """What a dictionary holds, by its keys, or a list or tuple, by ``[0]``, ``[1]``, ..; nothing for others."""
+    if isinstance(value, Mapping):
+        return [(str(key), item) for key, item in value.items()]
+    return [(f"[{i}]", item) for i, item in enumerate(value)] if isinstance(value, list | tuple) else []
 
 
 def _split(place: tuple[str, ...], mapping: Mapping[Any, Any]) -> list[Candidate]:
@@ -114,12 +123,26 @@ def _give(candidate: Candidate, key: str, clean: str, value: object) -> None:
     elif isinstance(value, Tensor):
         if clean in candidate.state:
             candidate.fault = candidate.fault or f"{key!r} stands there twice, under different wrappers' names"
+        candidate.fault = candidate.fault or _unusual(clean, value)
         candidate.state[clean] = value
         candidate.removed += [w for w in WRAPPERS if w in key.split(".") and w not in candidate.removed]
     elif _TOP.fullmatch(clean):
         candidate.fault = candidate.fault or f"entry {key!r} is a {kind(value)}; expected a tensor"
     else:
         candidate.left_out.append(key)
+
+
+def _unusual(key: str, tensor: Tensor) -> str | None:
+    """What is told of a tensor that does not hold its numbers plainly."""
+    if tensor.is_meta:
+        return "its tensors are on the meta device: they hold no values; load the weights before saving them"
+    kinds = {
+        "quantised (take the weights from before quantisation)": tensor.is_quantized,
+        "sparse": tensor.layout != torch.strided,
+        "nested": tensor.is_nested,
+        "complex": tensor.is_complex(),
+    }
+    return next((f"{key} is {kind}; expected plain real numbers" for kind, holds in kinds.items() if holds), None)
 
 
 def kind(value: object) -> str:

@@ -89,7 +89,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (BrokenPipeError, SystemExit):  # click turns a closed pipe into an exit of its own
         return 0  # the reader has seen enough
     except OSError as error:
-        return _fail(f"{error.filename or 'the system'}: {error.strerror or error}", REFUSED_BY_SYSTEM)
+        where = error.filename or ("standard output: cannot write to it" if _is_clicks(error) else "the system")
+        return _fail(f"{where}: {error.strerror or error}", REFUSED_BY_SYSTEM)
     except UnicodeEncodeError as error:
         return _fail(
             f"{error.object}: no file can have this name in the locale {error.encoding}; set LC_ALL=C.UTF-8", 2
@@ -120,6 +121,12 @@ def _check_word(word: str) -> None:
 def _fail(message: str, code: int) -> int:
     complain(message)
     return code
+
+
+def _is_clicks(error: OSError) -> bool:
+    """Whether it was raised in click, which writes help and versions by itself."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__")).startswith("click.")
 
 
 def _open_streams() -> None:

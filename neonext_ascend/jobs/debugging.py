@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from neonext_ascend.errors import ArtifactError, UsageError
+from neonext_ascend.artifacts.finding import with_its_data
+from neonext_ascend.errors import ArtifactError, FileAccessError, UsageError
 from neonext_ascend.jobs.checking import checked
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.runtimes.steps import Array, Steps
@@ -17,7 +18,16 @@ from neonext_ascend.spec import Bounds
 from neonext_ascend.verify.causes import Cause
 from neonext_ascend.verify.graphs import Departure, compare_graphs
 from neonext_ascend.verify.matching import Matched
-from neonext_ascend.verify.nodes import MADE_FP16, MADE_FP32, Fault, NodeError, Reference, compare_nodes, values_of
+from neonext_ascend.verify.nodes import (
+    MADE_FP16,
+    MADE_FP32,
+    NUMBERS,
+    Fault,
+    NodeError,
+    Reference,
+    compare_nodes,
+    values_of,
+)
 from neonext_ascend.verify.reproducing import write_subgraph
 
 
@@ -123,15 +133,12 @@ def load_steps(path: Path) -> Steps:
 
     Raises:
         FileAccessError: it cannot be read.
-        ArtifactError: it is no ONNX model, or its nodes have no order.
+        ArtifactError: it is no ONNX model, or a damaged one.
     """
     from neonext_ascend.runtimes.onnx_file import check_onnx_file
 
     check_onnx_file(path)
-    try:
-        return Steps(path)
-    except (ValueError, OSError) as error:
-        raise ArtifactError(f"{path}: not a model that can be read: {error}") from None
+    return Steps(with_its_data(path))
 
 
 def _compared(
@@ -155,9 +162,7 @@ def _compared(
 
 def _against_dump(folder: Path, path: Path, steps: Steps, feeds: Mapping[str, Array]) -> tuple[Departure, str]:
     shapes = {name: value.shape for name, value in values_of(steps, feeds)}
-    values = {
-        file.stem: np.load(file, allow_pickle=False) for file in sorted(folder.glob("*.npy")) if file.stem in shapes
-    }
+    values = {file.stem: _dumped(file) for file in sorted(folder.glob("*.npy")) if file.stem in shapes}
     if not values:
         count = len(list(folder.glob("*.npy")))
         raise ArtifactError(f"{folder}: none of its {count} .npy files has the name of a value in {path.name}")
@@ -170,11 +175,30 @@ def _against_dump(folder: Path, path: Path, steps: Steps, feeds: Mapping[str, Ar
     return Departure(matched, nodes, MADE_FP16, fault), f"the {len(values)} values in {folder}"
 
 
+def _dumped(file: Path) -> Array:
+    """An inner value, as someone's program saved it."""
+    FileAccessError.refuse_special(file, "an array")
+    try:
+        with file.open("rb") as opened:
+            value: object = np.load(opened, allow_pickle=False)
+    except (MemoryError, OSError):
+        raise
+    except Exception:  # a damaged file makes numpy raise nearly anything
+        raise ArtifactError(f"{file}: not an array that numpy can read; save it with numpy.save") from None
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in NUMBERS:
+        raise ArtifactError(f"{file}: holds no numbers; expected one array of them")
+    return value
+
+
 def _noise(steps: Steps, path: Path, seed: int) -> dict[str, Array]:
     """Seeded standard normal noise for every input; a free dimension is 1."""
     random, feeds = np.random.RandomState(seed), dict[str, Array]()
     for name, dtype, shape in steps.tensors():
         if dtype not in ("float32", "float16", "float64"):
             raise ArtifactError(f"{path}: input {name} is {dtype}; debug feeds noise to floating inputs alone")
-        feeds[name] = random.standard_normal([n or 1 for n in shape]).astype("float32" if dtype == "float16" else dtype)
+        try:
+            values = random.standard_normal([n or 1 for n in shape])
+        except ValueError:  # a negative size, or more than an array can have
+            raise ArtifactError(f"{path}: input {name} has the shape {shape}, which no tensor has") from None
+        feeds[name] = values.astype("float32" if dtype == "float16" else dtype)
     return feeds

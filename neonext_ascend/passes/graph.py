@@ -16,7 +16,7 @@ from neonext_ascend.passes.deployed import ORIGIN, SHAPE, Deployed
 from neonext_ascend.passes.frozen.deferred import Deferred
 from neonext_ascend.passes.frozen.layers import Frozen, FrozenConv2d, FrozenLayerNorm, FrozenLinear
 from neonext_ascend.passes.frozen.neocell import FrozenNeoCell
-from neonext_ascend.passes.plain import unwrapped
+from neonext_ascend.passes.plain import is_replaced, unwrapped
 
 
 class _Tracer(fx.Tracer):
@@ -57,6 +57,12 @@ def as_graph(network: nn.Module) -> fx.GraphModule:
             f"{type(network).__name__} cannot be traced: {reason[0] if reason else type(error).__name__}; "
             "expected a forward without control flow that depends on tensor values"
         ) from None
+    for path, module in network.named_modules():
+        if is_replaced(module) and (module is network or tracer.is_leaf_module(module, path)):
+            raise PassRefusedError(
+                f"{path or type(network).__name__}: its forward was replaced on this object, which tracing does not "
+                "see; write it into a class of its own"
+            )
     result = Deployed(tracer.root, graph, class_name="Deployed")
     for node in graph.nodes:
         _refuse_in_place(result, node)

@@ -100,6 +100,11 @@ def _obstacle(module: nn.Module) -> str:
     return ""
 
 
+def is_replaced(module: nn.Module) -> bool:
+    """Whether what it computes was replaced on this object alone: what is made from its class knows nothing of it."""
+    return any(name in vars(module) for name in ("forward", "compute"))
+
+
 def _kind(tensor: Any) -> str:
     """What a tensor is that no fold can read; empty for a plain one."""
     if type(tensor) not in (Tensor, nn.Parameter):

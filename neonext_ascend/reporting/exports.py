@@ -51,7 +51,7 @@ def verdict_lines(verdict: Verdict) -> list[str]:
 
 def next_lines(path: str) -> list[str]:
     """What to do with an ONNX file."""
-    return [*labelled("next", "classify a picture:"), _copied(f"neonext-ascend predict {shlex.quote(path)} PICTURE")]
+    return [*labelled("next", "classify a picture:"), _copied(f"neonext-ascend predict {quoted(path)} PICTURE")]
 
 
 def om_lines(path: str, manifest: Manifest, verdict: Verdict | None, unchecked: str) -> list[str]:
@@ -63,7 +63,7 @@ def om_lines(path: str, manifest: Manifest, verdict: Verdict | None, unchecked: 
     if verdict is not None:
         return [*lines, *parity_lines(verdict.artifact, label="on npu")]
     lines += labelled("parity", f"of the OM: not checked ({unchecked}); on a {compiled.soc_version}:")
-    return [*lines, _copied(f"neonext-ascend verify {shlex.quote(path)}")]
+    return [*lines, _copied(f"neonext-ascend verify {quoted(path)}")]
 
 
 def warning_lines(findings: Sequence[Finding]) -> Iterator[str]:
@@ -76,7 +76,12 @@ def bundle_lines(path: Path, nbytes: int, top: str) -> list[str]:
     """The archive, and what to do with it on the other machine."""
     lines = labelled("packed", f"{path} ({bytes_text(nbytes)})")
     lines += labelled("next", "on the machine with CANN, after sourcing its set_env.sh:")
-    return [*lines, _copied(f"tar xzf {shlex.quote(path.name)} && python3 {shlex.quote(top)}/run.py")]
+    return [*lines, _copied(f"tar xzf {quoted(path.name)} && python3 {quoted(top)}/run.py")]
+
+
+def quoted(path: str) -> str:
+    """A path in a command for copying; one that begins like an option is told as a path."""
+    return shlex.quote(f"./{path}" if path.startswith("-") else path)
 
 
 def _copied(command: str) -> str:

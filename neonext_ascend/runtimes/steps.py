@@ -6,7 +6,7 @@ for the CPU's kernels would do so anyway: who wants it rounded, rounds what a no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from neonext_ascend.artifacts.tensors import load_model
 from neonext_ascend.errors import ArtifactError
 from neonext_ascend.machine.environment import disable_telemetry
+from neonext_ascend.runtimes.ordering import bodies, captured, ordered
 
 disable_telemetry()
 
@@ -41,7 +43,7 @@ class Step:
         self.number, self.node = number, _wide(node)
         self.outputs = [name for name in node.output if name]
         self.name = node.name or next(iter(self.outputs), node.op_type)
-        self.inputs = list(dict.fromkeys([*filter(None, node.input), *_captured(node)]))
+        self.inputs = list(dict.fromkeys([*filter(None, node.input), *captured(node)]))
 
 
 class Steps:
@@ -52,17 +54,19 @@ class Steps:
         threads: of the CPU, for each node: every session has threads of its own, and more than one wait for each other.
 
     Raises:
-        ArtifactError: it is no model, or its nodes have no order.
+        FileAccessError: it, or its external data, cannot be read.
+        ArtifactError: it is no model, a constant is damaged, or its nodes cannot be ordered.
     """
 
     def __init__(self, model: Path | ModelProto, threads: int = 1) -> None:
-        self._model = onnx.load(str(model)) if isinstance(model, Path) else model
+        self._model = load_model(model) if isinstance(model, Path) else model
         self._threads = threads
         graph = self._model.graph
         self._held = {tensor.name: tensor for tensor in graph.initializer}
         self.inputs = [value.name for value in graph.input if value.name not in self._held]
         self.outputs = [value.name for value in graph.output]
-        self.steps = [Step(number, node) for number, node in enumerate(_ordered(graph))]
+        where = f"{model}: " if isinstance(model, Path) else ""
+        self.steps = [Step(number, node) for number, node in enumerate(ordered(graph, where))]
         self._last = {name: step.number for step in self.steps for name in step.inputs}
         self._last |= dict.fromkeys(self.outputs, len(self.steps))
 
@@ -93,7 +97,8 @@ class Steps:
         for value in self._model.graph.input:
             if value.name in self.inputs:
                 tensor = value.type.tensor_type
-                dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type).name if tensor.elem_type else "undefined"
+                known = tensor.elem_type in helper.get_all_tensor_dtypes()
+                dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type).name if known else "of no dtype"
                 yield value.name, dtype, tuple(dim.dim_value for dim in tensor.shape.dim)
 
     def constant(self, name: str) -> Array | None:
@@ -143,11 +148,15 @@ class Steps:
             session = self._session(step, inputs)
             wanted = {value.name for value in session.get_inputs()}
             fed = {f"i{number}": value for number, value in enumerate(inputs) if f"i{number}" in wanted}
-            made: list[Array] = session.run(None, fed)
+            made: list[object] = session.run(None, fed)
         except Exception as error:  # onnxruntime's exceptions share no base class of their own
             reason = str(error).strip().splitlines()[-1]
             raise ArtifactError(f"{step.name} ({step.node.op_type}): onnxruntime cannot compute it: {reason}") from None
-        return [np.asarray(value) for value in made]
+        # What is no array is an optional, a sequence or a map.
+        arrays = [value for value in made if isinstance(value, np.ndarray)]
+        if len(arrays) < len(made):
+            raise ArtifactError(f"{step.name} ({step.node.op_type}): gives something else than tensors")
+        return arrays
 
     def _session(self, step: Step, inputs: Sequence[Array]) -> Any:
         """A model of this node alone; nodes that differ by their names alone share one."""
@@ -183,7 +192,7 @@ def _open(model: bytes, threads: int) -> Any:
 
 def _rename_captured(node: NodeProto, names: Mapping[str, str]) -> None:
     """What sub-graphs read from outside, by its new name; what they make themselves hides a name outside."""
-    for body in _bodies(node):
+    for body in bodies(node):
         inside = {value.name for value in (*body.input, *body.initializer)}
         inside |= {name for inner in body.node for name in inner.output}
         outside = {name: new for name, new in names.items() if name not in inside}
@@ -194,40 +203,6 @@ def _rename_captured(node: NodeProto, names: Mapping[str, str]) -> None:
             value.name = outside.get(value.name, value.name)
 
 
-def _ordered(graph: GraphProto) -> list[NodeProto]:
-    """The nodes so that each stands behind what it reads; the file's own order where that holds."""
-    made = {value.name for value in (*graph.input, *graph.initializer)}
-    waiting, done = list(graph.node), []
-    while waiting:
-        later = []
-        for node in waiting:
-            if all(name in made for name in (*filter(None, node.input), *_captured(node))):
-                done.append(node)
-                made.update(node.output)
-            else:
-                later.append(node)
-        if len(later) == len(waiting):
-            raise ArtifactError(f"{later[0].name or later[0].op_type}: reads what no node before it gives")
-        waiting = later
-    return done
-
-
-def _captured(node: NodeProto) -> list[str]:
-    """What a node's sub-graphs read from outside."""
-    names: list[str] = []
-    for graph in _bodies(node):
-        inside = {value.name for value in (*graph.input, *graph.initializer)}
-        inside |= {name for inner in graph.node for name in inner.output}
-        read = [name for inner in graph.node for name in (*filter(None, inner.input), *_captured(inner))]
-        names += [name for name in (*read, *(value.name for value in graph.output)) if name not in inside]
-    return names
-
-
-def _bodies(node: NodeProto) -> Iterable[GraphProto]:
-    for attribute in node.attribute:
-        yield from (attribute.g,) if attribute.type == onnx.AttributeProto.GRAPH else attribute.graphs
-
-
 def _wide(node: NodeProto) -> NodeProto:
     """A copy in which half precision is float32."""
     copy = NodeProto()
@@ -235,15 +210,23 @@ def _wide(node: NodeProto) -> NodeProto:
     for attribute in copy.attribute:
         if attribute.name in _DTYPE_ATTRIBUTES and attribute.i in (TensorProto.FLOAT16, TensorProto.BFLOAT16):
             attribute.i = TensorProto.FLOAT
-        if attribute.type == onnx.AttributeProto.TENSOR and attribute.t.data_type == TensorProto.FLOAT16:
-            attribute.t.CopyFrom(
-                numpy_helper.from_array(_widened(numpy_helper.to_array(attribute.t)), attribute.t.name)
-            )
-    for body in _bodies(copy):
+        if attribute.type == onnx.AttributeProto.TENSOR:
+            _widen(attribute.t)
+    for body in bodies(copy):
+        for tensor in body.initializer:
+            _widen(tensor)
+        for value in (*body.input, *body.output, *body.value_info):
+            if value.type.tensor_type.elem_type == TensorProto.FLOAT16:
+                value.type.tensor_type.elem_type = TensorProto.FLOAT
         wide = [_wide(inner) for inner in body.node]
         del body.node[:]
         body.node.extend(wide)
     return copy
+
+
+def _widen(tensor: TensorProto) -> None:
+    if tensor.data_type == TensorProto.FLOAT16:
+        tensor.CopyFrom(numpy_helper.from_array(_widened(numpy_helper.to_array(tensor)), tensor.name))
 
 
 def _widened(array: Array) -> Array:

@@ -132,6 +132,17 @@ LOADS: dict[str, tuple[Callable[[State], object], list[str]]] = {
         ["'state_dict' in the file; also there: best.state_dict"],
     ),
     "the same twice": (lambda s: {"net": s, "weights": dict(s)}, ["'net' in the file; also there: weights"]),
+    "a list around it": (lambda s: [s], ["taken from '[0]' in the file"]),
+    "an epoch before it": (lambda s: (3, s), ["taken from '[1]' in the file; left out: [0]"]),
+    "a list in a tuple in a dict": (
+        lambda s: {"saved": ([put("module.", s)], 3), "epoch": 3},
+        ["taken from 'saved.[0].[0]' in the file", "without 'module.'", "left out: epoch, saved.[1]"],
+    ),
+    "one of two on the meta device": (
+        lambda s: {"model_ema": {k: v.to("meta") for k, v in s.items()}, "model": s},
+        ["'model' in the file; left out: model_ema (its tensors are on the meta device"],
+    ),
+    "the same twice in a list": (lambda s: [s, dict(s)], ["'[0]' in the file; also there: [1]"]),
     "model before others": (lambda s: {"last": other(s), "model": s}, ["'model' in the file; also there: last"]),
     "no counters": (
         lambda s: {"model": without(s, "num_batches_tracked"), "epoch": 3},
@@ -250,8 +261,24 @@ REFUSED: dict[str, tuple[Callable[[State], object], str]] = {
     ),
     "on the meta device": (
         lambda s: {**s, "head.fc.weight": s["head.fc.weight"].to("meta")},
-        "head.fc.weight is without data (on the meta device)",
+        "its tensors are on the meta device: they hold no values",
     ),
+    "all on the meta device": (
+        lambda s: {"model": {k: v.to("meta") for k, v in s.items()}},
+        "its tensors are on the meta device: they hold no values",
+    ),
+    "two, both on the meta device": (
+        lambda s: [{k: v.to("meta") for k, v in s.items()}] * 2 + [{k: v.to("meta") for k, v in s.items()}],
+        "its tensors are on the meta device: they hold no values",
+    ),
+    "two, both sparse": (
+        lambda s: [{k: v.to_sparse() for k, v in s.items()}, {k: v.to_sparse() for k, v in s.items()}],
+        "stem.conv.weight is sparse; expected plain real numbers",
+    ),
+    "two in a list": (lambda s: [s, other(s)], "nothing says which to take: '[0]', '[1]'"),
+    "a list of numbers": (lambda _: [1, 2], "holds a list; expected a state dict"),
+    "a list of nothing": (lambda _: [[], ({},)], "holds a list; expected a state dict"),
+    "a list of another network": (lambda _: [{"conv1.weight": torch.ones(3)}], "not a NeoNeXt's weights: expected"),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from neonext_ascend.exporters.onnx_file.constants import changed_constants
 from neonext_ascend.models.neonext import build
 from neonext_ascend.models.variants import VARIANTS
 from neonext_ascend.passes import prepare
+from neonext_ascend.reporting.exports import bundle_lines, quoted
 from neonext_ascend.runtimes.acl.runner import AclRunner
 from neonext_ascend.runtimes.ort import OrtRunner
 from tests.support.om_commands import ask, export
@@ -174,3 +176,24 @@ def test_an_alias_reads_the_file_and_is_given_back(tmp_path: Path) -> None:
         assert alias.isascii()
         assert Path(alias).read_bytes() == b"here"
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize("folder", ["-dash", "--json", "a b", "-a 'b'"])
+def test_the_command_that_is_told_next_works_for_any_folder(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["export", "neonext_nano", "--no-verify", f"--output={folder}"]) == 0
+    (line,) = (
+        line for line in capfd.readouterr().out.splitlines() if line.strip().startswith("neonext-ascend predict")
+    )
+    _, *words = shlex.split(line.replace("PICTURE", str(sample_pictures()[0])))
+    assert run(words) == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "told"), [("-x/a.om", "./-x/a.om"), ("--help", "./--help"), ("a-b", "a-b"), ("./-", "./-")]
+)
+def test_a_path_that_begins_like_an_option_is_told_as_a_path(path: str, told: str) -> None:
+    assert quoted(path) == told
+    assert bundle_lines(Path(path), 1, "-top")[-1].endswith("&& python3 ./-top/run.py")

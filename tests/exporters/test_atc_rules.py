@@ -12,10 +12,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 from onnx.helper import make_graph, make_node
 
 from neonext_ascend.artifacts.skim import KEPT_BYTES, skim_model
+from neonext_ascend.artifacts.tensors import fault_of
+from neonext_ascend.cli.main import run
 from neonext_ascend.errors import ArtifactError, FileAccessError, NeoNextError
 from neonext_ascend.exporters import export_onnx
 from neonext_ascend.exporters.atc_rules import operators as known
@@ -302,10 +304,60 @@ def test_a_circle_of_nodes_ends(tmp_path: Path) -> None:
     assert "int8-variables" in rules(inspect(circle, tmp_path / "it.onnx"))
 
 
-def test_external_data_that_are_too_short(tmp_path: Path) -> None:
-    (tmp_path / "w.bin").write_bytes(bytes(15))
-    (found,) = (f for f in inspect(with_external("w.bin"), tmp_path / "it.onnx").findings)
-    assert found.message == "its numbers are in w.bin, which is too short"
+EXTERNAL: dict[str, tuple[dict[str, str], str]] = {
+    "too short": ({"length": "16", "offset": "1"}, "'w.bin' is too short"),
+    "of another length": ({"length": "15"}, "'w.bin' holds 15 bytes where 4x2 takes 16"),
+    "before the file": ({"offset": "-1"}, "'w.bin' holds 16 bytes where 4x2 takes 16"),
+    "absent": ({"location": "gone.bin"}, "'gone.bin' is missing"),
+    "a folder": ({"location": "../.."}, "'../..' lies outside its folder"),
+    "above": ({"location": "../outside.bin"}, "'../outside.bin' lies outside its folder"),
+    "a path from the root": ({"location": "/etc/passwd"}, "'/etc/passwd' lies outside its folder"),
+    "through a link": ({"location": "link.bin"}, "'link.bin' lies outside its folder"),
+    "a circle of links": ({"location": "circle.bin"}, "'circle.bin' "),
+    "nameless": ({"location": ""}, "'' is missing"),
+    "no number": ({"offset": "many"}, "'w.bin' cannot be found or read"),
+}
+
+
+@pytest.mark.parametrize("what", EXTERNAL)
+def test_external_data_that_are_not_there_or_not_to_be_read(
+    what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said, words = EXTERNAL[what]
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "w.bin").write_bytes(bytes(16))
+    (tmp_path / "outside.bin").write_bytes(bytes(16))
+    (folder / "link.bin").symlink_to("../outside.bin")
+    (folder / "circle.bin").symlink_to("circle.bin")
+    made = with_external("w.bin")
+    for entry in made.graph.initializer[0].external_data:
+        entry.value = said.get(entry.key, entry.value)
+    (found,) = (f for f in inspect(made, folder / "it.onnx").findings)
+    assert (found.rule, found.node) == ("external-data", "w")
+    assert found.message.startswith(f"its external data {words}")
+    assert run(["debug", str(folder / "it.onnx"), "--against", str(folder / "it.onnx")]) in (2, 5)
+    assert capsys.readouterr().err.startswith(f"error: {folder / 'it.onnx'}: its external data {words}")
+
+
+@pytest.mark.parametrize("dtype", [n for n in TensorProto.DataType.values() if 0 < n < 27])  # FLOAT6 came later
+@pytest.mark.parametrize("raw", [True, False])
+def test_whole_constants_of_every_dtype_are_let_pass(dtype: int, raw: bool, tmp_path: Path) -> None:
+    """As ONNX itself writes them, small ones and those that are skipped; with one number less they are not."""
+    for size in (0, 3, 3 * KEPT_BYTES):
+        kind = onnx.helper.tensor_dtype_to_np_dtype(dtype)
+        values = np.full(size, "a" if dtype == TensorProto.STRING else 1).astype(kind)
+        made = (
+            numpy_helper.from_array(values, "w") if raw
+            else onnx.helper.make_tensor("w", dtype, (size,), values.tolist())
+        )  # fmt: skip
+        (tmp_path / "it.onnx").write_bytes(model(constants=[made]).SerializeToString())
+        (held,) = skim_model(tmp_path / "it.onnx").graph.initializer
+        assert fault_of(held) == fault_of(made) == ""
+        made.dims[0] += 4
+        (tmp_path / "it.onnx").write_bytes(model(constants=[made]).SerializeToString())
+        (held,) = skim_model(tmp_path / "it.onnx").graph.initializer
+        assert fault_of(held) == fault_of(made) != ""
 
 
 def test_the_table_of_operators_is_onnxs_own_where_it_names_them() -> None:

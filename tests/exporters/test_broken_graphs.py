@@ -6,6 +6,7 @@ import json
 import random
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,7 +17,7 @@ from neonext_ascend.cli.main import run
 from neonext_ascend.data import sample_pictures
 from neonext_ascend.exporters.atc_rules.rules import Finding, inspect_onnx
 from neonext_ascend.machine.chips import SOCS
-from tests.support.atc_cases import HALF, model, op, step, tensor, with_function
+from tests.support.atc_cases import HALF, INT, model, op, step, tensor, with_axis, with_function
 
 CONDITION = tensor("c", dtype=np.bool_)
 # Of the rules, those that onnx.checker has too.
@@ -30,6 +31,8 @@ CHECKED = frozenset(
         "order",
         "operator-form",
         "attribute-unknown",
+        "attribute-form",
+        "constant-data",
     ]
 )
 
@@ -57,6 +60,15 @@ def changed(made: onnx.ModelProto, field: str, *names: str) -> onnx.ModelProto:
     """With further inputs or outputs, of these names."""
     getattr(made.graph, field).extend(make_tensor_value_info(name, HALF, (2, 4)) for name in names)
     return made
+
+
+def changed_data(**fields: Any) -> onnx.TensorProto:
+    """A constant of 2x4 half numbers that holds these fields."""
+    return onnx.TensorProto(name="k", dims=[2, 4], data_type=HALF, **fields)
+
+
+def held(constant: onnx.TensorProto) -> onnx.ModelProto:
+    return model(op("Add", "x", "k"), constants=[constant])
 
 
 def circling_function() -> onnx.ModelProto:
@@ -195,6 +207,33 @@ BROKEN: dict[str, tuple[onnx.ModelProto, str, str, str]] = {
         "the_Concat",
         "FLOAT in its attribute axis; expected INT",
     ),
+    **{
+        f"an attribute with {what}": (with_axis(**fields), "attribute-form", "the_Concat", words)
+        for what, fields, words in (
+            (
+                "another value than it says",
+                {"type": INT, "floats": [1.0]},
+                "axis says that it is INT",
+            ),
+            ("two values", {"type": INT, "i": 1, "f": 1.0}, "axis says that it is INT, and holds FLOAT"),
+            ("no type", {"i": 1}, "axis has no type"),
+        )
+    },
+    **{
+        f"a constant with {what}": (held(constant), "constant-data", "k", words)
+        for what, constant, words in (
+            ("bytes too few", changed_data(raw_data=bytes(15)), "has 15 bytes; 2x4 of FLOAT16 takes 16"),
+            ("no numbers", changed_data(), "has 0 bytes; 2x4 of FLOAT16 takes 16"),
+            (
+                "entries too few",
+                changed_data(int32_data=[0] * 7),
+                "has 7 entries of int32_data; 2x4 of FLOAT16 takes 8",
+            ),
+            ("numbers twice", changed_data(raw_data=bytes(16), int32_data=[0] * 8), "has raw_data and int32_data"),
+            ("another dtype's field", changed_data(float_data=[0.0] * 8), "has float_data; FLOAT16 has int32_data or"),
+            ("numbers here and outside", changed_data(raw_data=bytes(16), data_location=1), "is in another file, and"),
+        )
+    },
     "an attribute of another operator": (
         model(op("Relu", alpha=1.0)),
         "attribute-unknown",

@@ -241,6 +241,16 @@ def test_copies_and_pickles_of_a_deferred_network_stand_by_themselves() -> None:
     ("change", "words"),
     [
         (lambda fc: fc.register_forward_hook(lambda *_: None), "head.fc: has forward hooks"),
+        (lambda fc: delattr(fc, "weight"), "head.fc: its weight is missing; expected one of 2 axes"),
+        (
+            lambda fc: fc.register_buffer("weight", torch.zeros(())),
+            r"head.fc: its weight is of shape \(\); expected one",
+        ),
+        (lambda fc: fc.register_buffer("weight", fc.weight.long()), "head.fc: its weight is torch.int64; expected"),
+        (lambda fc: fc.bias.fill_(float("nan")), "head.fc.bias holds NaN or infinity"),
+        (lambda fc: fc.weight.view(-1)[5].fill_(-float("inf")), "head.fc.weight holds NaN or infinity"),
+        (lambda fc: setattr(fc, "forward", lambda x: 2 * x), "head.fc: its forward was replaced after prepare"),
+        (lambda fc: setattr(fc, "compute", lambda x, _: 2 * x), "head.fc: its forward was replaced after prepare"),
         (lambda fc: fc.register_buffer("bias", torch.zeros(4)), r"its bias is \(4,\), its weight gives 10 outputs"),
         (lambda fc: fc.to(torch.complex64), "weight is torch.complex64; expected a plain tensor of numbers"),
         (lambda fc: fc.to("meta"), "is on the meta device, which holds no numbers"),
@@ -253,3 +263,86 @@ def test_what_no_file_could_hold_is_refused(change: Callable[[nn.Module], object
     with pytest.raises(PassRefusedError, match=words):
         export_onnx(net, tmp_path / "x.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def other_forward(net: fx.GraphModule) -> None:
+    net.forward = lambda x: 2 * net(x)
+
+
+def class_of_its_own(net: fx.GraphModule) -> None:
+    net.__class__ = type("Doubled", (type(net),), {"forward": lambda self, x: 2 * super(type(self), self).forward(x)})
+
+
+def activation(net: fx.GraphModule) -> None:
+    net.get_submodule("stage_1.0.ops.content.act").forward = torch.relu
+
+
+def edited(net: fx.GraphModule) -> None:
+    (output,) = (node for node in net.graph.nodes if node.op == "output")
+    with net.graph.inserting_before(output):
+        output.args = (net.graph.call_function(torch.relu, output.args),)
+
+
+def program_without_a_constant(net: fx.GraphModule) -> None:
+    del net.get_submodule("stage_1.0.ops.content.neocell").left
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (other_forward, "this network: its forward was replaced after prepare"),
+        (class_of_its_own, "this network: its forward was replaced after prepare"),
+        (activation, "stage_1.0.ops.content.act: its forward was replaced after prepare"),
+        (edited, r"call network\.recompile\(\) first"),
+        (program_without_a_constant, "stage_1.0.ops.content.neocell: its left is missing"),
+    ],
+)
+def test_a_network_that_computes_something_else_than_its_graph_is_refused(
+    change: Callable[[fx.GraphModule], None], words: str, tmp_path: Path
+) -> None:
+    net = prepare(network(0))[0]
+    change(net)
+    with pytest.raises(PassRefusedError, match=words):
+        export_onnx(net, tmp_path / "x.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("defer", [True, False])
+@pytest.mark.parametrize("path", ["", "head.fc", "stage_1.0.ops.content.neocell"])
+def test_a_forward_that_tracing_does_not_see_is_refused(path: str, defer: bool) -> None:
+    net = network(0)
+    module = net.get_submodule(path)
+    module.forward = lambda x: 2 * type(module).forward(module, x)
+    with pytest.raises(PassRefusedError, match=f"{path or 'NeoNeXt'}: its forward was replaced on this object"):
+        prepare(net, defer=defer)
+
+
+@pytest.mark.parametrize(
+    ("norm", "words"),
+    [
+        (nn.LayerNorm(8), r"1: its weight is \(7,\), its input has 8 elements"),
+        (nn.BatchNorm2d(3).requires_grad_(False), r"BatchNorm at '1' has constants of another shape than \(3,\)"),
+    ],
+)
+def test_a_norm_whose_constants_have_another_shape_is_refused(norm: nn.Module, words: str, tmp_path: Path) -> None:
+    net = prepare(nn.Sequential(nn.GELU(), norm).eval(), input_shape=(1, 3, 8, 8))[0]
+    setattr(net.get_submodule("1"), "weight", nn.Parameter(torch.ones(7)))  # noqa: B010 -- as assigning, without its type
+    with pytest.raises(PassRefusedError, match=words):
+        export_onnx(net, tmp_path / "x.onnx")
+
+
+def test_deferred_constants_are_looked_at_where_they_are_written(tmp_path: Path) -> None:
+    net = network(0)
+    with torch.no_grad():
+        net.get_buffer("stem.norm.running_var")[1] = -1
+    with pytest.raises(PassRefusedError, match=r"stem\.conv\.weight holds NaN or infinity"):
+        export_onnx(prepare(net, defer=True)[0], tmp_path / "x.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_fp16_alone_cannot_hold_is_written_and_judged_later(tmp_path: Path) -> None:
+    net = prepare(network(0))[0]
+    net.get_buffer("head.fc.bias")[0] = 1e6
+    path = export_onnx(net, tmp_path / "x.onnx", dtype="fp16").files[0].path
+    held = {c.name: numpy_helper.to_array(c) for c in onnx.load(path).graph.initializer}
+    assert np.isinf(held["head.fc.bias"][0])

@@ -23,6 +23,7 @@ from onnx.helper import (
 from neonext_ascend.exporters.om_file.options import Precision
 
 FLOAT, HALF, INT8 = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT8
+INT = onnx.AttributeProto.INT
 Shape = Sequence[int | str] | None
 
 
@@ -98,6 +99,21 @@ def with_sparse(sparse: bool) -> onnx.ModelProto:
 def with_external(file: str) -> onnx.ModelProto:
     made = model(op("MatMul", "x", "w"), constants=[tensor("w", 4, 2)])
     onnx.external_data_helper.set_external_data(made.graph.initializer[0], file, offset=0, length=16)
+    made.graph.initializer[0].ClearField("raw_data")
+    return made
+
+
+def with_data(nbytes: int) -> onnx.ModelProto:
+    """A constant of 16 bytes that has so many."""
+    made = model(op("MatMul", "x", "w"), constants=[tensor("w", 4, 2)])
+    made.graph.initializer[0].raw_data = bytes(nbytes)
+    return made
+
+
+def with_axis(**fields: Any) -> onnx.ModelProto:
+    """Concat, whose axis has these fields of an attribute."""
+    made = model(op("Concat", "x", "x"))
+    made.graph.node[0].attribute.add(name="axis", **fields)
     return made
 
 
@@ -198,6 +214,7 @@ CASES: dict[str, Case] = {
     "operator-form": Case(
         lambda: model(op("Concat", "x", "x")), lambda: model(op("Concat", "x", "x", axis=0)), "the_Concat"
     ),
+    "attribute-form": Case(lambda: with_axis(type=INT, floats=[1.0]), lambda: with_axis(type=INT, i=1), "the_Concat"),
     "attribute-unknown": Case(
         lambda: model(op("Relu", alpha=0.1)), lambda: model(op("LeakyRelu", alpha=0.1)), "the_Relu"
     ),
@@ -235,6 +252,7 @@ CASES: dict[str, Case] = {
     "sparse-initializer": Case(lambda: with_sparse(True), lambda: with_sparse(False), "w"),
     # The sibling's numbers are in a file that is there: the model of the bad case.
     "external-data": Case(lambda: with_external("absent.bin"), lambda: with_external("bad.onnx"), "w"),
+    "constant-data": Case(lambda: with_data(15), lambda: with_data(16), "w"),
     "duplicate-name": Case(
         lambda: model(step("Relu", "x", "a"), op("Relu", "a", name="a")),
         lambda: model(step("Relu", "x", "a"), op("Relu", "a", name="b")),

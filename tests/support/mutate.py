@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 from PIL import Image
@@ -31,8 +32,11 @@ from neonext_ascend.checkpoints.loading import load, read_config
 from neonext_ascend.cli.main import run
 from neonext_ascend.data import sample_pictures
 from neonext_ascend.models.neonext import redraw_at_order_one
+from neonext_ascend.runtimes.steps import Steps
+from neonext_ascend.verify.nodes import values_of
 
-KINDS = ("checkpoint", "safetensors", "onnx", "manifest", "config", "picture")
+KINDS = ("checkpoint", "safetensors", "onnx", "manifest", "config", "picture", "labels", "journal", "dump")
+TEXTS = ("config", "manifest", "labels", "journal")
 HANG = 60  # seconds
 MEMORY = 2**30  # bytes
 CONFIG = """name = "tiny"
@@ -234,6 +238,13 @@ def _make(folder: Path) -> None:
     save_file(network.state_dict(), folder / "tiny.safetensors")
     Image.open(sample_pictures()[3]).convert("RGB").resize((96, 96)).save(folder / "tiny.jpg", quality=80)
     assert run(_export(folder / "tiny.toml", folder / "tiny.pt", folder / "artifact")[:-1]) == 0
+    shutil.copy(folder / "tiny.jpg", folder / "other.jpg")
+    (folder / "labels.csv").write_text("path,label\ntiny.jpg,class_3\nother.jpg,class_1\n")
+    resumed = ["--resume", str(folder / "answers.jsonl")]
+    assert run(["eval", str(folder / "artifact" / ARTIFACT), str(folder / "labels.csv"), *resumed]) == 0
+    steps = Steps(folder / "artifact" / ARTIFACT)
+    feeds = {"image": np.random.RandomState(0).standard_normal((1, 3, 64, 96)).astype(np.float32)}
+    np.save(folder / "logits.npy", dict(values_of(steps, feeds))["logits"])
 
 
 def _export(config: Path, checkpoint: Path | None, output: Path) -> list[str]:
@@ -252,13 +263,32 @@ def _plan(kind: str, folder: Path) -> tuple[list[Path], Path, Commands]:
         copy = damaged / ARTIFACT
         victim = copy if kind == "onnx" else copy.with_name(ARTIFACT.replace(".onnx", ".json"))
         full = ["--checkpoint", str(folder / "tiny.pt")]
-        return (
-            [artifact.with_name(victim.name)],
-            victim,
-            lambda case: [
+
+        def commands(case: int) -> list[list[str]]:
+            # Both ways round; and against the network in PyTorch, which the manifest describes.
+            pair = [str(copy), "--against", str(artifact)] if case % 4 < 2 else [str(artifact), "--against", str(copy)]
+            debug = ["debug", *(pair if kind == "onnx" and case % 8 else [str(copy), *full]), "-o", str(output)]
+            return [
                 ["predict", str(copy), str(picture), "--json"],
                 ["verify", str(copy), "--json", *(full if case % 2 else [])],
-            ],
+                *([debug] if kind == "onnx" or case % 4 == 1 else []),
+                *([["eval", str(copy), str(folder / "labels.csv")]] if case % 4 == 0 else []),
+            ]
+
+        return [artifact.with_name(victim.name)], victim, commands
+    if kind == "labels":
+        victim = folder / "damaged.csv"
+        return [folder / "labels.csv"], victim, lambda _: [["eval", str(artifact), str(victim), "--json"]]
+    if kind == "journal":
+        victim = damaged / "answers.jsonl"
+        again = ["eval", str(artifact), str(folder / "labels.csv"), "--json", "--resume", str(victim)]
+        return [folder / "answers.jsonl"], victim, lambda _: [again]
+    if kind == "dump":
+        victim = damaged / "logits.npy"
+        return (
+            [folder / "logits.npy"],
+            victim,
+            lambda _: [["debug", str(artifact), "--against", str(damaged), "--json"]],
         )
     if kind == "picture":
         victim = damaged / "tiny.jpg"
@@ -276,7 +306,7 @@ def _damaged(kind: str, case: int, data: bytes, rng: random.Random) -> bytes:
         return mutate_model(data, rng)
     if kind == "checkpoint" and case % 4 == 2:
         return mutate_pickle(data, rng)
-    return mutate(data, rng, text=kind in ("config", "manifest"))
+    return mutate(data, rng, text=kind in TEXTS)
 
 
 def _call(arguments: list[str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import onnx
 from onnx import TensorProto
 
+from neonext_ascend.artifacts.tensors import dtype_name
 from neonext_ascend.exporters.atc_rules import operators as known
 from neonext_ascend.exporters.atc_rules.reading import Model, Node, of_type
 from neonext_ascend.exporters.om_file.options import Precision
@@ -162,24 +163,20 @@ def duplicate_name(subject: Subject) -> Hits:
 
 
 # What hicann/ge's onnx_util.cc has a type of its own for.
-_DTYPES = frozenset({*range(TensorProto.FLOAT, TensorProto.BFLOAT16 + 1), 17, 19, 22})  # fp8 e4m3fn, e5m2, int4
+DTYPES = frozenset({*range(TensorProto.FLOAT, TensorProto.BFLOAT16 + 1), 17, 19, 22})  # fp8 e4m3fn, e5m2, int4
 
 
 def dtype_unknown(subject: Subject) -> Hits:
     """Inputs that are no tensors, and inputs and constants of a dtype that ATC's parser does not know."""
     for info in subject.model.inputs:
         dtype = of_type(info.type).dtype
-        if dtype not in _DTYPES:
+        if dtype not in DTYPES:
             kind = (info.type.WhichOneof("value") or "nothing").replace("_type", "")
-            yield Hit(info.name, {"what": _dtype_name(dtype) if dtype else f"{kind} without a dtype"})
+            yield Hit(info.name, {"what": dtype_name(dtype) if dtype else f"{kind} without a dtype"})
     for graph in subject.model.graphs:
         for name, value in graph.values.items():
-            if value.constant and value.dtype and value.dtype not in _DTYPES:
-                yield Hit(name, {"what": _dtype_name(value.dtype)})
-
-
-def _dtype_name(dtype: int) -> str:
-    return TensorProto.DataType.Name(dtype) if dtype in TensorProto.DataType.values() else f"dtype {dtype}"
+            if value.constant and value.dtype and value.dtype not in DTYPES:
+                yield Hit(name, {"what": dtype_name(value.dtype)})
 
 
 def _dynamic(subject: Subject) -> Iterator[tuple[str, list[int]]]:

@@ -11,6 +11,11 @@ from onnx.defs import OpSchema
 from neonext_ascend.exporters.atc_rules.checks import Hit, Hits, Subject
 from neonext_ascend.exporters.atc_rules.reading import Node
 
+# The kind of an attribute by the field that holds it, where that is not its name; and what holds no value.
+_KINDS = {"f": "FLOAT", "i": "INT", "s": "STRING", "t": "TENSOR", "g": "GRAPH", "tp": "TYPE_PROTO"}
+_DESCRIPTIONS = ("NAME", "TYPE", "DOC_STRING", "REF_ATTR_NAME")
+_TYPED_SINCE = 2  # version of the format
+
 
 def domain_missing(subject: Subject) -> Hits:
     """Operators of a domain, other than ai.onnx, for which the file names no opset."""
@@ -24,6 +29,20 @@ def operator_form(subject: Subject) -> Hits:
     for node, schema in _known(subject):
         for what in _lacks(node, schema):
             yield Hit(node.label, {"op": node.op, "what": what, "opset": schema.since_version})
+
+
+def attribute_form(subject: Subject) -> Hits:
+    """Attributes that hold another kind of value than they say, or do not say one."""
+    for node in subject.model.nodes():
+        for name, attribute in node.attributes.items():
+            said = _kind(attribute.type)
+            held = [_KINDS.get(field.name, field.name.upper()) for field, _ in attribute.ListFields()]
+            others = sorted({*held} - {said, *_DESCRIPTIONS})
+            if not attribute.type and subject.model.proto.ir_version >= _TYPED_SINCE:
+                yield Hit(node.label, {"op": node.op, "name": name, "what": "has no type"})
+            elif attribute.type and others:
+                what = f"says that it is {said}, and holds {' and '.join(others)}"
+                yield Hit(node.label, {"op": node.op, "name": name, "what": what})
 
 
 def attribute_unknown(subject: Subject) -> Hits:

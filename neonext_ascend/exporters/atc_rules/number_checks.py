@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping
 
 from onnx import TensorProto
 
-from neonext_ascend.exporters.atc_rules.checks import Hit, Hits, Subject
+from neonext_ascend.artifacts.finding import with_its_data
+from neonext_ascend.artifacts.tensors import fault_of, is_external, place_of, tensors
+from neonext_ascend.errors import NeoNextError
+from neonext_ascend.exporters.atc_rules.checks import DTYPES, Hit, Hits, Subject
 from neonext_ascend.exporters.atc_rules.reading import Node
 from neonext_ascend.machine.chips import CubeDtype
 
@@ -173,17 +176,22 @@ def sparse_initializer(subject: Subject) -> Hits:
         yield Hit(sparse.values.name or "a sparse initializer")
 
 
+def constant_data(subject: Subject) -> Hits:
+    """Constants whose shape, dtype and numbers do not fit together."""
+    for tensor in tensors(subject.model.proto):
+        # A dtype that ATC does not know is another rule's.
+        if tensor.data_type in DTYPES and (fault := fault_of(tensor)):
+            yield Hit(tensor.name or "a constant", {"fault": fault})
+
+
 def external_data(subject: Subject) -> Hits:
-    """Files of weights that are absent, or shorter than the model says."""
-    for tensor in (tensor for graph in subject.model.graphs for tensor in graph.external):
-        said = {entry.key: entry.value for entry in tensor.external_data}
-        location = said.get("location", "")
-        path = subject.model.path.parent / location
-        try:
-            end = int(said.get("offset") or 0) + int(said.get("length") or 0)
-            size = path.stat().st_size if location and path.is_file() else None
-        except (OSError, ValueError):
-            size, end = None, 0
-        if size is None or size < end:
-            state = "is absent" if size is None else "is too short"
-            yield Hit(tensor.name or "a constant", {"file": location or "(no name)", "state": state})
+    """Constants whose file is absent, too short, or not beside the model."""
+    model = with_its_data(subject.model.path)
+    for tensor in filter(is_external, tensors(subject.model.proto)):
+        if tensor.data_type in DTYPES and not fault_of(tensor):
+            try:
+                place_of(tensor, model)
+            except NeoNextError as error:
+                yield Hit(
+                    tensor.name or "a constant", {"fault": str(error).removeprefix(f"{model}: ").partition("; ")[0]}
+                )

@@ -75,7 +75,6 @@ class Graph:
         owner: the node whose body it is.
         inputs, constants, outputs: their names, in the file's order.
         given: what inputs and constants give.
-        external: constants whose numbers are in another file.
     """
 
     where: str
@@ -89,7 +88,6 @@ class Graph:
     values: dict[str, Value] = field(default_factory=dict)
     producers: dict[str, Node] = field(default_factory=dict)
     consumers: dict[str, list[Node]] = field(default_factory=dict)
-    external: list[onnx.TensorProto] = field(default_factory=list)
 
     @property
     def parent(self) -> Graph | None:
@@ -175,7 +173,6 @@ def _fill(proto: Any, graphs: list[Graph], where: str, opsets: Mapping[str, int]
             graph.values[info.name] = of_type(info.type)
         for tensor in proto.initializer:
             graph.values[tensor.name] = Value(tensor.data_type, tuple(tensor.dims), constant=True)
-        graph.external.extend(filter(_is_external, proto.initializer))
         for sparse in proto.sparse_initializer:
             graph.values[sparse.values.name] = Value(sparse.values.data_type, tuple(sparse.dims), constant=True)
     else:
@@ -189,7 +186,6 @@ def _fill(proto: Any, graphs: list[Graph], where: str, opsets: Mapping[str, int]
         if node.standard and node.op == "Constant" and node.outputs:
             graph.values[node.outputs[0]] = _constant(node, graph)
         for attribute in node.attributes.values():
-            graph.external.extend(filter(_is_external, (attribute.t, *attribute.tensors)))
             for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
                 node.bodies.append(_fill(body, graphs, f"{node.label}/{attribute.name}", opsets, node))
     return graph
@@ -232,10 +228,6 @@ def _axis(dim: onnx.TensorShapeProto.Dimension) -> int | str:
     if dim.HasField("dim_value") and dim.dim_value != -1:
         return int(dim.dim_value)
     return dim.dim_param or "?"
-
-
-def _is_external(tensor: onnx.TensorProto) -> bool:
-    return tensor.data_location == onnx.TensorProto.EXTERNAL
 
 
 def _constant_names(graph: onnx.GraphProto) -> list[str]:

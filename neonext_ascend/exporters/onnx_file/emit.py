@@ -135,6 +135,9 @@ def _batch_norm(graph: OnnxGraph, node: fx.Node, norm: nn.BatchNorm2d, inputs: l
     if norm.running_mean is None or norm.running_var is None or norm.training:
         raise PassRefusedError(f"BatchNorm at {node.target!r} has no fixed statistics; a deployed network needs them")
     base, size = _base(node), norm.num_features
+    held: Any = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    if any(tensor is not None and tensor.shape != (size,) for tensor in held):
+        raise PassRefusedError(f"BatchNorm at {node.target!r} has constants of another shape than ({size},)")
     scale, shift = affine(norm)
     # The affine form is already known: mean 0 and variance 1 leave nothing else to the operator.
     names = [graph.constant(f"{base}.scale", scale), graph.constant(f"{base}.shift", shift)]

@@ -24,7 +24,7 @@ from neonext_ascend.passes.deployed import ORIGIN, SHAPE
 from neonext_ascend.passes.frozen.deferred import Deferred
 from neonext_ascend.passes.graph import frozen_form, module_of, result_of
 from neonext_ascend.passes.pipeline import INPUT_SHAPE
-from neonext_ascend.passes.plain import unwrapped
+from neonext_ascend.passes.plain import is_replaced, unwrapped
 from neonext_ascend.passes.shapes import propagate_shapes
 from neonext_ascend.spec import BATCH, INPUT, NUMPY_DTYPES, OUTPUT, Dtype, TensorSpec
 
@@ -32,6 +32,7 @@ from neonext_ascend.spec import BATCH, INPUT, NUMPY_DTYPES, OUTPUT, Dtype, Tenso
 OPSETS = range(11, 19)
 DEFAULT_OPSET = 17
 _MOST_ROWS = 2**31 - 1
+_GENERATED = "<eval_with_key>"  # the file of code that torch.fx makes from a graph
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ def export_onnx(
     prepared = unwrapped(network)
     if not isinstance(prepared, fx.GraphModule) or INPUT_SHAPE not in prepared.meta:
         raise PassRefusedError("this network was not prepared; call neonext_ascend.passes.prepare first")
+    _check_computation(prepared)
     shape = prepared.meta[INPUT_SHAPE]
     graph, points = _emit(prepared, shape, opset, dtype)
     if keep_fp32:
@@ -107,6 +109,19 @@ def export_onnx(
         stage.publish(*(file.path.name for file in reversed(written)))
     files = tuple(WrittenFile(path.parent / f.path.name, f.nbytes, f.sha256) for f in written)
     return OnnxArtifact(files, opset, dtype, inputs, outputs, points, checksums)
+
+
+def _check_computation(network: fx.GraphModule) -> None:
+    """The file is made from the graph: refuse a network that computes something else."""
+    path = next((path for path, module in network.named_modules() if is_replaced(module)), None)
+    code = getattr(type(network).forward, "__code__", None)
+    if path is not None or code is None or not code.co_filename.startswith(_GENERATED):
+        raise PassRefusedError(
+            f"{path or 'this network'}: its forward was replaced after prepare, and the file would not have it; put "
+            "it into the network's class and prepare that"
+        )
+    if network.code != network.graph.python_code(root_module="self").src:
+        raise PassRefusedError("this network's graph was changed, its code was not; call network.recompile() first")
 
 
 def check_opset(opset: object) -> int:

@@ -88,6 +88,9 @@ class OnnxGraph:
             tensor = value.rounded(torch.float16 if dtype == np.float16 else torch.float32)
             if tensor.is_meta:
                 raise PassRefusedError(f"{name} is on the meta device, which holds no numbers; load the weights first")
+            # What fp16 alone cannot hold is judged node by node, with the chip's way of overflowing.
+            if not bool(tensor.isfinite().all()) and not bool(value.value().isfinite().all()):
+                raise PassRefusedError(f"{name} holds NaN or infinity; look at the weights that it was made from")
             result: NDArray[np.generic] = tensor.cpu().contiguous().numpy()
             return result
 

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 from onnx.helper import np_dtype_to_tensor_dtype
 
+from neonext_ascend.artifacts.wire import LENGTH_DELIMITED, encoded
+
 # Field numbers in onnx.proto.
 _MODEL_GRAPH = 7
 _GRAPH_INITIALIZER = 5
 _TENSOR_RAW_DATA = 9
-_LENGTH_DELIMITED = 2
 
 # Protobuf's own limit is 2 GiB; the room left is for what the estimate does not count.
 PROTOBUF_LIMIT = 2**31 - 2**20
@@ -102,17 +103,17 @@ def write_model(
             _point_outside(header, data_path.name, offset, item.nbytes)
             offset += _aligned(item.nbytes)
         headers.append(header.SerializeToString(deterministic=True))
-    raw = [_key(_TENSOR_RAW_DATA) + _varint(i.nbytes) if inline else b"" for i in initializers]
+    raw = [_key(_TENSOR_RAW_DATA) + encoded(i.nbytes) if inline else b"" for i in initializers]
     lengths = [
         len(h) + len(r) + (i.nbytes if inline else 0) for h, r, i in zip(headers, raw, initializers, strict=True)
     ]
-    prefixes = [_key(_GRAPH_INITIALIZER) + _varint(n) for n in lengths]
+    prefixes = [_key(_GRAPH_INITIALIZER) + encoded(n) for n in lengths]
     checksums: dict[str, str] = {}
     total = len(graph) + sum(len(p) + n for p, n in zip(prefixes, lengths, strict=True))
     with path.open("wb") as file:
         sink = _HashedFile(file)
         sink.write(shell.SerializeToString(deterministic=True))
-        sink.write(_key(_MODEL_GRAPH) + _varint(total))
+        sink.write(_key(_MODEL_GRAPH) + encoded(total))
         sink.write(graph)
         for prefix, header, tag, item in zip(prefixes, headers, raw, initializers, strict=True):
             sink.write(prefix + header + tag)
@@ -158,14 +159,4 @@ def _aligned(nbytes: int) -> int:
 
 
 def _key(field: int) -> bytes:
-    return _varint(field << 3 | _LENGTH_DELIMITED)
-
-
-def _varint(number: int) -> bytes:
-    """Base-128, least significant group first."""
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+    return encoded(field << 3 | LENGTH_DELIMITED)

@@ -45,8 +45,12 @@ class Frozen(nn.Module, ABC):
 
     @property
     def constants(self) -> Mapping[str, Deferred]:
-        """The constants by name, as they are now."""
-        return self._deferred or {name: Deferred.of(held) for name, held in self._held().items()}
+        """The constants by name, as they are now.
+
+        Raises:
+            PassRefusedError: what was put in a buffer's place is none.
+        """
+        return self._deferred or {name: _buffer(name, held) for name, held in self._held().items()}
 
     def optional(self, name: str) -> Deferred | None:
         """A constant that may be absent."""
@@ -63,6 +67,14 @@ class Frozen(nn.Module, ABC):
         """The layer's output; an unmaterialised layer computes its constants at every call."""
         computed = {name: value.rounded(x.dtype).to(x.device) for name, value in self._deferred.items()}
         return self.compute(x, computed or self._held())
+
+    def _needed(self, name: str, rank: int) -> tuple[int, ...]:
+        """Shape of a constant that the layer cannot be without."""
+        held = self.optional(name)
+        if held is None or len(held.shape) != rank:
+            found = "missing" if held is None else f"of shape {held.shape}"
+            raise PassRefusedError(f"its {name} is {found}; expected one of {rank} axes")
+        return held.shape
 
     def _expect_bias(self, outputs: int) -> None:
         bias = self.optional("bias")
@@ -113,7 +125,7 @@ class FrozenConv2d(Frozen):
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """``(N, O, H', W')``."""
-        outputs, inputs, *kernel = self.constants["weight"].shape
+        outputs, inputs, *kernel = self._needed("weight", 4)
         expect_axis(shape, 4, 1, inputs * self.groups)
         self._expect_bias(outputs)
         sizes = [(n - k) // s + 1 for n, k, s in zip(shape[2:], kernel, self.stride, strict=True)]
@@ -138,7 +150,7 @@ class FrozenLinear(Frozen):
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """``(..., O)``."""
-        outputs, inputs = self.constants["weight"].shape
+        outputs, inputs = self._needed("weight", 2)
         expect_axis(shape, len(shape), -1, inputs)
         self._expect_bias(outputs)
         return (*shape[:-1], outputs)
@@ -158,11 +170,21 @@ class FrozenLayerNorm(Frozen):
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The same shape."""
         expect_axis(shape, len(shape), -1, self.size)
+        for name, held in self.constants.items():
+            if held.shape != (self.size,):
+                raise PassRefusedError(f"its {name} is {held.shape}, its input has {self.size} elements")
         return shape
 
     def compute(self, x: Tensor, constants: Mapping[str, Tensor]) -> Tensor:
         """``(..., size)`` to the same shape."""
         return F.layer_norm(x, (self.size,), constants.get("weight"), constants.get("bias"), self.eps)
+
+
+def _buffer(name: str, held: object) -> Deferred:
+    if not isinstance(held, Tensor) or not held.is_floating_point():
+        what = held.dtype if isinstance(held, Tensor) else type(held).__name__
+        raise PassRefusedError(f"its {name} is {what}; expected floating-point numbers")
+    return Deferred.of(held)
 
 
 def expect_axis(shape: tuple[int, ...], rank: int, axis: int, length: int) -> None:

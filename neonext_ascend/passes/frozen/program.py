@@ -38,6 +38,9 @@ class FrozenProgram(Frozen):
             PassRefusedError: the program was written for another size.
         """
         self._expect(shape)
+        missing = [name for name in self._names if self.optional(name) is None]
+        if missing:
+            raise PassRefusedError(f"its {missing[0]} is missing")
         return output_shape(self.steps, shape, {name: value.shape for name, value in self.constants.items()})
 
     def _expect(self, shape: tuple[int, ...]) -> None:
