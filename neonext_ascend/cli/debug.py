@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from neonext_ascend.cli.options import PATH, checkpoint_option, json_option
 from neonext_ascend.cli.terminal import put_json, say, watching
+from neonext_ascend.errors import UsageError
 
 
 @click.command(
     "debug",
-    epilog="Exit status: 0 no node makes an error; 1 one does; 2 wrong usage or input; 5 a file cannot be read or "
-    "written.",
+    epilog="Exit status: 0 no node makes an error; 1 one does, or a chip cannot keep in fp32 what it must; 2 wrong "
+    "usage or input; 5 a file cannot be read or written.",
 )
 @click.argument("artifact", type=PATH, metavar="ARTIFACT.onnx")
 @click.option(
@@ -23,10 +25,25 @@ from neonext_ascend.cli.terminal import put_json, say, watching
 @click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of the noise that is fed."
 )
-@click.option("-o", "--output", type=PATH, metavar="DIR", help="Folder for the smallest graph that shows the fault.")
+@click.option("--rescue", is_flag=True, help="Find the nodes that must compute in fp32 where half precision fails.")
+@click.option("--soc-version", metavar="NAME", help="The chip of a rescue: Ascend and the name from npu-smi info.")
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="DIR",
+    help="Folder for the smallest graph that shows the fault; or for keep_dtype.cfg.",
+)
 @json_option
 def command(
-    artifact: Path, against: Path | None, checkpoint: Path | None, seed: int, output: Path | None, as_json: bool
+    artifact: Path,
+    against: Path | None,
+    checkpoint: Path | None,
+    seed: int,
+    rescue: bool,
+    soc_version: str | None,
+    output: Path | None,
+    as_json: bool,
 ) -> int:
     """Where two graphs depart, node by node: which node makes the error, which were only handed it.
 
@@ -34,9 +51,18 @@ def command(
     Nodes are matched by name, then by position and shape; the likely cause is named. With -o the smallest graph that
     still shows the fault is written, with its inputs and expected values and a script that runs it: a report for
     whoever makes the compiler.
+
+    With --rescue nothing is compared: the smallest set of nodes is looked for that, kept in fp32, lets half precision
+    hold ARTIFACT; -o takes ATC's keep-dtype file.
     """
     from neonext_ascend import jobs
 
+    if rescue:
+        if against is not None or checkpoint is not None:
+            raise UsageError("--rescue compares ARTIFACT with itself in fp32; leave --against and --checkpoint out")
+        return _rescue(artifact, as_json, soc_version=soc_version, output=output, seed=seed)
+    if soc_version is not None:
+        raise UsageError(f"--soc-version {soc_version}: is of --rescue; give that with it")
     found = jobs.debug(artifact, against=against, checkpoint=checkpoint, seed=seed, output=output, watch=watching())
     if as_json:
         put_json(found.to_json())
@@ -49,3 +75,19 @@ def command(
         if found.subgraph is not None:
             say(f"wrote    {found.subgraph}: with its inputs, expected values and run.py")
     return 0 if found.first_made is None else 1
+
+
+def _rescue(artifact: Path, as_json: bool, **options: Any) -> int:
+    """The nodes to keep, or why the chip cannot keep them."""
+    from neonext_ascend import jobs
+    from neonext_ascend.reporting.nodes import rescue_lines
+
+    result = jobs.rescue_nodes(artifact, **options, watch=watching())
+    if as_json:
+        put_json(result.to_json())
+    else:
+        for line in rescue_lines(result.artifact, result.found, result.refusal):
+            say(line)
+        if result.keep_file is not None:
+            say(f"wrote    {result.keep_file}: for atc --keep_dtype")
+    return 1 if result.refusal else 0

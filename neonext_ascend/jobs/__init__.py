@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from neonext_ascend.jobs.listing import Listed, list_models
     from neonext_ascend.jobs.making.om_request import OmRequest
     from neonext_ascend.jobs.predicting import Predictions, predict
+    from neonext_ascend.jobs.rescuing import Rescuing, rescue_nodes
     from neonext_ascend.jobs.verifying import Verification, verify
     from neonext_ascend.jobs.watching import Watch
     from neonext_ascend.machine.diagnosis import Diagnosis, diagnose
@@ -39,6 +40,7 @@ _HOMES = {
     "OmRequest": "jobs.making.om_request",
     "Prediction": "jobs.classifying",
     "Predictions": "jobs.predicting",
+    "Rescuing": "jobs.rescuing",
     "Verification": "jobs.verifying",
     "Watch": "jobs.watching",
     "benchmark": "jobs.benchmarking",
@@ -50,6 +52,7 @@ _HOMES = {
     "ladder": "jobs.laddering",
     "list_models": "jobs.listing",
     "predict": "jobs.predicting",
+    "rescue_nodes": "jobs.rescuing",
     "verify": "jobs.verifying",
 }
 
@@ -66,6 +69,7 @@ __all__ = [
     "OmRequest",
     "Prediction",
     "Predictions",
+    "Rescuing",
     "Verification",
     "Watch",
     "benchmark",
@@ -77,6 +81,7 @@ __all__ = [
     "ladder",
     "list_models",
     "predict",
+    "rescue_nodes",
     "verify",
 ]
 

@@ -109,7 +109,7 @@ def debug(
         )
     with watch.working(f"reading {path.name}"):
         steps = load_steps(path)
-        feeds = _noise(steps, path, seed)
+        feeds = noise_for(steps, path, seed)
     with watch.working("comparing node by node"):
         found, what = _compared(path, against, checkpoint, steps, feeds)
     matched, fault = found.matched, found.fault
@@ -190,7 +190,7 @@ def _dumped(file: Path) -> Array:
     return value
 
 
-def _noise(steps: Steps, path: Path, seed: int) -> dict[str, Array]:
+def noise_for(steps: Steps, path: Path, seed: int) -> dict[str, Array]:
     """Seeded standard normal noise for every input; a free dimension is 1."""
     random, feeds = np.random.RandomState(seed), dict[str, Array]()
     for name, dtype, shape in steps.tensors():

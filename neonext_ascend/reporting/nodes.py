@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from neonext_ascend.reporting.words import labelled
 from neonext_ascend.verify.causes import Cause
 from neonext_ascend.verify.nodes import NodeError
+from neonext_ascend.verify.rescue import Rescue
 
 _MOST = 12  # rows of the table
 _HEADER = f"{'error':>9} {'made here':>10}  node"
@@ -46,3 +47,18 @@ def debugging_lines(
     if start + len(shown) < len(nodes):
         lines.append(f"{'':22}... {len(nodes) - start - len(shown)} more")
     return lines
+
+
+def rescue_lines(artifact: str, found: Rescue, refusal: str) -> list[str]:
+    """What has to stay in fp32, what that costs, or why a chip cannot have it."""
+    lines = labelled("artifact", artifact)
+    if not found.keep:
+        return [*lines, *labelled("fp16", "holds every node; nothing has to stay in fp32")]
+    own = f"{len(found.beyond)} give what is beyond 65504" if found.beyond else "what they lose adds up"
+    lines += labelled(
+        "fp32", f"{len(found.keep)} nodes: {own}, {len(found.products)} are products, {found.casts} casts"
+    )
+    lines += [f"{'':9}{name}" for name in found.keep]
+    if refusal:
+        return [*lines, *labelled("refused", refusal)]
+    return [*lines, *labelled("next", f"--keep-fp32 {','.join(found.keep)}")]

@@ -169,6 +169,20 @@ def graph(*nodes: onnx.NodeProto, **constants: float) -> onnx.ModelProto:
 OPSET = helper.make_opsetid("", 17)
 
 
+def test_debug_says_what_to_keep_and_writes_the_file_for_atc(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    weights = scaled(tmp_path, ACROSS_GELU, (3,))
+    path = str(jobs.export("neonext_nano", checkpoint=weights, output=tmp_path).onnx.path)
+    assert run(["debug", path, "--rescue", "-o", str(tmp_path / "out"), "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert found["keep_fp32"] == needed(3)
+    assert (tmp_path / "out" / "keep_dtype.cfg").read_text().split() == needed(3)
+    assert run(["debug", path, "--rescue", "--soc-version", "Ascend310P3", "-o", str(tmp_path / "none")]) == 1
+    assert "its cube unit multiplies fp16 and int8" in " ".join(capfd.readouterr().out.split())
+    assert not (tmp_path / "none").exists()
+    assert run(["debug", path, "--rescue", "--against", path]) == 2
+    assert run(["debug", path, "--soc-version", "Ascend310P3"]) == 2
+
+
 def test_where_nothing_overflows_the_nodes_that_lose_the_bits_are_found() -> None:
     # fp16's numbers around 4096 lie 4 apart: what is added to it is gone. Tanh and Mul lose nothing.
     steps = Steps(
