@@ -182,7 +182,7 @@ OTHERS = [
     Case(
         "a threshold",
         ends("Greater half", ("Cast", {"to": 1})),
-        lambda x: np.asarray(x > 0.5, np.float64),
+        lambda x: (x > 0.5).astype(np.float64),
         "1 or 0 for each class",
         False,
     ),
