@@ -29,6 +29,8 @@ def onnx_lines(
     """The network, its form, the files and the verdict."""
     first, *others = manifest.artifact.files
     lines = network_lines(struct(NetworkConfig, manifest.network), manifest.weights) + form_lines(manifest, report)
+    kept = len(manifest.artifact.keep_fp32)
+    lines += labelled("fp32", f"{kept} nodes kept in fp32, with a Cast on each side") if kept else []
     lines += labelled("wrote", f"{path} ({bytes_text(first.bytes)}, opset {manifest.artifact.opset})")
     for extra in others:
         lines += labelled("", f"{extra.name} ({bytes_text(extra.bytes)}, external data: keep it beside)")
