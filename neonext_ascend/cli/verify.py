@@ -33,6 +33,13 @@ from neonext_ascend.errors import ParityError, UsageError
 )
 @click.option("--atol", type=Finite(0), help="Absolute tolerance of each element.")
 @click.option("--rtol", type=Finite(0), help="Relative tolerance of each element.")
+@click.option(
+    "--accumulation",
+    type=click.Choice(["fp32", "fp16"]),
+    default="fp32",
+    show_default=True,
+    help="Of the partial sums inside a product, where an fp16 file is computed as on a chip; its cube unit has fp32.",
+)
 @click.option("--ladder", is_flag=True, help="Every form from PyTorch to the chip, and where the numbers go wrong.")
 @json_option
 def command(
@@ -77,7 +84,7 @@ _OF_A_LADDER = ("config", "checkpoint", "image_size", "num_classes", "seed", "ru
 def _climb(subject: str | None, as_json: bool, **options: Any) -> None:
     from neonext_ascend import jobs
 
-    if others := sorted(given("reference", "against", "dtype", "atol", "rtol")):
+    if others := sorted(given("reference", "against", "dtype", "atol", "rtol", "accumulation")):
         raise UsageError(f"both --ladder and --{others[0]}; a ladder has its own forms and bounds")
     kept = {name: options[name] for name in _OF_A_LADDER}
     found = jobs.ladder(subject, **kept, watch=watching())

@@ -54,6 +54,7 @@ class Options:
         atol, rtol: of each element, in place of the bounds for the artifact's dtype.
         runtime: that opens the artifact; ``auto`` goes by the file.
         device: number of the NPU.
+        accumulation: of the partial sums inside a product, where half precision is computed.
     """
 
     reference: Literal["fp32", "fp64"] = "fp32"
@@ -61,6 +62,7 @@ class Options:
     rtol: float | None = None
     runtime: Runtime = "auto"
     device: int = 0
+    accumulation: Dtype = "fp32"
 
     def bounds(self, dtype: str) -> Tolerance:
         """The bounds for a dtype; where a user gives one of the two for each element, the other is fp32's."""
@@ -90,6 +92,7 @@ def verify(
     dtype: Dtype | None = None,
     atol: Annotated[float, Bounds(ge=0)] | None = None,
     rtol: Annotated[float, Bounds(ge=0)] | None = None,
+    accumulation: Dtype = "fp32",
     watch: Watch = SILENT,
 ) -> Verification:
     """Compare an artifact with the network it was made from, or a prepared network with the unfolded one.
@@ -105,6 +108,7 @@ def verify(
         device: number of the NPU.
         dtype: in which the NPU computes a model, fp16 by default; the CPU computes in fp32.
         atol, rtol: of each element, in place of the bounds for the dtype.
+        accumulation: of the partial sums inside a product of an fp16 file: fp32 as on the cube unit, or fp16.
         watch: told of each long step.
 
     Raises:
@@ -112,7 +116,7 @@ def verify(
         FileAccessError: a file cannot be read.
         ToolchainError: what runs the subject is missing here.
     """
-    options = Options(reference, atol, rtol, runtime, device)
+    options = Options(reference, atol, rtol, runtime, device, accumulation)
     where = f"checking {subject or config or checkpoint}"
     if isinstance(subject, Path) or (isinstance(subject, str) and is_artifact(subject)):
         if any(given is not None for given in (config, image_size, num_classes, seed, dtype)):

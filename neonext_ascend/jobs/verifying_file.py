@@ -21,7 +21,7 @@ from neonext_ascend.jobs.verifying import Options, Verification
 from neonext_ascend.precision.half import OVERFLOWS
 from neonext_ascend.precision.modes import HalfMode
 from neonext_ascend.runtimes.registry import opener, runtime_for
-from neonext_ascend.spec import TensorSpec, Tolerance
+from neonext_ascend.spec import Dtype, TensorSpec, Tolerance
 from neonext_ascend.verify.feeds import DYNAMIC_BATCHES, feeds_for
 from neonext_ascend.verify.parity import OpenWithPoints, ParityReport, Verdict, check_parity, check_stored
 
@@ -56,18 +56,19 @@ def verify_file(path: Path, against: Path | None, checkpoint: Path | None, optio
     else:
         report = _check_stored_values(path, manifest, open_artifact, bounds)
         what = "the values stored in the manifest"
-    verdict = Verdict(replace(report, changed=changed), half=_judged_half(path, manifest))
+    verdict = Verdict(replace(report, changed=changed), half=_judged_half(path, manifest, options.accumulation))
     return Verification(str(path), verdict, what, where, tuple(warnings))
 
 
-def _judged_half(path: Path, manifest: Manifest) -> tuple[HalfVerdict, ...]:
+def _judged_half(path: Path, manifest: Manifest, accumulation: Dtype) -> tuple[HalfVerdict, ...]:
     """An fp16 ONNX file as chips may compute it, in both ways of overflowing; an OM's graph is not to be seen."""
     if (manifest.artifact.format, manifest.artifact.dtype) != ("onnx", "fp16"):
         return ()
     from neonext_ascend.verify.half import judge_half
 
     feeds = feeds_for(manifest.inputs[0].shape, manifest.preprocessing, sample_pictures())
-    return judge_half(with_its_data(path), feeds, OVERFLOWS, HalfMode(keep=manifest.artifact.keep_fp32))
+    mode = HalfMode(keep=manifest.artifact.keep_fp32, accumulation=accumulation)
+    return judge_half(with_its_data(path), feeds, OVERFLOWS, mode)
 
 
 def _has_network(manifest: Manifest, checkpoint: Path | None) -> bool:

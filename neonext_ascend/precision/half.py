@@ -20,7 +20,7 @@ Overflow = Literal["ieee", "saturate"]
 OVERFLOWS: tuple[Overflow, ...] = ("saturate", "ieee")
 LARGEST = 65504.0
 # From here on a number rounds to infinity.
-_INFINITE_FROM = 65520.0
+BEYOND = 65520.0
 # Smallest normal number; below it all are multiples of 2^-24, as float32's are between 0.5 and 1.
 _NORMAL, _HALFWAY = np.float32(2.0**-14), np.float32(0.75)
 
@@ -91,8 +91,8 @@ def rounded(array: NDArray[np.float32], overflow: Overflow) -> tuple[NDArray[np.
         return array, Range(0.0, 0, 0, 0, 0, 0.0)
     low, high = float(array.min()), float(array.max())
     largest = math.inf if math.isnan(low) else max(-low, high)
-    inside = largest < _INFINITE_FROM
-    overflowed = 0 if inside else int(array.size - np.count_nonzero(np.abs(array) < _INFINITE_FROM))
+    inside = largest < BEYOND
+    overflowed = 0 if inside else int(array.size - np.count_nonzero(np.abs(array) < BEYOND))
     back = _nearest(array) if inside else to_half(array, overflow).astype(np.float32)
     small = np.abs(back) < _NORMAL
     subnormal = int(np.count_nonzero(small & (back != 0))) if small.any() else 0

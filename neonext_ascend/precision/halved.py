@@ -8,13 +8,14 @@ would overflow inside them, node by node, is a warning.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from neonext_ascend.precision.accumulating import accumulated
 from neonext_ascend.precision.groups import Group, find_groups
-from neonext_ascend.precision.half import OVERFLOWS, Overflow, Range, rounded
-from neonext_ascend.precision.modes import ALL, HalfMode
+from neonext_ascend.precision.half import BEYOND, OVERFLOWS, Overflow, Range, rounded
+from neonext_ascend.precision.modes import ALL, PRODUCTS, HalfMode
 from neonext_ascend.precision.report import Alarm, HalfNode, HalfReport
 from neonext_ascend.runtimes.steps import Array, Step, Steps
 from neonext_ascend.spec import MOVES
@@ -95,7 +96,11 @@ class _Walk:
             inputs = results = False
         group, overflow = self.groups.get(step.number), world.overflows[0]
         inner = group is not None and group.output not in step.outputs
-        got = self.steps.compute(step, [self._value(step, name, world, inputs) for name in step.inputs])
+        fed, partial = [self._value(step, name, world, inputs) for name in step.inputs], 0.0
+        if results and self.mode.accumulation == "fp16" and step.node.op_type in PRODUCTS:
+            got, partial = accumulated(self.steps, step, fed, overflow)
+        else:
+            got = self.steps.compute(step, fed)
         if group is not None and results:
             # As a part of one operator: unrounded inside, its last result in place of the node's own.
             values = [world.whole[n] if n in world.whole else self._value(step, n, world, inputs) for n in step.inputs]
@@ -106,6 +111,8 @@ class _Walk:
             world.values[name] = value
             if results and value.dtype == np.float32:
                 back, lost = rounded(value.astype(np.float32, copy=False), overflow)
+                if not partial < BEYOND:
+                    lost = replace(lost, largest=max(lost.largest, partial), overflowed=max(lost.overflowed, 1))
                 world.values[name] = back
                 world.half.add(name)
                 world.nodes.append(_node(step, lost, back, exact, group.kind if inner and group else ""))

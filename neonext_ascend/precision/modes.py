@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from neonext_ascend.spec import Dtype
+
 # The cube unit's operators.
 PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 # ATC's --precision_mode_v2 and its older names: operators (None: all), their inputs, their results.
@@ -26,10 +28,12 @@ class HalfMode:
     Args:
         precision: ATC's ``--precision_mode_v2``.
         keep: names of nodes that stay in fp32 (``--keep_dtype``).
+        accumulation: of the partial sums inside a product that is rounded.
     """
 
     precision: str = "fp16"
     keep: Collection[str] = ()
+    accumulation: Dtype = "fp32"
 
     def rounds(self, name: str, operator: str) -> tuple[bool, bool]:
         """Whether a node's inputs and its results are."""

@@ -15,7 +15,7 @@ from neonext_ascend.precision.halved import halved
 from neonext_ascend.precision.modes import ALL, HalfMode
 from neonext_ascend.precision.report import HalfReport
 from neonext_ascend.runtimes.steps import Steps
-from neonext_ascend.spec import TOLERANCES
+from neonext_ascend.spec import TOLERANCES, Dtype
 from neonext_ascend.verify.compare import Comparison, compare_logits
 from neonext_ascend.verify.feeds import Feed
 
@@ -27,10 +27,12 @@ class HalfVerdict:
     Args:
         report: every node's range, and what spoils the graph.
         comparison: of the rounded outputs with float32's.
+        accumulation: of the partial sums inside a product.
     """
 
     report: HalfReport
     comparison: Comparison
+    accumulation: Dtype = "fp32"
 
     @property
     def passed(self) -> bool:
@@ -47,6 +49,7 @@ class HalfVerdict:
         tightest = self.report.tightest
         return {
             **self.report.to_json(),
+            "accumulation": self.accumulation,
             "passed": self.passed,
             "feed": self.comparison.to_json(),
             "tightest": None if tightest is None else tightest.to_json(),
@@ -80,7 +83,9 @@ def judge_steps(
     for feed in kinds.values():
         for report in halved(steps, {name: feed.array}, overflows, mode):
             rounded, exact = report.outputs[output], report.reference[output]
-            found = HalfVerdict(report, compare_logits(feed.what, rounded, exact, TOLERANCES["fp16"]))
+            found = HalfVerdict(
+                report, compare_logits(feed.what, rounded, exact, TOLERANCES["fp16"]), mode.accumulation
+            )
             known = worst.get(report.overflow)
             if known is None or (known.passed, _headroom(known)) > (found.passed, _headroom(found)):
                 worst[report.overflow] = found
