@@ -135,7 +135,7 @@ def _give(candidate: Candidate, key: str, clean: str, value: object) -> None:
 def _unusual(key: str, tensor: Tensor) -> str | None:
     """What is told of a tensor that does not hold its numbers plainly."""
     if tensor.is_meta:
-        return "its tensors are on the meta device: they hold no values; load the weights before saving them"
+        return f"{key} is on the meta device: such tensors hold no values; load the weights before saving them"
     kinds = {
         "quantised (take the weights from before quantisation)": tensor.is_quantized,
         "sparse": tensor.layout != torch.strided,

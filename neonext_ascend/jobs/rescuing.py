@@ -11,7 +11,7 @@ from neonext_ascend.artifacts.finding import manifest_beside
 from neonext_ascend.artifacts.reading import read_manifest
 from neonext_ascend.artifacts.staging import staged
 from neonext_ascend.data import sample_pictures
-from neonext_ascend.errors import ArtifactError, UsageError
+from neonext_ascend.errors import UsageError
 from neonext_ascend.exporters.om_file.options import KEEP_FILE
 from neonext_ascend.jobs.checking import checked
 from neonext_ascend.jobs.debugging import load_steps, noise_for
@@ -97,10 +97,9 @@ def rescue_nodes(
 
 
 def _feeds(path: Path, steps: Steps, seed: int) -> Sequence[Feed]:
-    if len(steps.inputs) != 1:
-        raise ArtifactError(f"{path}: has {len(steps.inputs)} inputs; a rescue feeds one")
+    name, _ = steps.ends()
     beside = manifest_beside(path)
     if beside is None:
-        return [Feed("noise", noise_for(steps, path, seed)[steps.inputs[0]].astype("float32"))]
+        return [Feed("noise", noise_for(steps, path, seed)[name].astype("float32"))]
     manifest = read_manifest(beside)
     return list(feeds_for(manifest.inputs[0].shape, manifest.preprocessing, sample_pictures()))

@@ -1,9 +1,9 @@
-"""The order in which a graph's nodes can be computed, and what stands against one."""
+"""The order in which a graph's nodes can be computed, what stands against one, and what nodes' bodies read."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
 from heapq import heappop, heappush
 
@@ -72,3 +72,16 @@ def bodies(node: NodeProto) -> Iterable[GraphProto]:
     """The graphs inside a node, such as the branches of an If."""
     for attribute in node.attribute:
         yield from (attribute.g,) if attribute.type == onnx.AttributeProto.GRAPH else attribute.graphs
+
+
+def rename_captured(node: NodeProto, names: Mapping[str, str]) -> None:
+    """What sub-graphs read from outside, by its new name; what they make themselves hides a name outside."""
+    for body in bodies(node):
+        inside = {value.name for value in (*body.input, *body.initializer)}
+        inside |= {name for inner in body.node for name in inner.output}
+        outside = {name: new for name, new in names.items() if name not in inside}
+        for inner in body.node:
+            inner.input[:] = [outside.get(name, name) for name in inner.input]
+            rename_captured(inner, outside)
+        for value in body.output:
+            value.name = outside.get(value.name, value.name)

@@ -19,7 +19,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from neonext_ascend.artifacts.tensors import load_model
 from neonext_ascend.errors import ArtifactError
 from neonext_ascend.machine.environment import disable_telemetry
-from neonext_ascend.runtimes.ordering import bodies, captured, ordered
+from neonext_ascend.runtimes.ordering import bodies, captured, ordered, rename_captured
 
 disable_telemetry()
 
@@ -65,8 +65,8 @@ class Steps:
         self._held = {tensor.name: tensor for tensor in graph.initializer}
         self.inputs = [value.name for value in graph.input if value.name not in self._held]
         self.outputs = [value.name for value in graph.output]
-        where = f"{model}: " if isinstance(model, Path) else ""
-        self.steps = [Step(number, node) for number, node in enumerate(ordered(graph, where))]
+        self._where = f"{model}: " if isinstance(model, Path) else ""
+        self.steps = [Step(number, node) for number, node in enumerate(ordered(graph, self._where))]
         self._last = {name: step.number for step in self.steps for name in step.inputs}
         self._last |= dict.fromkeys(self.outputs, len(self.steps))
 
@@ -100,6 +100,19 @@ class Steps:
                 known = tensor.elem_type in helper.get_all_tensor_dtypes()
                 dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type).name if known else "of no dtype"
                 yield value.name, dtype, tuple(dim.dim_value for dim in tensor.shape.dim)
+
+    def ends(self) -> tuple[str, str]:
+        """The one input and the first output.
+
+        Raises:
+            ArtifactError: there are several inputs or none, or no node computes the output.
+        """
+        if len(self.inputs) != 1:
+            raise ArtifactError(f"{self._where}it has {len(self.inputs)} inputs; expected one")
+        result = next(iter(self.outputs), "")
+        if not any(result in step.outputs for step in self.steps):
+            raise ArtifactError(f"{self._where}its output {result!r} is not computed by a node; expected one that is")
+        return self.inputs[0], result
 
     def constant(self, name: str) -> Array | None:
         """An initializer's value, ``None`` where the name is no initializer's."""
@@ -165,7 +178,7 @@ class Steps:
         node.name = "node"
         node.input[:] = [names.get(name, "") for name in node.input]
         node.output[:] = [f"o{step.outputs.index(name)}" if name else "" for name in node.output]
-        _rename_captured(node, names)
+        rename_captured(node, names)
         constants, values = [], []
         for name, value in zip(step.inputs, inputs, strict=True):
             # Shapes, axes and the like stand in the model: some operators want them there.
@@ -188,19 +201,6 @@ def _open(model: bytes, threads: int) -> Any:
     options.intra_op_num_threads, options.log_severity_level = threads, 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-
-def _rename_captured(node: NodeProto, names: Mapping[str, str]) -> None:
-    """What sub-graphs read from outside, by its new name; what they make themselves hides a name outside."""
-    for body in bodies(node):
-        inside = {value.name for value in (*body.input, *body.initializer)}
-        inside |= {name for inner in body.node for name in inner.output}
-        outside = {name: new for name, new in names.items() if name not in inside}
-        for inner in body.node:
-            inner.input[:] = [outside.get(name, name) for name in inner.input]
-            _rename_captured(inner, outside)
-        for value in body.output:
-            value.name = outside.get(value.name, value.name)
 
 
 def _wide(node: NodeProto) -> NodeProto:

@@ -78,7 +78,7 @@ def judge_steps(
 ) -> tuple[HalfVerdict, ...]:
     """The same of a graph that is read already."""
     worst = dict[Overflow, HalfVerdict]()
-    (name,), (output, *_) = steps.inputs, steps.outputs
+    name, output = steps.ends()
     kinds = {feed.kind: feed for feed in reversed(list(feeds))}
     for feed in kinds.values():
         for report in halved(steps, {name: feed.array}, overflows, mode):

@@ -106,7 +106,7 @@ def unusual(state: State, key: str, rng: random.Random) -> str | None:
     value = state[key].to(torch.float32)
     made = {"complex": value.to(torch.complex64), "sparse": value.to_sparse(), "meta": value.to("meta")}
     state[key] = made[kind]
-    return f"{key} is {'without data' if kind == 'meta' else kind}"
+    return f"{key} is {'on the meta device' if kind == 'meta' else kind}"
 
 
 def no_tensor(state: State, key: str, rng: random.Random) -> str | None:

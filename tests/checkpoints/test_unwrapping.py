@@ -140,7 +140,7 @@ LOADS: dict[str, tuple[Callable[[State], object], list[str]]] = {
     ),
     "one of two on the meta device": (
         lambda s: {"model_ema": {k: v.to("meta") for k, v in s.items()}, "model": s},
-        ["'model' in the file; left out: model_ema (its tensors are on the meta device"],
+        ["'model' in the file; left out: model_ema (stem.conv.weight is on the meta device"],
     ),
     "the same twice in a list": (lambda s: [s, dict(s)], ["'[0]' in the file; also there: [1]"]),
     "model before others": (lambda s: {"last": other(s), "model": s}, ["'model' in the file; also there: last"]),
@@ -261,15 +261,15 @@ REFUSED: dict[str, tuple[Callable[[State], object], str]] = {
     ),
     "on the meta device": (
         lambda s: {**s, "head.fc.weight": s["head.fc.weight"].to("meta")},
-        "its tensors are on the meta device: they hold no values",
+        "head.fc.weight is on the meta device: such tensors hold no values",
     ),
     "all on the meta device": (
         lambda s: {"model": {k: v.to("meta") for k, v in s.items()}},
-        "its tensors are on the meta device: they hold no values",
+        "stem.conv.weight is on the meta device: such tensors hold no values",
     ),
     "two, both on the meta device": (
         lambda s: [{k: v.to("meta") for k, v in s.items()}] * 2 + [{k: v.to("meta") for k, v in s.items()}],
-        "its tensors are on the meta device: they hold no values",
+        "stem.conv.weight is on the meta device: such tensors hold no values",
     ),
     "two, both sparse": (
         lambda s: [{k: v.to_sparse() for k, v in s.items()}, {k: v.to_sparse() for k, v in s.items()}],

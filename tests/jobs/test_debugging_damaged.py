@@ -168,6 +168,30 @@ def test_graphs_that_are_wired_wrongly_end_in_one_line(
     assert capsys.readouterr().err.count("\n") <= 1
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda made: made.graph.ClearField("output"), "its output '' is not computed by a node"),
+        (lambda made: setattr(made.graph.output[0], "name", "x"), "its output 'x' is not computed by a node"),
+        (lambda made: setattr(made.graph.output[0], "name", "w"), "its output 'w' is not computed by a node"),
+        (lambda made: made.graph.ClearField("input"), "reads 'x', which no node, input or constant gives"),
+        (
+            lambda made: made.graph.input.extend([make_tensor_value_info("z", FLOAT, [1])]),
+            "it has 2 inputs; expected one",
+        ),
+        (constant(raw_data=bytes(31)), "w has 31 bytes; 4x2 of FLOAT takes 32"),
+    ],
+)
+def test_a_rescue_of_a_graph_without_the_ends_that_it_needs_is_refused(
+    change: Callable[[ModelProto], None], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = whole()
+    change(made)
+    (tmp_path / "it.onnx").write_bytes(made.SerializeToString())
+    assert run(["debug", str(tmp_path / "it.onnx"), "--rescue"]) == 2
+    assert words in capsys.readouterr().err
+
+
 def test_an_order_that_can_be_mended_is_mended_quickly() -> None:
     """Ten thousand nodes from last to first: a search in rounds would take minutes."""
     chain = [step("Relu", f"t{i}" if i else "x", f"t{i + 1}") for i in range(10_000)]

@@ -126,6 +126,22 @@ def point_outside(folder: Path) -> None:
     (folder / "large.onnx").write_bytes(model.SerializeToString())
 
 
+def debugged(change: Callable[[onnx.ModelProto], object]) -> Arguments:
+    """A right artifact, and a copy that was changed."""
+
+    def arguments(folder: Path) -> list[object]:
+        right = artifact(folder)
+        model = onnx.load(str(right))
+        change(model)
+        return ["debug", write(folder / "changed.onnx", model.SerializeToString()), "--against", right]
+
+    return arguments
+
+
+def shorten(model: onnx.ModelProto) -> None:
+    model.graph.initializer[0].raw_data = model.graph.initializer[0].raw_data[:-4]
+
+
 def two_inputs(folder: Path) -> Path:
     nodes = [onnx.helper.make_node("Add", ["a", "b"], ["c"])]
     values = [onnx.helper.make_tensor_value_info(n, 1, [1, 3, 8, 8]) for n in "abc"]
@@ -518,6 +534,20 @@ ARTIFACTS = [
         _AGAIN,
     ),
     Refusal("an empty ONNX file", classify(overwrite("")), 5, "the file is empty", _AGAIN),
+    Refusal(
+        "a constant with numbers too few, given to debug",
+        debugged(shorten),
+        2,
+        "has 2300 bytes; 12x3x4x4 of FLOAT takes 2304",
+        _AGAIN,
+    ),
+    Refusal(
+        "nodes in a circle, given to debug",
+        debugged(lambda model: model.graph.node[0].input.__setitem__(0, model.graph.output[0].name)),
+        2,
+        "waits for itself",
+        _AGAIN,
+    ),
     Refusal(
         "external data missing",
         lambda d: external(d, lambda f: (f / "large.onnx.data").unlink()),

@@ -146,7 +146,7 @@ class _Climber:
 
     def in_half(self, steps: Steps) -> None:
         """Each node's result rounded to fp16, in each way of overflowing."""
-        overflows, (taken, *_), (given, *_) = self._plan.overflows, steps.inputs, steps.outputs
+        overflows, (taken, given) = self._plan.overflows, steps.ends()
         reports: list[list[HalfReport]] = [
             halved(steps, {taken: feed.array}, overflows, self._plan.mode) for feed in self._feeds
         ]
