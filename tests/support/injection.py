@@ -49,9 +49,10 @@ def plant(model: ModelProto, node: str, largest: float, up: bool) -> ModelProto:
 
 
 def _parts(bits: int) -> list[int]:
-    """Powers of at most 12 bits that sum to ``bits``: a larger one would itself be beyond fp16."""
-    sign, left, parts = (1 if bits > 0 else -1), abs(bits), []
-    while left > 0:
-        parts.append(sign * min(left, 12))
-        left -= 12
-    return parts
+    """Powers of at most 12 bits that sum to ``bits``: a larger one would itself be beyond fp16.
+
+    They are about equal: a last one of a single bit would leave the crossing to the one before it.
+    """
+    count = -(-abs(bits) // 12)
+    sign = 1 if bits > 0 else -1
+    return [sign * (abs(bits) // count + (number < abs(bits) % count)) for number in range(count)]
