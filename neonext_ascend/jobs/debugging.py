@@ -15,7 +15,6 @@ from neonext_ascend.jobs.checking import checked
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.runtimes.steps import Array, Steps
 from neonext_ascend.spec import Bounds
-from neonext_ascend.verify.causes import Cause
 from neonext_ascend.verify.graphs import Departure, compare_graphs
 from neonext_ascend.verify.matching import Matched
 from neonext_ascend.verify.nodes import (
@@ -28,6 +27,7 @@ from neonext_ascend.verify.nodes import (
     compare_nodes,
     values_of,
 )
+from neonext_ascend.verify.pair import Cause
 from neonext_ascend.verify.reproducing import write_subgraph
 
 

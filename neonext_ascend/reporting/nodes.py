@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from neonext_ascend.reporting.words import labelled
-from neonext_ascend.verify.causes import Cause
 from neonext_ascend.verify.nodes import NodeError
+from neonext_ascend.verify.pair import Cause
 from neonext_ascend.verify.rescue import Rescue
 
 _MOST = 12  # rows of the table

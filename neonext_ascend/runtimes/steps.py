@@ -199,6 +199,7 @@ def _open(model: bytes, threads: int) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 4
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # each node has threads of its own
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
@@ -218,9 +219,8 @@ def _wide(node: NodeProto) -> NodeProto:
         for value in (*body.input, *body.output, *body.value_info):
             if value.type.tensor_type.elem_type == TensorProto.FLOAT16:
                 value.type.tensor_type.elem_type = TensorProto.FLOAT
-        wide = [_wide(inner) for inner in body.node]
-        del body.node[:]
-        body.node.extend(wide)
+        for inner in body.node:
+            inner.CopyFrom(_wide(inner))
     return copy
 
 

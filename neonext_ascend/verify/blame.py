@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from neonext_ascend.precision.report import Alarm, HalfReport
 from neonext_ascend.runtimes.eager import EagerRunner
 from neonext_ascend.spec import Tolerance
-from neonext_ascend.verify.causes import Cause
 from neonext_ascend.verify.compare import summarize
 from neonext_ascend.verify.feeds import Feed
 from neonext_ascend.verify.ladder import Blame, Rung
+from neonext_ascend.verify.pair import Cause
 from neonext_ascend.verify.parity import OpenWithPoints
 from neonext_ascend.verify.points import compare_points, first_departure
 

@@ -2,84 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from onnx import helper
 
-from neonext_ascend.runtimes.steps import Array, Step, Steps
-from neonext_ascend.verify.constants import Change, change_of, close, differ
+from neonext_ascend.runtimes.steps import Step
+from neonext_ascend.verify.constant_causes import constant_cause
+from neonext_ascend.verify.constants import change_of, close
 from neonext_ascend.verify.nodes import Fault
+from neonext_ascend.verify.pair import AGAIN, Cause, Pair
 
-if TYPE_CHECKING:  # it loads PyTorch, which two files do without
-    from neonext_ascend.verify.layers import Layers
-
-_AGAIN = "export the file again from its checkpoint"
-_SIDES = {"left": "A", "right": "B"}
 # Two results that are the same up to a float32 kernel's rounding.
 _EXPLAINED = 1e-4
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Why a node makes an error.
-
-    Args:
-        node: to blame.
-        what: the likely cause, in words.
-        remedy: what to try.
-    """
-
-    node: str
-    what: str
-    remedy: str
-
-    def to_json(self) -> dict[str, Any]:
-        """By name."""
-        return {"node": self.node, "cause": self.what, "remedy": self.remedy}
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A graph and a right one.
-
-    Args:
-        steps, theirs: the two.
-        names: values of the first that have a counterpart -> that one's name.
-        layers: of the network that both were made from; ``None`` where it is not known.
-    """
-
-    steps: Steps
-    theirs: Steps
-    names: Mapping[str, str]
-    layers: Layers | None = None
-
-    def counterpart(self, step: Step) -> Step | None:
-        """The right graph's node that gives the same value."""
-        makers = (self.makers.get(self.names.get(name, "")) for name in step.outputs)
-        return next((maker for maker in makers if maker is not None), None)
-
-    @cached_property
-    def makers(self) -> dict[str, Step]:
-        """Who makes each value of the right graph."""
-        return {name: step for step in self.theirs.steps for name in step.outputs}
-
-    def changed(self, step: Step, other: Step) -> Iterator[tuple[str, Array, Array]]:
-        """Constants of a node that are not the right ones: name, value, the right value."""
-        half = self.steps.half or self.theirs.half
-        for mine, right in zip(step.node.input, other.node.input, strict=False):
-            got, want = self.steps.constant(mine), self.theirs.constant(right)
-            if got is not None and want is not None and differ(got, want, half):
-                yield mine, got, want
+_EXACT = "export GELU in its exact form, with Erf (nn.GELU(approximate='none'))"
 
 
 def explain(fault: Fault, pair: Pair) -> Cause:
     """The first hypothesis that holds."""
     step, other = fault.step, pair.counterpart(fault.step)
-    found = other and (_residual(fault, other, pair) or _constants(step, other, pair) or _operator(step, other))
+    found = other and (
+        _shift(step, pair)
+        or _residual(fault, other, pair)
+        or constant_cause(step, other, pair)
+        or _operator(step, other)
+    )
     return (
         found
         or _result(fault)
@@ -91,14 +38,37 @@ def explain(fault: Fault, pair: Pair) -> Cause:
     )
 
 
+def _shift(step: Step, pair: Pair) -> Cause | None:
+    """Patches that are padded otherwise: where a NeoCell is written patch by patch, that is its shift."""
+    if pair.layers is None:
+        return None
+    layer = step.name if step.name.endswith(".neocell") else step.name.rpartition(".")[0]
+    got, want = (
+        [
+            steps.needed(one.node.input[1]).tolist()
+            for one in steps.steps
+            if one.node.op_type == "Pad" and one.name.startswith(layer)
+        ]
+        for steps in (pair.steps, pair.theirs)
+    )
+    if got == want:
+        return None
+    told = "no shift, where the network has one" if not got else "a shift, where the network has none"
+    return Cause(
+        step.name,
+        f"{layer} is built with {told if not got or not want else 'another shift'}: its patches are padded otherwise",
+        f"give the network its own shifts (--config), and {AGAIN}",
+    )
+
+
 def _residual(fault: Fault, other: Step, pair: Pair) -> Cause | None:
     """A sum of which one summand is missing, at the node itself or where its sum should be read."""
     step, makers = fault.step, pair.makers
-    remedy = f"put the Add back: {_AGAIN}, and look at what removed it (an optimiser, a hand-made edit)"
+    remedy = f"put the Add back: {AGAIN}, and look at what removed it (an optimiser, a hand-made edit)"
     if other.node.op_type == "Add" and step.node.op_type != "Add":
         for name in step.inputs:
             if name in fault.inputs and close(fault.got, fault.inputs[name], _EXPLAINED):
-                lost = [one for one in other.inputs if one != pair.names.get(name, name)]
+                lost = [one for one in other.inputs if one != pair.names.get(name, name)] or [name]
                 return Cause(step.name, f"the residual is dropped: it gives {name} without {lost[0]}", remedy)
     read = {name: pair.names.get(name) for name in step.inputs}
     for mine, right in zip(step.node.input, other.node.input, strict=False):
@@ -106,80 +76,10 @@ def _residual(fault: Fault, other: Step, pair: Pair) -> Cause | None:
         if maker is None or reads is None or right in read.values():
             continue
         if maker.node.op_type == "Add" and reads in maker.inputs:
-            lost = [one for one in maker.inputs if one != reads]
+            lost = [one for one in maker.inputs if one != reads] or [reads]
             return Cause(maker.name, f"the residual is dropped: {step.name} reads {mine} without {lost[0]}", remedy)
-        return Cause(step.name, f"it reads {mine} in place of {right}", f"wire {right} to it: {_AGAIN}")
+        return Cause(step.name, f"it reads {mine} in place of {right}", f"wire {right} to it: {AGAIN}")
     return None
-
-
-def _constants(step: Step, other: Step, pair: Pair) -> Cause | None:
-    """What was done to the constants that the node reads; the one that is explained speaks first."""
-    unexplained = None
-    for name, got, want in pair.changed(step, other):
-        change = change_of(got, want, pair.steps.half or pair.theirs.half)
-        if change is not None:
-            return Cause(step.name, *_words(name, change, step, pair, got))
-        if unexplained is None:
-            told = f"its constant {name} is another, and nothing that was tried turns the right one into it"
-            if got.size == 1 and want.size == 1:
-                told = f"its constant {name} is {got.item():.6g} in place of {want.item():.6g}"
-            elif got.shape != want.shape:
-                told = f"its constant {name} is {list(got.shape)} in place of {list(want.shape)}"
-            elif got.dtype.kind == "i":
-                told = f"its constant {name} is {got.tolist()} in place of {want.tolist()}"
-            unexplained = Cause(step.name, told, f"{_AGAIN}, and see which weights it takes")
-    return unexplained
-
-
-def _words(name: str, change: Change, step: Step, pair: Pair, got: Array) -> tuple[str, str]:
-    layer, _, what = name.rpartition(".")
-    matrix = f"its matrix {_SIDES[what]} ({name})" if what in _SIDES else f"its constant {name}"
-    detail = np.zeros(0) if change.detail is None else change.detail
-    if change.kind == "transposed":
-        return f"{matrix} is transposed", f"write {name} without a transpose: rows first; {_AGAIN}"
-    if change.kind == "moved":
-        words = pair.layers.shift_words(layer, detail) if pair.layers else "another shift"
-        moved = f"{np.count_nonzero(detail)} of {len(detail)} channels by {detail.min()} to {detail.max()} pixels"
-        return f"{matrix} is built with {words}: {moved}", f"give the network its own shifts (--config), and {_AGAIN}"
-    if change.kind == "permuted":
-        return _order(matrix, change.axis, detail, step, pair, got)
-    if change.kind == "gone":
-        return f"{matrix} is all zero", f"{_AGAIN}; a value this small underflows in fp16"
-    if change.kind == "scaled":
-        return f"{matrix} is {float(detail[0]):.6g} times the right one", f"{_AGAIN} without the factor"
-    cause = pair.layers.norm_cause(layer, detail) if pair.layers else None
-    return cause or (
-        f"{matrix} is scaled along axis {change.axis} by {detail.min():.3g} to {detail.max():.3g}, as by another "
-        "BatchNorm or LayerScale",
-        f"{_AGAIN}, and see that its statistics are loaded",
-    )
-
-
-def _order(matrix: str, axis: int, order: Any, step: Step, pair: Pair, got: Array) -> tuple[str, str]:
-    places = f"{np.count_nonzero(order != np.arange(len(order)))} of {len(order)} stand elsewhere"
-    last = any(pair.names.get(name) in pair.theirs.outputs for name in step.outputs)
-    if last and len(order) == _classes(step, got, axis):
-        return (
-            f"{matrix} has its classes in another order: {places}",
-            f"take the checkpoint's order of classes, and the labels that belong to it; {_AGAIN}",
-        )
-    first = any(name in pair.steps.inputs for name in step.inputs)
-    colours = order.reshape(3, -1) if first and axis == 1 and len(order) % 3 == 0 else None
-    if colours is not None and (colours[::-1].reshape(-1) == np.arange(len(order))).all():
-        return (
-            f"{matrix} takes BGR in place of RGB",
-            f"feed RGB, and take the checkpoint's weights as they are; {_AGAIN}",
-        )
-    return (
-        f"{matrix} has its channels permuted along axis {axis}: {places}",
-        f"{_AGAIN}; an order of channels must be the same in the layer before and behind",
-    )
-
-
-def _classes(step: Step, got: Array, axis: int) -> int:
-    """Length of the axis of a Gemm's, MatMul's or Add's constant that counts its outputs; 0 for the other one."""
-    turned = any(one.name == "transB" and one.i for one in step.node.attribute)
-    return got.shape[axis] if got.ndim == 1 or axis == (0 if turned else got.ndim - 1) else 0
 
 
 def _operator(step: Step, other: Step) -> Cause | None:
@@ -187,16 +87,13 @@ def _operator(step: Step, other: Step) -> Cause | None:
         return Cause(step.name, "Tanh in place of Erf: the tanh form of GELU", _EXACT)
     if step.node.op_type != other.node.op_type:
         told = f"it is a {step.node.op_type} in place of a {other.node.op_type}"
-        return Cause(step.name, told, f"{_AGAIN}, and look at what replaced the operator")
+        return Cause(step.name, told, f"{AGAIN}, and look at what replaced the operator")
     mine, right = ({one.name: one for one in node.node.attribute} for node in (step, other))
     for name in sorted({*mine, *right}):
         if name not in mine or name not in right or mine[name] != right[name]:
             has, wants = (_attribute(held.get(name)) for held in (mine, right))
             return Cause(step.name, f"its {name} is {has} in place of {wants}", f"set {name} to {wants}")
     return None
-
-
-_EXACT = "export GELU in its exact form, with Erf (nn.GELU(approximate='none'))"
 
 
 def _attribute(held: Any) -> str:
@@ -229,4 +126,4 @@ def _result(fault: Fault) -> Cause | None:
         "rescaled": f"its result is scaled along axis {change.axis} by {detail.min():.3g} to {detail.max():.3g}",
         "gone": "its result is zero",
     }
-    return Cause(name, words[change.kind], _AGAIN)
+    return Cause(name, words[change.kind], AGAIN)

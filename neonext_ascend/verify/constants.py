@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.generic]
+ROWS = -1  # in place of an axis: the rows of the last two
 Kind = Literal["transposed", "moved", "permuted", "scaled", "rescaled", "gone"]
 # Rounding of one element: half an ulp twice, and what another order of a sum in float64 leaves.
 _ULPS = {True: 2.0**-10, False: 2.0**-22}
@@ -24,7 +25,7 @@ class Change:
 
     Args:
         kind: of change; ``rescaled`` has a factor for each slice along ``axis``, ``scaled`` one for all.
-        axis: that it was done along.
+        axis: that it was done along; ``ROWS`` for a factor for each row of all matrices.
         detail: the permutation, the factors, or by how many places each first-axis slice moved down its diagonal.
     """
 
@@ -51,7 +52,8 @@ def change_of(got: Array, want: Array, half: bool = False) -> Change | None:
         return None
     attempts: list[Callable[[Array, Array, float], Change | None]] = [_transposed, _gone, _moved, _permuted, _scaled]
     for attempt in attempts:
-        found = attempt(got, want, 8 * _ULPS[half])
+        # Half an ulp each for the two constants, and as much again for the estimate of a factor.
+        found = attempt(got, want, (1.5 if half else 4) * _ULPS[half])
         if found is not None:
             return found
     return None
@@ -110,19 +112,25 @@ def _permuted(got: Array, want: Array, bound: float) -> Change | None:
 
 
 def _scaled(got: Array, want: Array, bound: float) -> Change | None:
+    """By one factor, by one for each slice along an axis, or for each row of matrices that hold several channels."""
     if got.shape != want.shape:
         return None
-    for axis in (None, *range(want.ndim)):
-        ours, theirs = (
-            (value.reshape(1, -1) if axis is None else _slices(value, axis)).astype(np.float64) for value in (got, want)
-        )
-        if axis is not None and theirs.shape[1] < 2:
+    for axis in (None, *range(want.ndim), ROWS):
+        mine, right = (_factored(value, axis).astype(np.float64) for value in (got, want))
+        if axis is not None and right.shape[1] < 2:
             continue  # any two vectors are a factor apart, element by element
-        norms = (theirs * theirs).sum(axis=1)
-        factors = np.divide((ours * theirs).sum(axis=1), norms, out=np.ones_like(norms), where=norms > 0)
-        if close(ours, theirs * factors[:, None], bound):
+        norms = (right * right).sum(axis=1)
+        factors = np.divide((mine * right).sum(axis=1), norms, out=np.full_like(norms, np.nan), where=norms > 0)
+        scaled = right * np.nan_to_num(factors, nan=1.0)[:, None]
+        if bool((np.abs(mine - scaled) <= bound * (np.abs(scaled) + 1e-3 * np.abs(scaled).max(initial=0.0))).all()):
             return Change("scaled" if axis is None else "rescaled", axis or 0, factors)
     return None
+
+
+def _factored(value: Array, axis: int | None) -> Array:
+    if axis == ROWS:
+        return value.reshape(-1, value.shape[-1]) if value.ndim else value.reshape(1, 1)
+    return value.reshape(1, -1) if axis is None else _slices(value, axis)
 
 
 def _slices(value: Array, axis: int) -> Array:

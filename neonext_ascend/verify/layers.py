@@ -7,6 +7,7 @@ another variance ``(variance + epsilon) / f^2 - epsilon``.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,6 @@ from torch import nn
 from neonext_ascend.exporters.onnx_file.names import readable
 from neonext_ascend.models.neocell import NeoCell
 
-# Between the channels of one epsilon: rounding of the factors, which come from sums over a matrix in float32.
-_SAME = 1e-3
-
 
 class Layers:
     """A network's modules by the names that their constants have in a file."""
@@ -28,23 +26,46 @@ class Layers:
         self._network = network
         self._paths = {readable(path): path for path, _ in network.named_modules()}
 
-    def norm_cause(self, layer: str, factors: NDArray[Any]) -> tuple[str, str] | None:
-        """Cause and remedy, where the BatchNorm behind ``layer`` explains a factor for each channel."""
-        norm, path = self._norm_behind(layer, len(factors))
-        if norm is None or norm.running_var is None or not (factors > 0).all():
+    def norm_cause(
+        self, layer: str, factors: NDArray[Any], first: int = 0, half: bool = False
+    ) -> tuple[str, str] | None:
+        """Cause and remedy, where the BatchNorm behind a layer explains what its channels were multiplied by.
+
+        Args:
+            layer: its name in the file.
+            factors: for each channel, or for each row of every channel's matrix; NaN where a row is zero.
+            first: of the channels that they are of.
+            half: whether they were rounded to fp16.
+        """
+        norm, path = self._norm_behind(layer)
+        if norm is None or norm.running_var is None:
             return None
-        variance = norm.running_var.double().numpy()
+        variance = norm.running_var.double().numpy()[first:]
+        if first or len(factors) < len(variance):
+            variance = variance[: len(factors)]
+        if len(factors) % len(variance):
+            return None
+        rows = factors.reshape(len(variance), -1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a channel of zeros alone: its factor stays unknown
+            factors = np.nan_to_num(np.nanmedian(rows, axis=1), nan=1.0)
+        same = 1e-3 if half else 1e-6
+        if not np.allclose(np.where(np.isnan(rows), factors[:, None], rows), factors[:, None], rtol=10 * same):
+            return None
+        if not (factors > 0).all():
+            return None
         epsilons = (variance + norm.eps) / factors**2 - variance
         # Where the variance is large, epsilon is a small part of the sum, and rounding a large part of epsilon.
         weights = 1 / (variance + norm.eps) ** 2
         epsilon = float((epsilons * weights).sum() / weights.sum())
-        if epsilon > 0 and np.allclose(np.sqrt((variance + norm.eps) / (variance + epsilon)), factors, rtol=1e-6):
+        if epsilon > 0 and np.allclose(np.sqrt((variance + norm.eps) / (variance + epsilon)), factors, rtol=same):
+            about = "about " if half else ""
             return (
-                f"BatchNorm {path} was folded with epsilon {epsilon:.3g}; the network's is {norm.eps:g}",
+                f"BatchNorm {path} was folded with epsilon {about}{epsilon:.3g}; the network's is {norm.eps:g}",
                 f"set the epsilon of {path} to {norm.eps:g} in what wrote the file, and export again",
             )
         others = (variance + norm.eps) / factors**2 - norm.eps
-        if np.abs(others - 1).max() < _SAME:
+        if np.abs(others - 1).max() < 10 * same:
             return (
                 f"BatchNorm {path} was folded with a running variance of 1 in every channel, its initial value: a "
                 "stale one, never loaded",
@@ -76,13 +97,13 @@ class Layers:
     def _module(self, layer: str) -> nn.Module | None:
         return self._network.get_submodule(self._paths[layer]) if layer in self._paths else None
 
-    def _norm_behind(self, layer: str, channels: int) -> tuple[nn.modules.batchnorm._BatchNorm | None, str]:
-        """The first BatchNorm of so many channels behind a layer, among the layers beside it."""
+    def _norm_behind(self, layer: str) -> tuple[nn.modules.batchnorm._BatchNorm | None, str]:
+        """The first BatchNorm behind a layer, among the layers beside it."""
         path = self._paths.get(layer, "")
         parent, _, name = path.rpartition(".")
         seen = False
         for other, module in self._network.get_submodule(parent).named_children():
-            if seen and isinstance(module, nn.modules.batchnorm._BatchNorm) and module.num_features == channels:
+            if seen and isinstance(module, nn.modules.batchnorm._BatchNorm):
                 return module, f"{parent}.{other}" if parent else other
             seen = seen or other == name
         return None, ""

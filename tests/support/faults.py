@@ -22,6 +22,7 @@ from torch import nn
 
 from neonext_ascend import jobs
 from neonext_ascend.artifacts.manifest import manifest_path
+from neonext_ascend.artifacts.reading import manifest_of
 from neonext_ascend.checkpoints.loading import load
 from neonext_ascend.data import NANO_WEIGHTS, data_path, sample_pictures
 from neonext_ascend.images.preprocessing import preprocessing_for
@@ -80,7 +81,7 @@ def from_network(change: Callable[[NeoNeXt], NeoNeXt | None]) -> Change:
 
     def apply(path: Path) -> None:
         wrong = network()
-        FileRequest().emit(Subject(change(wrong) or wrong), path)
+        FileRequest.of(manifest_of(path)).emit(Subject(change(wrong) or wrong), path)
 
     return apply
 

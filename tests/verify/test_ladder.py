@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,15 +16,18 @@ import torch
 
 from neonext_ascend import jobs
 from neonext_ascend.artifacts.manifest import manifest_path
+from neonext_ascend.checkpoints.loading import load
 from neonext_ascend.cli.main import run
 from neonext_ascend.errors import ArtifactError, ToolchainError, UsageError
 from neonext_ascend.exporters.om_file import command
 from neonext_ascend.exporters.om_file.aipp import aipp_config
 from neonext_ascend.images.preprocessing import Preprocessing
 from neonext_ascend.jobs.making.om_file import OmExport
+from neonext_ascend.models.neonext import NeoNeXt
 from neonext_ascend.spec import TOLERANCES
 from neonext_ascend.verify.feeds import Feed
 from neonext_ascend.verify.ladder import Climb, Flip, Ladder
+from tests.standins import torch_npu
 from tests.support.faults import (
     CHECKPOINT,
     CONFIG,
@@ -79,6 +84,28 @@ def test_debug_names_node_and_cause(fault: Fault, path: Path) -> None:
     assert found.cause.node == fault.node
     assert fault.cause in found.cause.what
     assert passes_allclose(path) == fault.allclose
+
+
+FORMS: list[dict[str, Any]] = [
+    {"lowering": "patchwise"},
+    {"lowering": "packed", "layout": "chnw"},
+    {"lowering": "kron"},
+    {"dtype": "fp16"},
+]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_a_fault_of_the_network_is_named_in_every_form_of_the_file(form: dict[str, Any], tmp_path: Path) -> None:
+    made = jobs.export(CONFIG, checkpoint=CHECKPOINT, output=tmp_path, verify=False, **form).onnx.path
+    for fault in (
+        fault for fault in FAULTS if fault.name in ("wrong shift", "wrong epsilon", "a stale running variance")
+    ):
+        fault.plant(made)
+        found = jobs.debug(made, checkpoint=CHECKPOINT).cause
+        assert found is not None
+        assert found.node.startswith(fault.node.removesuffix(".left_product"))
+        rounded = fault.cause.replace("0.001", "about 0.000991") if "dtype" in form else fault.cause
+        assert rounded in found.what or "its patches are padded otherwise" in found.what
 
 
 @pytest.mark.parametrize(
@@ -168,9 +195,9 @@ def test_a_wrong_emission_is_found_at_its_rung(monkeypatch: pytest.MonkeyPatch) 
     assert (found.verdict.rung, found.verdict.node) == ("onnx", "stage1.block0.fc2")
 
 
-def large(tmp_path: Path) -> Path:
+def large(tmp_path: Path, of: NeoNeXt) -> Path:
     """A checkpoint whose fc_1 fp16 cannot hold, though it holds every weight."""
-    state = network().state_dict()
+    state = of.state_dict()
     for name, factor in (("fc_1.weight", 5e4), ("fc_1.bias", 5e4), ("fc_2.weight", 2e-5)):
         state[f"stage_3.0.ops.content.{name}"] *= factor
     torch.save(state, tmp_path / "large.pt")
@@ -178,7 +205,7 @@ def large(tmp_path: Path) -> Path:
 
 
 def test_the_control_tells_what_fp16_costs_from_what_the_file_adds(tmp_path: Path) -> None:
-    checkpoint = large(tmp_path)
+    checkpoint = large(tmp_path, network())
     path = jobs.export(CONFIG, checkpoint=checkpoint, output=tmp_path).onnx.path
     found = jobs.ladder(path, checkpoint=checkpoint)
     assert found.verdict is not None
@@ -186,6 +213,20 @@ def test_the_control_tells_what_fp16_costs_from_what_the_file_adds(tmp_path: Pat
     assert "fp16 costs this, not the export" in found.verdict.cause
     assert found.control is not None
     assert not found.control.passed
+
+
+def test_an_overflow_that_the_logits_do_not_show_is_found(tmp_path: Path) -> None:
+    # A LayerScale of 1e-6 behind it: saturated, the answers are the same.
+    fresh = replace(CONFIG, name="fresh")
+    checkpoint = large(tmp_path, load(fresh).network)
+    found = jobs.ladder(fresh, checkpoint=checkpoint)
+    broken = found.broken
+    assert broken is not None
+    assert broken.name == "fp16-saturate"
+    assert all(one.passed for one in broken.comparisons)
+    assert broken.failures[0].startswith("stage3.block0.fc1 overflows in fp16")
+    assert found.verdict is not None
+    assert found.verdict.node == "stage3.block0.fc1"
 
 
 def test_an_untrained_file_hides_nothing_behind_its_layer_scale(tmp_path: Path) -> None:
@@ -271,3 +312,24 @@ def test_a_wrong_aipp_is_named_where_the_om_runs(
     assert found.verdict is not None
     assert (found.verdict.rung, found.verdict.node) == ("om", "image")
     assert cause in found.verdict.cause
+
+
+def test_a_model_climbs_to_the_npu(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch_npu.use(monkeypatch)
+    found = jobs.ladder("neonext_nano", runtime="npu")
+    assert found.verdict is None
+    assert names(found)[-1] == "npu"
+    assert "on npu:0, fp16" in found.rungs[-1].where
+
+
+def test_an_om_without_a_device_is_climbed_as_far_as_it_goes(
+    card: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = om(tmp_path, monkeypatch, lambda right: right)
+    monkeypatch.setitem(sys.modules, "acl", None)
+    found = jobs.ladder(path, checkpoint=CHECKPOINT)
+    assert found.passed
+    assert names(found)[-1] == "fp16-saturate"
+    assert found.notes[-1].startswith("the OM itself was not run: ")
+    with pytest.raises(ToolchainError):
+        jobs.ladder(path, checkpoint=CHECKPOINT, runtime="acl")

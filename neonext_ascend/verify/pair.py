@@ -1,0 +1,69 @@
+"""A graph beside a right one, node for node, and what may be said of a node that differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from neonext_ascend.runtimes.steps import Array, Step, Steps
+from neonext_ascend.verify.constants import differ
+
+if TYPE_CHECKING:  # it loads PyTorch, which two files do without
+    from neonext_ascend.verify.layers import Layers
+
+AGAIN = "export the file again from its checkpoint"
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a node makes an error.
+
+    Args:
+        node: to blame.
+        what: the likely cause, in words.
+        remedy: what to try.
+    """
+
+    node: str
+    what: str
+    remedy: str
+
+    def to_json(self) -> dict[str, Any]:
+        """By name."""
+        return {"node": self.node, "cause": self.what, "remedy": self.remedy}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A graph and a right one.
+
+    Args:
+        steps, theirs: the two.
+        names: values of the first that have a counterpart -> that one's name.
+        layers: of the network that both were made from; ``None`` where it is not known.
+    """
+
+    steps: Steps
+    theirs: Steps
+    names: Mapping[str, str]
+    layers: Layers | None = None
+
+    def counterpart(self, step: Step) -> Step | None:
+        """The right graph's node that gives the same value."""
+        makers = (self.makers.get(self.names.get(name, "")) for name in step.outputs)
+        return next((maker for maker in makers if maker is not None), None)
+
+    @cached_property
+    def makers(self) -> dict[str, Step]:
+        """Who makes each value of the right graph."""
+        return {name: step for step in self.theirs.steps for name in step.outputs}
+
+    def changed(self, step: Step, other: Step) -> Iterator[tuple[str, Array, Array]]:
+        """Constants of a node that are not the right ones: name, value, the right value."""
+        half = self.steps.half or self.theirs.half
+        for mine, right in zip(step.node.input, other.node.input, strict=False):
+            got, want = self.steps.constant(mine), self.theirs.constant(right)
+            if got is not None and want is not None and differ(got, want, half):
+                yield mine, got, want
