@@ -118,7 +118,7 @@ def debug(
     return Debugging(
         artifact=str(path),
         against=what,
-        matched=len(found.nodes),
+        matched=len({node.name for node in found.nodes}),
         unmatched=matched.unmatched,
         by_position=moved,
         nodes=found.nodes,

@@ -26,7 +26,7 @@ def debugging_lines(
     lines = [*labelled("artifact", artifact), *labelled("against", against)]
     also = f", {by_position} of them by position and shape" if by_position else ""
     left = f"; {len(unmatched)} have no counterpart" if unmatched else ""
-    lines += labelled("matched", f"{len(nodes)} nodes{also}{left}")
+    lines += labelled("matched", f"{len({node.name for node in nodes})} nodes{also}{left}")
     if not made:
         worst = max((node.relative for node in nodes), default=0.0)
         return [*lines, *labelled("verdict", f"no node makes an error; the largest difference is {worst:.2g}")]
