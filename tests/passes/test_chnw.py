@@ -43,7 +43,8 @@ def operators(path: Path) -> Counter[str]:
 
 
 @pytest.mark.full_size
-@pytest.mark.parametrize("name", ["neonext_t", "neonext_s", "neonext_b"])
+# neonext_s has the widths of the one and the depths of the other.
+@pytest.mark.parametrize("name", ["neonext_t", "neonext_b"])
 def test_a_whole_network_at_each_batch(tmp_path: Path, name: str) -> None:
     config = VARIANTS[name].config
     network = build(config)
