@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from neonext_ascend.artifacts.names import json_text
 from neonext_ascend.cli.options import PATH, json_option, runtime_options
-from neonext_ascend.cli.terminal import complain, counting, json_text, note, say, watching
+from neonext_ascend.cli.terminal import complain, counting, note, say, watching
 
 if TYPE_CHECKING:
     from neonext_ascend.jobs.classifying import Prediction, Recipe

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from neonext_ascend.artifacts.names import readable
+from neonext_ascend.artifacts.names import json_text, readable
 from neonext_ascend.errors import FileAccessError
 
 if TYPE_CHECKING:
@@ -66,19 +65,6 @@ def _aside(text: str) -> None:
     """Words that nobody can take must not end the work that they are about."""
     with contextlib.suppress(OSError):
         click.echo(printable(text), err=True)
-
-
-def json_text(data: Any, indent: int | None = None) -> str:
-    """JSON whose texts are text: a file's name of other bytes than UTF-8 would make it none for many readers."""
-    return json.dumps(_readable(data), indent=indent, allow_nan=False)
-
-
-def _readable(data: Any) -> Any:
-    if isinstance(data, str):
-        return readable(data)
-    if isinstance(data, Mapping):
-        return {name: _readable(value) for name, value in data.items()}
-    return [_readable(value) for value in data] if isinstance(data, list | tuple) else data
 
 
 def put_json(data: Mapping[str, Any]) -> None:

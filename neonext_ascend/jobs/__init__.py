@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from neonext_ascend.jobs.listing import Listed, list_models
     from neonext_ascend.jobs.making.om_request import OmRequest
     from neonext_ascend.jobs.predicting import Predictions, predict
+    from neonext_ascend.jobs.reporting import Reported, report
     from neonext_ascend.jobs.rescuing import Rescuing, rescue_nodes
     from neonext_ascend.jobs.verifying import Verification, verify
     from neonext_ascend.jobs.watching import Watch
@@ -40,6 +41,7 @@ _HOMES = {
     "OmRequest": "jobs.making.om_request",
     "Prediction": "jobs.classifying",
     "Predictions": "jobs.predicting",
+    "Reported": "jobs.reporting",
     "Rescuing": "jobs.rescuing",
     "Verification": "jobs.verifying",
     "Watch": "jobs.watching",
@@ -52,6 +54,7 @@ _HOMES = {
     "ladder": "jobs.laddering",
     "list_models": "jobs.listing",
     "predict": "jobs.predicting",
+    "report": "jobs.reporting",
     "rescue_nodes": "jobs.rescuing",
     "verify": "jobs.verifying",
 }
@@ -69,6 +72,7 @@ __all__ = [
     "OmRequest",
     "Prediction",
     "Predictions",
+    "Reported",
     "Rescuing",
     "Verification",
     "Watch",
@@ -81,6 +85,7 @@ __all__ = [
     "ladder",
     "list_models",
     "predict",
+    "report",
     "rescue_nodes",
     "verify",
 ]

@@ -47,7 +47,7 @@ def verify_file(path: Path, against: Path | None, checkpoint: Path | None, optio
         warnings += _against_warnings(against, manifest)
         report = _check_against(open_artifact, against, manifest, bounds)
         what = f"{against} in ONNX Runtime on the CPU"
-    elif _has_network(manifest, checkpoint):
+    elif has_network(manifest, checkpoint):
         from neonext_ascend.jobs.verifying_network import check_with_network
 
         report, more = check_with_network(manifest, checkpoint, open_artifact, bounds, options.reference)
@@ -71,7 +71,7 @@ def _judged_half(path: Path, manifest: Manifest, accumulation: Dtype) -> tuple[H
     return judge_half(with_its_data(path), feeds, OVERFLOWS, mode)
 
 
-def _has_network(manifest: Manifest, checkpoint: Path | None) -> bool:
+def has_network(manifest: Manifest, checkpoint: Path | None) -> bool:
     """Whether the unfolded network can be built here."""
     torch = importlib.util.find_spec("torch") is not None
     if checkpoint is not None and not torch:
