@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from neonext_ascend.drawing.style import (
     BLUE,
@@ -24,7 +24,7 @@ from neonext_ascend.drawing.style import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-WIDTH, HEIGHT, TOP, LEFT, BOTTOM = 720, 360, 96, 72, 52
+WIDTH, HEIGHT, TOP, LEFT, BOTTOM = 720, 300, 40, 72, 52
 _LOOKS = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"))
 _LONGEST = 60  # of a name, in characters
 # A logarithmic axis where nothing is above 0.
@@ -33,7 +33,6 @@ _NOTHING = (1e-8, 1.0)
 
 def draw_by_depth(
     title: str,
-    subtitle: str,
     names: Sequence[str],
     series: Mapping[str, Sequence[float | None]],
     *,
@@ -44,7 +43,7 @@ def draw_by_depth(
     """A whole SVG file.
 
     Args:
-        title, subtitle: what is drawn, and how the figures came about.
+        title: what is drawn.
         names: of the nodes.
         series: one to three; for each node a number, or ``None`` where it has none.
         label: what the numbers are, with their unit.
@@ -60,7 +59,9 @@ def draw_by_depth(
         plot = axes(figure, LEFT, TOP, MARGIN, BOTTOM)
         plot.set(xlim=(-0.5, max(len(names), 1) - 0.5), xlabel="node, in the order of computation", ylabel=label)
         if error:
-            plot.set_ylim((min(known) / 2, max(known) * 4) if known else _NOTHING)
+            low, high = (min(known), max(known)) if known else _NOTHING
+            room = max(high / low, 10.0) ** 0.2  # for the words
+            plot.set_ylim(low / 2, high * room)
             logarithmic(plot, "y")
         elif known:
             low, high = min(*known, limit or 0.0), max(*known, limit or 0.0)
@@ -69,14 +70,14 @@ def draw_by_depth(
             plot.axhline(limit, color=PINK, linewidth=1.2)
         for (name, values), numbers, (colour, marker) in zip(series.items(), shown, _LOOKS, strict=False):
             told = f"{name}: none above 0" if error and all(map(math.isnan, numbers)) else name
-            looks = {"color": colour, "marker": marker, "markersize": 3.5, "linewidth": 1.0}
+            looks: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 3.5, "linewidth": 1.0}
             plot.plot(range(len(values)), numbers, label=clean(told), **looks)
-        plot.legend(loc="upper left", bbox_to_anchor=(0, 1.16), ncols=len(series), borderaxespad=0, labelcolor=SOFT)
+        plot.legend(loc="upper left", bbox_to_anchor=(0, 1.14), ncols=len(series), borderaxespad=0, labelcolor=SOFT)
         if worst is not None:
             _name_worst(figure, names, shown, worst, error)
 
     words = "no number" if worst is None else f"{'largest' if error else 'smallest'} {worst:.3g}"
-    return draw(WIDTH, HEIGHT, title, f"{label} of {len(names)} nodes: {', '.join(series)}; {words}.", paint, subtitle)
+    return draw(WIDTH, HEIGHT, title, f"{label} of {len(names)} nodes: {', '.join(series)}; {words}.", paint)
 
 
 def _name_worst(

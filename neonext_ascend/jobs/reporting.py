@@ -14,7 +14,6 @@ from neonext_ascend.jobs.checking import Device, checked
 from neonext_ascend.jobs.inquiry.contents import contents_of, graph_of, why_absent
 from neonext_ascend.jobs.inquiry.parts import Parts
 from neonext_ascend.jobs.watching import SILENT, Watch
-from neonext_ascend.models.arguments import file_path
 from neonext_ascend.reporting.page import page, require_pages
 from neonext_ascend.reporting.thumbnails import thumbnails
 from neonext_ascend.runtimes.registry import Runtime
@@ -87,7 +86,7 @@ def report(
     require_pages(f"the page about {path.name}")
     manifest = manifest_of(path)
     name = f"{path.name.removesuffix(path.suffix)}.report"
-    with staged(path.parent if output is None else file_path(output, "output")) as stage:
+    with staged(path.parent if output is None else Path(output)) as stage:
         parts = Parts(
             path,
             manifest,

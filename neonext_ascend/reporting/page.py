@@ -58,6 +58,7 @@ def page(contents: Mapping[str, Any], pictures: Mapping[str, bytes] | None = Non
         tables=tables(told),
         figures=_figures(told),
         pictures=shown,
+        ways=WAYS,
         dark=DARK,
     )
 
@@ -71,36 +72,22 @@ def _figures(contents: Mapping[str, Any]) -> dict[str, Markup]:
     if not rows:
         return {}
     names, ways = [row["name"] for row in rows], [way["overflow"] for way in contents["half"] or ()]
-    errors = {WAYS[way]: [_of(row["half"].get(way), "relative") for row in rows] for way in ways}
-    room = {WAYS[way]: [_of(row["half"].get(way), "headroom_bits") for row in rows] for way in ways}
+    errors, room = (
+        _apart({WAYS[way]: [_of(row["half"].get(way), figure) for row in rows] for way in ways})
+        for figure in ("relative", "headroom_bits")
+    )
     if any(row["file"] for row in rows):
         errors = {_FILE: [_of(row["file"], "relative") for row in rows], **errors}
-    drawn = {
-        "error": draw_by_depth(
-            "Error by depth",
-            "largest difference over the largest value, at each node",
-            names,
-            errors,
-            label="relative error",
-            error=True,
-        )
-    }
+    drawn = {"error": draw_by_depth("Error by depth", names, errors, label="relative error", error=True)}
     if room:
-        drawn["room"] = draw_by_depth(
-            "Range by node in fp16",
-            "doublings that a node's largest value is away from 65504; below the line it overflows",
-            names,
-            _apart(room),
-            label="headroom in bits",
-            limit=0,
-        )
+        drawn["room"] = draw_by_depth("Range by node in fp16", names, room, label="headroom in bits", limit=0)
     return {name: Markup(inlined(svg, name)) for name, svg in drawn.items()}
 
 
 def _apart(series: dict[str, list[float | None]]) -> dict[str, list[float | None]]:
     """Both ways as one where they do not differ: nothing overflows."""
-    first, *others = series.values()
-    return {"fp16, in both ways of overflowing": first} if others and all(o == first for o in others) else series
+    first, *others = series.values() or [[]]
+    return {"fp16, either way of overflowing": first} if others and all(other == first for other in others) else series
 
 
 def _of(node: Mapping[str, Any] | None, figure: str) -> float | None:

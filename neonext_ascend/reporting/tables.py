@@ -10,7 +10,7 @@ from typing import Any
 from neonext_ascend.models.config import size_text
 from neonext_ascend.reporting.words import FOLDED, LOWERED, bytes_text
 
-WAYS = {"saturate": "fp16, saturating (310P, 310B)", "ieee": "fp16, IEEE 754 (910B, A3)"}
+WAYS = {"saturate": "fp16 as on 310P, 310B", "ieee": "fp16 as on 910B, A3"}
 _TIGHTEST = 12  # rows of the short table of nodes
 Row = tuple[str, ...]
 Json = Mapping[str, Any]
@@ -36,7 +36,7 @@ def tables(it: Json) -> dict[str, Table]:
     ]
     passes = manifest["passes"]
     changed = [(name, FOLDED.get(name, ""), str(often)) for name, often in passes.get("changed", {}).items()]
-    lowered = Counter(passes.get("lowerings", {}).values())
+    lowered: Counter[str] = Counter(passes.get("lowerings", {}).values())
     made = {
         "files": Table("Files", ("name", "size", "sha256"), files),
         "tensors": Table("Inputs and outputs", ("", "name", "dtype", "shape"), tensors),
@@ -50,8 +50,9 @@ def tables(it: Json) -> dict[str, Table]:
         made["ladder"] = _ladder(it["ladder"])
     nodes = node_rows(it)
     if it["half"]:
-        tight = sorted(nodes, key=lambda row: min(map(_room, row["half"].values()), default=float("inf")))[:_TIGHTEST]
-        made["tightest"] = Table("The nodes with the least headroom in fp16", _NODE_HEAD, list(map(_node, tight)))
+        tight = sorted((row for row in nodes if row["half"]), key=_room)[:_TIGHTEST]
+        way = WAYS[it["half"][0]["overflow"]]
+        made["tightest"] = Table(f"The nodes with the least headroom, {way}", _NODE_HEAD, list(map(_node, tight)))
     if nodes:
         made["nodes"] = Table("Every node", _NODE_HEAD, list(map(_node, nodes)))
     if it["accuracy"] is not None:
@@ -83,8 +84,7 @@ _NODE_HEAD = (
 
 
 def _node(row: Json) -> Row:
-    """Of the two ways of overflowing the worse one."""
-    half, file = min(row["half"].values(), key=_room, default=None), row["file"]
+    half, file = _first(row), row["file"]
     found = ("", "") if file is None else (number(file["relative"]), number(file["own"]) if file["made"] else "")
     if half is None:
         return (row["name"], row["operator"], *found, "", "", "", "", "", "")
@@ -94,10 +94,16 @@ def _node(row: Json) -> Row:
     return (row["name"], row["operator"], *found, number(half["relative"]), number(largest), bits, *shares)
 
 
-def _room(half: Json) -> float:
+def _first(row: Json) -> Json | None:
+    """Of the two ways of overflowing the first: behind an overflow the other is infinite everywhere."""
+    return next(iter(row["half"].values()), None)
+
+
+def _room(row: Json) -> float:
     """Headroom; what is infinite has none, what is 0 any."""
-    if half["headroom_bits"] is None:
-        return float("-inf") if half["largest"] is None else float("inf")
+    half = _first(row)
+    if half is None or half["headroom_bits"] is None:
+        return float("-inf") if half and half["largest"] is None else float("inf")
     return float(half["headroom_bits"])
 
 
