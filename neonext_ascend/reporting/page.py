@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Mapping
 from importlib import resources
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 from neonext_ascend.drawing.style import DARK, clean, require_matplotlib
 from neonext_ascend.errors import ToolchainError
@@ -54,7 +54,7 @@ def page(contents: Mapping[str, Any], pictures: Mapping[str, bytes] | None = Non
     shown = {clean(name): base64.b64encode(png).decode() for name, png in (pictures or {}).items()}
     return template.render(
         it=told,
-        network=network_text(told["manifest"]["network"]),
+        network=network_text(told["manifest"]),
         tables=tables(told),
         figures=_figures(told),
         pictures=shown,
@@ -95,10 +95,19 @@ def _of(node: Mapping[str, Any] | None, figure: str) -> float | None:
 
 
 def inlined(svg: str, name: str) -> str:
-    """A drawing as a part of a page: without ids of another drawing, and light where it is printed."""
-    svg = re.sub(r'\bid="', f'id="{name}-', svg[svg.index("<svg") :])
-    svg = re.sub(r'(url\(|href="|clip-path="url\()#', rf"\g<1>#{name}-", svg)
-    return svg.replace("@media (prefers-color-scheme", "@media screen and (prefers-color-scheme").rstrip()
+    """A drawing as a part of a page: with ids of its own, and light where it is printed."""
+    root = ElementTree.fromstring(svg)
+    for element in root.iter():
+        for attribute, value in element.attrib.items():
+            if attribute == "id":
+                element.set(attribute, f"{name}-{value}")
+            elif value.startswith("#"):
+                element.set(attribute, f"#{name}-{value[1:]}")
+            elif value.startswith("url(#"):
+                element.set(attribute, f"url(#{name}-{value[5:]}")
+        if element.tag.endswith("style"):
+            element.text = (element.text or "").replace("@media (", "@media screen and (")
+    return ElementTree.tostring(root, encoding="unicode")
 
 
 def _cleaned(value: Any) -> Any:

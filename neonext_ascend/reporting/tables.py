@@ -35,8 +35,14 @@ def tables(it: Json) -> dict[str, Table]:
         for one in manifest[way]
     ]
     passes = manifest["passes"]
-    changed = [(name, FOLDED.get(name, ""), str(often)) for name, often in passes.get("changed", {}).items()]
-    lowered: Counter[str] = Counter(passes.get("lowerings", {}).values())
+    changed = [(name, FOLDED.get(name, ""), str(often)) for name, often in _entries(passes.get("changed"))]
+    lowered = Counter(str(name) for _, name in _entries(passes.get("lowerings")))
+    refused = passes.get("refused")
+    reasons = [
+        tuple(str(one.get(name, "")) for name in ("where", "reason"))
+        for one in (refused if isinstance(refused, list) else ())
+        if isinstance(one, Mapping)
+    ]
     made = {
         "files": Table("Files", ("name", "size", "sha256"), files),
         "tensors": Table("Inputs and outputs", ("", "name", "dtype", "shape"), tensors),
@@ -44,6 +50,7 @@ def tables(it: Json) -> dict[str, Table]:
         "lowerings": Table(
             "Forms of the NeoCells", ("lowering", "cells"), [(LOWERED.get(n, n), str(c)) for n, c in lowered.items()]
         ),
+        "refused": Table("What it left as it was", ("where", "reason"), reasons),
         "environment": Table("Versions", ("", "here", "where it was made"), list(_environment(it))),
     }
     if it["ladder"] is not None:
@@ -189,6 +196,11 @@ def _environment(it: Json) -> Iterator[Row]:
         yield name, str(here.get(name, "")), str(there.get(name, ""))
 
 
+def _entries(held: Any) -> Sequence[tuple[str, Any]]:
+    """Of a part of the manifest that nothing reads but people."""
+    return list(held.items()) if isinstance(held, Mapping) else []
+
+
 def _share(share: Json) -> str:
     return f"{percent(share['value'])} ({100 * share['low']:.2f} to {100 * share['high']:.2f})"
 
@@ -197,10 +209,11 @@ def _name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def network_text(network: Json) -> str:
+def network_text(manifest: Json) -> str:
     """The network in one line."""
-    image = size_text(tuple(network["image_size"]))
-    return f"{network['name']}, {network['definition']} definition, image {image}, {network['num_classes']} classes"
+    network, image = manifest["network"], size_text(tuple(manifest["preprocessing"]["image_size"]))
+    name, definition, classes = (network.get(key) for key in ("name", "definition", "num_classes"))
+    return f"{name}, {definition} definition, image {image}, {classes} classes"
 
 
 def number(value: float | None, digits: int = 3) -> str:

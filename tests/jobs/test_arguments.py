@@ -65,6 +65,7 @@ JOBS: dict[str, dict[str, list[Any]]] = {
     },
     "verify": {"subject": NOT_A_MODEL, "atol": NOT_A_NUMBER, "rtol": NOT_A_NUMBER},
     "debug": {"seed": [*NOT_WHOLE, 2**32]},
+    "report": {"data": NOT_A_PATH, "benchmark": NOT_A_FLAG},
     "rescue_nodes": {"seed": [*NOT_WHOLE, 2**32], "soc_version": [3, "", [], b"x", "nonsense", OBJECT]},
     "ladder": {"subject": NOT_A_MODEL},
     "inspect": {
@@ -105,6 +106,7 @@ BESIDE: dict[str, Callable[[Path], dict[str, Any]]] = {
     "export": lambda folder: {"model": "neonext_nano", "verify": False, "output": folder / "out"},
     "verify": lambda _: {"subject": "neonext_nano"},
     "debug": lambda folder: {"artifact": folder / "absent.onnx"},
+    "report": lambda folder: {"artifact": folder / "absent.onnx"},
     "rescue_nodes": lambda folder: {"artifact": folder / "absent.onnx"},
     "ladder": lambda _: {"subject": "neonext_nano"},
     "inspect": lambda _: {"subject": "neonext_nano", "soc_version": "Ascend310P3"},

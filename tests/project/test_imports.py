@@ -11,7 +11,7 @@ import pytest
 
 from tests import ROOT
 
-HEAVY = {"torch", "onnx", "onnxruntime", "numpy", "PIL", "rich", "matplotlib", "msgspec"}
+HEAVY = {"torch", "onnx", "onnxruntime", "numpy", "PIL", "rich", "matplotlib", "msgspec", "jinja2"}
 
 
 def loaded_by(code: str) -> set[str]:
@@ -30,6 +30,7 @@ def loaded_by(code: str) -> set[str]:
         ("from neonext_ascend.cli.main import run; run(['export', '--help'])", set()),
         ("from neonext_ascend.cli.main import run; run(['predict', '--help'])", {"numpy"}),
         ("from neonext_ascend.cli.main import run; run(['eval', '--help'])", {"numpy"}),
+        ("from neonext_ascend.cli.main import run; run(['report', '--help'])", {"numpy"}),
         ("from neonext_ascend.cli.main import run; run(['list', '--json'])", {"numpy"}),
     ],
 )

@@ -21,6 +21,7 @@ DATA = {
     "neonext_ascend/data/NANO.md",
     "neonext_ascend/data/README.md",
     "neonext_ascend/data/WORDNET-LICENSE.txt",
+    "neonext_ascend/reporting/page.html.jinja",
     *(f"neonext_ascend/data/samples/digit_{d}.png" for d in range(10)),
 }
 

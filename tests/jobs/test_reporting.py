@@ -1,0 +1,223 @@
+"""The report of an artifact: what is in it, what is left out and why, and that it is written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neonext_ascend import jobs
+from neonext_ascend.cli.main import run
+from neonext_ascend.data import sample_pictures
+from neonext_ascend.errors import CheckpointError, ToolchainError
+from tests.support.html import Page
+from tests.support.om_commands import SOC, ask, export
+
+
+@pytest.fixture(scope="module")
+def nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return jobs.export("neonext_nano", verify=False, output=tmp_path_factory.mktemp("nano")).onnx.path
+
+
+@pytest.fixture
+def own(nano: Path, tmp_path: Path) -> Path:
+    """A copy in a folder of its own."""
+    for file in (nano, nano.with_suffix(".json")):
+        shutil.copy(file, tmp_path)
+    return tmp_path / nano.name
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_command_writes_two_files_beside_the_artifact(own: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = names(own.parent)
+    assert run(["report", str(own)]) == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert out.splitlines()[0] == "verdict  every rung of the parity ladder holds"
+    stem = own.name.removesuffix(".onnx")
+    assert names(own.parent) == sorted([*before, f"{stem}.report.html", f"{stem}.report.json"])
+    contents = json.loads((own.parent / f"{stem}.report.json").read_text())
+    assert contents["verdict"] == {"passed": True, "words": "every rung of the parity ladder holds"}
+    assert set(contents["missing"]) == {"accuracy", "speed"}
+    assert contents["nodes"]["first_made"] is None
+    assert [way["passed"] for way in contents["half"]] == [True, True]
+    assert len(contents["half"][0]["nodes"]) == contents["nodes"]["matched"]
+    # The manifest beside it stays the artifact's.
+    assert jobs.verify(own).verdict.passed
+
+
+def test_the_same_artifact_gives_the_same_bytes(own: Path, nano: Path, tmp_path: Path) -> None:
+    once, again = jobs.report(own), jobs.report(own, output=tmp_path / "again")
+    assert once.page.read_bytes() == again.page.read_bytes()
+    assert once.data.read_bytes() == again.data.read_bytes()
+    assert json.loads(again.data.read_text()) == again.contents
+    assert again.to_json() == {"page": str(again.page), "data": str(again.data), **again.contents}
+
+
+def test_the_commands_repeat_what_they_say(own: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    import shlex
+
+    contents = jobs.report(own).contents
+    parts = {one["part"]: shlex.split(one["command"])[1:] for one in contents["commands"]}
+    assert ask(capfd, *parts["ladder"])["rungs"] == contents["ladder"]["rungs"]
+    assert ask(capfd, *parts["nodes"])["nodes"] == contents["nodes"]["nodes"]
+    (row,) = ask(capfd, *parts["cost on Ascend310P3"])["network"]
+    assert row["estimate_us"] == contents["cost"][0]["estimate_us"]
+
+
+def test_an_untrained_network_is_said_to_be_one(tmp_path: Path) -> None:
+    made = jobs.export("neonext_nano", seed=3, num_classes=7, verify=False, output=tmp_path).onnx.path
+    warned: list[str] = []
+    told = jobs.report(made, watch=jobs.Watch(warn=warned.append))
+    assert warned == ["untrained weights: the answers mean nothing"] == told.contents["warnings"]
+    assert "Warning: untrained weights" in Page(told.page.read_text(encoding="utf-8")).root.words
+
+
+def test_flips_on_a_data_set_show_the_picture_and_both_answers(own: Path, tmp_path: Path) -> None:
+    against = jobs.export("neonext_nano", seed=1, num_classes=10, verify=False, output=tmp_path / "other").onnx.path
+    for digit in (3, 4, 5):
+        folder = tmp_path / "data" / str(digit)
+        folder.mkdir(parents=True)
+        shutil.copy(sample_pictures()[digit], folder / f"<b>{digit}.png")
+    told = jobs.report(own, against=against, data=tmp_path / "data")
+    contents = told.contents
+    assert [one["images"] for one in contents["accuracy"]["artifacts"]] == [3, 3]
+    assert contents["flipped"] == len(contents["flips"]) > 0
+    right = [flip["answers"][1]["says"] == flip["is"] for flip in contents["flips"] if flip["is"] is not None]
+    assert right == [True] * len(right)
+    found = Page(told.page.read_text(encoding="utf-8"))
+    images = found.all("img")
+    assert [image.attributes["alt"] for image in images] == [flip["picture"] for flip in contents["flips"]]
+    assert all(image.attributes["src"].startswith("data:image/png;base64,iVBOR") for image in images)
+    assert contents["nodes"]["first_made"] is not None
+
+
+def test_speed_is_told_where_it_is_asked_for(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neonext_ascend.jobs.inquiry.parts._SECONDS", 0.2)
+    told = jobs.report(own, benchmark=True)
+    assert "speed" not in told.missing
+    head, *rows = Page(told.page.read_text(encoding="utf-8")).table("Latency of one run")
+    speed = told.contents["speed"]["artifacts"][0]
+    assert head == ["", "fp32"]
+    assert float(dict(map(tuple, rows))["images a second"]) == pytest.approx(speed["images_per_second"], rel=5e-3)
+
+
+def test_without_its_checkpoint_the_rest_is_told(tmp_path: Path, own: Path) -> None:
+    import torch
+
+    from neonext_ascend import create
+
+    torch.save(create("neonext_nano").state_dict(), tmp_path / "mine.pt")
+    made = jobs.export("neonext_nano", checkpoint=tmp_path / "mine.pt", verify=False, output=tmp_path / "of").onnx.path
+    told = jobs.report(made)
+    reason = "its weights are those of mine.pt: give it with --checkpoint"
+    assert {part: told.missing[part] for part in ("ladder", "nodes")} == {"ladder": reason, "nodes": reason}
+    assert told.verdict == "nothing overflows in fp16; the ladder was not climbed"
+    assert f"Not here: {reason}." in Page(told.page.read_text(encoding="utf-8")).root.words
+    whole = jobs.report(made, checkpoint=tmp_path / "mine.pt")
+    assert whole.verdict == "every rung of the parity ladder holds"
+    (tmp_path / "wrong.pt").write_bytes((tmp_path / "mine.pt").read_bytes()[:1000])
+    before = whole.page.read_bytes()
+    with pytest.raises((CheckpointError, jobs_errors())):
+        jobs.report(made, checkpoint=tmp_path / "wrong.pt")
+    assert whole.page.read_bytes() == before
+
+
+def jobs_errors() -> type[Exception]:
+    from neonext_ascend.errors import FileAccessError
+
+    return FileAccessError
+
+
+def test_an_om_without_a_device_shows_its_onnx_file(
+    card: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    om, onnx, _ = export(capfd, tmp_path / "made", "neonext_nano")
+    on_card = jobs.report(om, output=tmp_path / "card").contents
+    assert on_card["ladder"]["checked"] == om.name
+    assert on_card["ladder"]["rungs"][-1]["name"] == "om"
+    assert on_card["warnings"] == []
+    monkeypatch.setitem(sys.modules, "acl", None)
+    told = jobs.report(om, benchmark=True)
+    contents = told.contents
+    assert contents["ladder"]["checked"] == contents["graph"] == onnx.name
+    assert any(rung["name"] == "artifact" for rung in contents["ladder"]["rungs"])
+    assert "om" not in [rung["name"] for rung in contents["ladder"]["rungs"]]
+    # The chip's way of overflowing alone.
+    assert [way["overflow"] for way in contents["half"]] == ["saturate"]
+    assert "acl" in contents["missing"]["speed"]
+    found = Page(told.page.read_text(encoding="utf-8"))
+    assert f"Warning: {om.name} itself was not run here" in found.root.words
+    assert f"compiled for {SOC}" in found.root.words
+    onnx.unlink()
+    alone = jobs.report(om).contents
+    assert alone["graph"] is None
+    assert "not beside it" in alone["missing"]["nodes"] == alone["missing"]["half"]
+    assert alone["ladder"]["checked"] == om.name
+    with pytest.raises(ToolchainError):
+        jobs.report(om, runtime="acl")
+
+
+@pytest.mark.parametrize("library", ["jinja2", "matplotlib"])
+def test_a_missing_extra_is_told_before_anything_is_done(
+    library: str, own: Path, monkeypatch: pytest.MonkeyPatch, no_matplotlib: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if library == "jinja2":
+        monkeypatch.setitem(sys.modules, "jinja2", None)
+    before = names(own.parent)
+    assert run(["report", str(own), "-o", str(own.parent / "new")]) == 3
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert f"need {library}, which is not installed; pip install 'neonext-ascend[report]'" in err
+    assert names(own.parent) == before
+
+
+def test_a_page_that_fails_leaves_nothing(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    before = names(own.parent)
+    monkeypatch.setattr("neonext_ascend.jobs.reporting.page", failing)
+    assert run(["report", str(own), "-o", str(own.parent / "new")]) == 5
+    assert names(own.parent) == before
+
+
+def test_a_name_that_is_markup_stays_a_name(own: Path) -> None:
+    odd = own.with_name("<img src=x onerror=alert(1)> & 模型.onnx")
+    manifest: dict[str, Any] = json.loads(own.with_suffix(".json").read_text())
+    manifest["labels"][3] = "<script>alert(1)</script>"
+    odd.with_name(odd.name.replace(".onnx", ".json")).write_text(json.dumps(manifest))
+    own.rename(odd)
+    told = jobs.report(odd)
+    found = Page(told.page.read_text(encoding="utf-8"))
+    assert not found.all("script", "img")
+    assert found.all("h1")[0].words == odd.name
+    assert told.page.name == "<img src=x onerror=alert(1)> & 模型.report.html"
+
+
+def test_a_file_that_was_changed_is_said_so(own: Path) -> None:
+    import onnx
+
+    model = onnx.load(str(own))
+    model.doc_string = "another"
+    onnx.save(model, str(own))
+    assert "changed since its export" in jobs.report(own).contents["warnings"][0]
+
+
+def test_what_is_no_artifact_is_refused(tmp_path: Path, own: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = names(tmp_path)
+    assert run(["report", str(tmp_path / "absent.onnx"), "-o", str(tmp_path / "new")]) == 5
+    assert run(["report", str(own), "--data", str(tmp_path / "nothing"), "-o", str(tmp_path / "new")]) == 5
+    own.with_suffix(".json").unlink()
+    assert run(["report", str(own), "-o", str(tmp_path / "new")]) == 2
+    err = capfd.readouterr().err
+    assert err.count("error: ") == len(err.splitlines()) == 3
+    assert names(tmp_path) == [own.name]
+    assert before != names(tmp_path)
