@@ -1,8 +1,9 @@
 """``python -m tests.pages.check``: every page of build/site in headless Chromium, at a desk's width and a phone's.
 
 A request to another host, a console error, a missing picture, a page wider than a phone, or a search that finds nothing
-fails it. Pages with one such fault each, in ``faulty/``, are opened first: each must be found. Pictures of three pages
-go to build/pages. Installs Chromium and a Chinese font on Debian as root; where that is not possible it says why and
+fails it; so does a report's page (``report.py``) whose figures are not seen or whose text is hard to read. Pages with one
+such fault each, in ``faulty/``, are opened first: each must be found. Pictures of three pages and of a report go
+to build/pages. Installs Chromium and a Chinese font on Debian as root; where that is not possible it says why and
 counts as passed, or as failed with ``NEONEXT_REQUIRE_PAGES=1``.
 """
 
@@ -13,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -23,6 +25,7 @@ from urllib.parse import quote
 from tests import ROOT
 from tests.pages.browser import Browser, browser
 from tests.pages.faults import PHONE, faults
+from tests.pages.report import UNREADABLE, write_report
 
 SITE = ROOT / "build" / "site"
 PICTURES = ROOT / "build" / "pages"
@@ -34,6 +37,7 @@ PACKAGES = ("chromium", "fonts-wqy-zenhei")
 SEARCH = (
     "[...document.querySelectorAll('*')].map(e => e.shadowRoot).find(root => root?.querySelector('[role=listbox]'))"
 )
+DARK = {"name": "prefers-color-scheme", "value": "dark"}
 # Name -> page, width, dark.
 SHOTS = {
     "light": ("api/kernels.html", DESK, False),
@@ -54,7 +58,7 @@ def main() -> int:
         print("pages: skipped: no Chromium here; installing one needs root on Debian and its package archive")
         return int(os.environ.get("NEONEXT_REQUIRE_PAGES") == "1")
     with browser(program) as tab:
-        found = unseen(tab) + broken(tab)
+        found = unseen(tab) + broken(tab) + reported(tab)
         take_pictures(tab)
     print("\n".join(dict.fromkeys(found)) or f"pages: all hold; pictures in {PICTURES.relative_to(ROOT)}")
     return int(bool(found))
@@ -117,6 +121,26 @@ def broken(tab: Browser) -> list[str]:
         if finds(tab, f"{address}/index.html", "zqxjv"):
             found.append("search: finds what is not there")
     return found
+
+
+def reported(tab: Browser) -> list[str]:
+    """What does not hold in a report's page with every part, alone in its folder; its pictures are taken on the way."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        name = write_report(Path(folder)).name
+        with served(Path(folder) / "report") as address:
+            found = [text for width in (DESK, PHONE) for text in faults(tab, f"{address}/{name}", width)]
+            for shot, width, dark in (("light", DESK, False), ("dark", DESK, True), ("phone", PHONE, True)):
+                asked = tab.open(f"{address}/{name}", width, height=2400, dark=dark).requested
+                found += [f"asks for {url}" for url in asked if not url.endswith(name) and not url.startswith("data:")]
+                tab.picture(PICTURES / f"report-{shot}.png")
+                found += tab.evaluate(UNREADABLE)
+            tab.tab("Emulation.setEmulatedMedia", media="print", features=[DARK])
+            found += [f"printed: {text}" for text in tab.evaluate(UNREADABLE)]
+            if tab.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)":
+                found.append("is not printed on white")
+            tab.tab("Emulation.setEmulatedMedia", media="", features=[])
+    return [f"report: {text}" for text in dict.fromkeys(found)]
 
 
 def finds(tab: Browser, url: str, words: str) -> bool:

@@ -6,14 +6,15 @@ import copy
 import json
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from neonext_ascend import jobs
+from neonext_ascend.data import sample_pictures
 from neonext_ascend.reporting.page import inlined, page
 from tests.support.html import Page
+from tests.support.networks import overflowing_checkpoint
 
 HOSTILE = (
     "</style></svg></title>\"'><script>alert(1)</script><img src=http://a.example/x onerror=alert(1)>&amp;{{ 7 * 7 }}"
@@ -26,24 +27,11 @@ PARTS = ("ladder", "nodes", "half", "accuracy", "speed", "cost")
 @pytest.fixture(scope="module")
 def contents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Of a network whose fp16 overflows, so that there are alarms and flips; every part but the speed."""
-    import torch
-
-    from neonext_ascend import create
-
     folder = tmp_path_factory.mktemp("report")
-    state = create("neonext_nano").state_dict()
-    for name, factor in (("fc_1.weight", 5e4), ("fc_1.bias", 5e4), ("fc_2.weight", 2e-5)):
-        state[f"stage_3.0.ops.content.{name}"] *= factor
-    torch.save(state, folder / "large.pt")
-    made = jobs.export("neonext_nano", checkpoint=folder / "large.pt", verify=False, output=folder).onnx.path
-    (folder / "labels.csv").write_text(f"{sample(3)},3\n{sample(4)},5\n")
-    return jobs.report(made, checkpoint=folder / "large.pt", data=folder / "labels.csv").contents
-
-
-def sample(digit: int) -> Path:
-    from neonext_ascend.data import sample_pictures
-
-    return sample_pictures()[digit]
+    weights = overflowing_checkpoint(folder / "large.pt")
+    made = jobs.export("neonext_nano", checkpoint=weights, verify=False, output=folder).onnx.path
+    (folder / "labels.csv").write_text(f"{sample_pictures()[3]},3\n{sample_pictures()[4]},5\n")
+    return jobs.report(made, checkpoint=weights, data=folder / "labels.csv").contents
 
 
 def changed(contents: dict[str, Any], **fields: Any) -> dict[str, Any]:
@@ -189,10 +177,9 @@ def test_what_only_people_read_may_be_anything(contents: dict[str, Any], held: o
 
 
 def test_two_drawings_on_one_page_share_no_id() -> None:
-    drawn = (
-        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"><style>@media (x) {}'
-        '</style><g id="a"/><use xlink:href="#a" clip-path="url(#a)" style="fill: #aaaaaa"/><text>id="a" #a</text></svg>'
-    )
+    names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    uses = '<use xlink:href="#a" clip-path="url(#a)" style="fill: #aaaaaa"/><text>id="a" #a</text>'
+    drawn = f'<svg {names}><style>@media (x) {{}}</style><g id="a"/>{uses}</svg>'
     once = inlined(drawn, "one")
     assert 'id="one-a"' in once
     assert 'href="#one-a" clip-path="url(#one-a)" style="fill: #aaaaaa"' in once

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from neonext_ascend.checkpoints.loading import create
 from neonext_ascend.checkpoints.reading import load_network, read_checkpoint
 from neonext_ascend.models.config import DEFINITIONS, DefinitionName, NetworkConfig
 from neonext_ascend.models.neonext import NeoNeXt, build, redraw_at_order_one
@@ -68,3 +71,12 @@ def relative_error(got: ArrayLike, reference: ArrayLike) -> float:
     a, b = np.asarray(got, dtype=np.float64), np.asarray(reference, dtype=np.float64)
     assert a.shape == b.shape
     return float(np.abs(a - b).max() / np.abs(b).max())
+
+
+def overflowing_checkpoint(path: Path) -> Path:
+    """The trained network with one layer 50,000 times larger and the next as much smaller: fp16 does not hold it."""
+    state = create("neonext_nano").state_dict()
+    for name, factor in (("fc_1.weight", 5e4), ("fc_1.bias", 5e4), ("fc_2.weight", 2e-5)):
+        state[f"stage_3.0.ops.content.{name}"] *= factor
+    torch.save(state, path)
+    return path
