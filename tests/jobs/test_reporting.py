@@ -84,7 +84,7 @@ def test_an_untrained_network_is_said_to_be_one(tmp_path: Path) -> None:
 
 def test_flips_on_a_data_set_show_the_picture_and_both_answers(own: Path, tmp_path: Path) -> None:
     state = create("neonext_nano").state_dict()
-    for name in ("head.weight", "head.bias"):
+    for name in ("head.fc.weight", "head.fc.bias"):
         state[name] = state[name].roll(1, 0)
     torch.save(state, tmp_path / "rolled.pt")
     weights = tmp_path / "rolled.pt"

@@ -1,8 +1,8 @@
 """``python -m tests.pages.check``: every page of build/site in headless Chromium, at a desk's width and a phone's.
 
 A request to another host, a console error, a missing picture, a page wider than a phone, or a search that finds nothing
-fails it; so does a report's page (``report.py``) whose figures are not seen or whose text is hard to read. Pages with one
-such fault each, in ``faulty/``, are opened first: each must be found. Pictures of three pages and of a report go
+fails it; so does a report's page (``report.py``) whose figures are not seen or whose text is hard to read. Pages with
+one such fault each, in ``faulty/``, are opened first: each must be found. Pictures of three pages and of a report go
 to build/pages. Installs Chromium and a Chinese font on Debian as root; where that is not possible it says why and
 counts as passed, or as failed with ``NEONEXT_REQUIRE_PAGES=1``.
 """
