@@ -71,7 +71,7 @@ def _figures(contents: Mapping[str, Any]) -> dict[str, Markup]:
     rows = node_rows(contents)
     if not rows:
         return {}
-    names, ways = [row["name"] for row in rows], [way["overflow"] for way in contents["half"] or ()]
+    names, ways = [row["name"] for row in rows], [way["overflow"] for way in contents["half"] or () if way["nodes"]]
     errors, room = (
         _apart({WAYS[way]: [_of(row["half"].get(way), figure) for row in rows] for way in ways})
         for figure in ("relative", "headroom_bits")

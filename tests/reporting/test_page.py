@@ -168,6 +168,14 @@ def test_each_part_that_is_not_there_says_why(contents: dict[str, Any]) -> None:
     assert not found.all("svg")
 
 
+def test_where_nothing_is_rounded_no_range_is_drawn(contents: dict[str, Any]) -> None:
+    half = [{**way, "nodes": [], "alarms": [], "warnings": []} for way in contents["half"]]
+    found = Page(page(changed(contents, half=half)))
+    assert [figure.all("title")[0].words for figure in found.all("svg")] == ["Error by depth"]
+    assert "nothing is rounded in this precision" in found.root.words
+    assert len(found.table("Every node")) == 1 + contents["nodes"]["matched"]
+
+
 @pytest.mark.parametrize("held", [5, None, [], "x", {"a": 1}, [1, {"where": 2}]])
 def test_what_only_people_read_may_be_anything(contents: dict[str, Any], held: object) -> None:
     manifest = copy.deepcopy(contents["manifest"])

@@ -116,10 +116,10 @@ class Parts:
             files.insert(0, self.graph[0])
         if not files:
             raise MissingError(self.absent)
-        self.repeat("accuracy", "eval", *files, self.dataset, labels=self.labels, **self._where())
-        alike = len({file.suffix for file in files}) == 1
-        runs: dict[str, Any] = {"runtime": self.runtime if alike else "auto", "device": self.device}
-        found = evaluate(files, self.dataset, labels=self.labels, **runs, watch=self.watch)
+        runtime = self.runtime if len({file.suffix for file in files}) == 1 else "auto"
+        where = {**self._where(), "runtime": None if runtime == "auto" else runtime}
+        self.repeat("accuracy", "eval", *files, self.dataset, labels=self.labels, **where)
+        found = evaluate(files, self.dataset, labels=self.labels, runtime=runtime, device=self.device, watch=self.watch)
         for one in found.differing:
             answers = [{"of": file.name, "says": said} for file, said in zip(files, one.answers, strict=True)]
             self.flips.append({"picture": one.name, "is": one.label, "answers": answers, "margin": None})
