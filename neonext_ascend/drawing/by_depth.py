@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT, TOP, LEFT, BOTTOM = 720, 300, 40, 72, 52
 _LOOKS = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"))
 _LONGEST = 60  # of a name, in characters
+# Of errors: what is beyond stands at the edge, where all others can still be told apart.
+_LEAST, _MOST = 1e-12, 1e12
 # A logarithmic axis where nothing is above 0.
 _NOTHING = (1e-8, 1.0)
 
@@ -59,7 +61,7 @@ def draw_by_depth(
         plot = axes(figure, LEFT, TOP, MARGIN, BOTTOM)
         plot.set(xlim=(-0.5, max(len(names), 1) - 0.5), xlabel="node, in the order of computation", ylabel=label)
         if error:
-            low, high = (min(known), max(known)) if known else _NOTHING
+            low, high = (_placed(min(known), error), _placed(max(known), error)) if known else _NOTHING
             room = max(high / low, 10.0) ** 0.2  # for the words
             plot.set_ylim(low / 2, high * room)
             logarithmic(plot, "y")
@@ -71,7 +73,7 @@ def draw_by_depth(
         for (name, values), numbers, (colour, marker) in zip(series.items(), shown, _LOOKS, strict=False):
             told = f"{name}: none above 0" if error and all(map(math.isnan, numbers)) else name
             looks: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 3.5, "linewidth": 1.0}
-            plot.plot(range(len(values)), numbers, label=clean(told), **looks)
+            plot.plot(range(len(values)), [_placed(n, error) for n in numbers], label=clean(told), **looks)
         plot.legend(loc="upper left", bbox_to_anchor=(0, 1.14), ncols=len(series), borderaxespad=0, labelcolor=SOFT)
         if worst is not None:
             _name_worst(figure, names, shown, worst, error)
@@ -89,7 +91,7 @@ def _name_worst(
     left = place < len(names) / 2
     plot.annotate(
         clean(f"{name}: {worst:.2g}"),
-        (place, worst),
+        (place, _placed(worst, error)),
         xytext=(8 if left else -8, 10 if error else -14),
         textcoords="offset points",
         ha="left" if left else "right",
@@ -101,3 +103,8 @@ def _name_worst(
 def _number(value: float | None, error: bool) -> float:
     """As matplotlib leaves it out where there is none."""
     return math.nan if value is None or not math.isfinite(value) or (error and value <= 0) else value
+
+
+def _placed(number: float, error: bool) -> float:
+    """Where a number stands; none stays none."""
+    return min(max(number, _LEAST), _MOST) if error and not math.isnan(number) else number

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from neonext_ascend.drawing.by_depth import draw_by_depth
 from neonext_ascend.drawing.latencies import draw_latencies
 from neonext_ascend.drawing.roofline import Point, Roof, draw_roofline
 from neonext_ascend.drawing.style import DARK, PAGE, SERIES, SOFT, TEXT, clean, require_matplotlib
@@ -28,6 +29,7 @@ POINTS = [
 ]
 DRAWN = {
     "latencies": draw_latencies(["A", "B"], RUNS.tolist(), "a machine"),
+    "by depth": draw_by_depth("it", ["a", "b", "c"], {"x": [1e-3, None, 0.2], "y": [0, 0, 0]}, label="e", error=True),
     "roofline": draw_roofline("it", "how", Roof(7e13, 2e11, "70 TFLOPS", "200 GB/s"), POINTS),
     **{path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs" / "images").glob("*.svg"))},
 }
