@@ -169,21 +169,22 @@ def _speed(speed: Json) -> Table:
     return Table(
         f"Latency of one run, {one['runtime']}",
         ("", one["dtype"]),
-        [*rows, ("images a second", number(one["images_per_second"]))],
+        [*rows, ("images a second", _three(one["images_per_second"]))],
     )
 
 
 def _cost(cost: Sequence[Json]) -> Table:
+    wrong = cost[0]["times_too_fast"]
     return Table(
-        "Estimated, nothing measured",
+        f"Estimated, nothing measured; on the one network with published times these rules are {wrong:.1f} times too fast",
         ("chip", "batch", "layout", "time of a batch", "images a second"),
         [
             (
                 one["soc"],
                 str(one["batch"]),
                 one["layout"],
-                f"{number(one['estimate_us'])} us",
-                f"{one['images_per_second']:.0f}",
+                f"{_three(one['estimate_us'])} us",
+                _three(one["images_per_second"]),
             )
             for one in cost
         ],
@@ -194,6 +195,12 @@ def _environment(it: Json) -> Iterator[Row]:
     here, there = it["environment"], it["manifest"]["environment"]
     for name in dict.fromkeys((*here, *there)):
         yield name, str(here.get(name, "")), str(there.get(name, ""))
+
+
+def _three(value: float) -> str:
+    """Three significant digits, without an exponent."""
+    shown = float(f"{value:.3g}")
+    return f"{shown:,.0f}" if shown >= 100 else f"{shown:g}"
 
 
 def _entries(held: Any) -> Sequence[tuple[str, Any]]:

@@ -144,9 +144,13 @@ def test_a_flip_shows_both_answers(contents: dict[str, Any]) -> None:
 
 
 def test_an_estimate_is_called_one_with_its_error(contents: dict[str, Any]) -> None:
-    words = Page(page(contents)).root.words
-    assert "An estimate" in words
-    assert "times too fast" in words
+    found = Page(page(contents))
+    assert "An estimate" in found.root.words
+    (caption,) = [one.words for one in found.all("caption") if one.words.startswith("Estimated")]
+    assert f"{contents['cost'][0]['times_too_fast']:.1f} times too fast" in caption
+    _, *rows = found.table("Estimated, nothing measured")
+    shown = [float(row[4].replace(",", "")) for row in rows]
+    assert shown == [pytest.approx(one["images_per_second"], rel=5e-3) for one in contents["cost"]]
 
 
 def test_untrained_weights_are_said_so(contents: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from neonext_ascend.artifacts.manifest import Manifest
+from neonext_ascend.cost.convnext import times_too_fast
 from neonext_ascend.cost.rows import assumptions, network_rows
 from neonext_ascend.data import sample_pictures
 from neonext_ascend.errors import ArtifactError, UsageError
@@ -154,7 +155,8 @@ class Parts:
             (row,) = network_rows(config, soc, [number], layout)
             if row.estimate_us is None:
                 continue
-            found.append({"soc": soc.name, **row.to_json(), "assumptions": assumptions(soc)})
+            error = {"times_too_fast": times_too_fast(), "assumptions": assumptions(soc)}
+            found.append({"soc": soc.name, **row.to_json(), **error})
             if config.name in VARIANTS and config == VARIANTS[config.name].config:
                 how = {"soc_version": soc.name, "batch_size": number, "layout": layout}
                 self.repeat(f"cost on {soc.name}", "inspect", config.name, **how)
