@@ -176,7 +176,7 @@ def _speed(speed: Json) -> Table:
 def _cost(cost: Sequence[Json]) -> Table:
     wrong = cost[0]["times_too_fast"]
     return Table(
-        f"Estimated, nothing measured; on the one network with published times these rules are {wrong:.1f} times too fast",
+        f"Estimated, nothing measured; on a network with published times the rules are {wrong:.1f} times too fast",
         ("chip", "batch", "layout", "time of a batch", "images a second"),
         [
             (

@@ -155,8 +155,8 @@ class Parts:
             (row,) = network_rows(config, soc, [number], layout)
             if row.estimate_us is None:
                 continue
-            error = {"times_too_fast": times_too_fast(), "assumptions": assumptions(soc)}
-            found.append({"soc": soc.name, **row.to_json(), **error})
+            rests = {"times_too_fast": times_too_fast(), "assumptions": assumptions(soc)}
+            found.append({"soc": soc.name, **row.to_json(), **rests})
             if config.name in VARIANTS and config == VARIANTS[config.name].config:
                 how = {"soc_version": soc.name, "batch_size": number, "layout": layout}
                 self.repeat(f"cost on {soc.name}", "inspect", config.name, **how)
