@@ -34,6 +34,7 @@ from neonext_ascend.errors import UsageError
     metavar="DIR",
     help="Folder for the smallest graph that shows the fault; or for keep_dtype.cfg.",
 )
+@click.option("--plot", type=PATH, metavar="FILE.svg", help="Draw the errors by depth.")
 @json_option
 def command(
     artifact: Path,
@@ -43,6 +44,7 @@ def command(
     rescue: bool,
     soc_version: str | None,
     output: Path | None,
+    plot: Path | None,
     as_json: bool,
 ) -> int:
     """Where two graphs depart, node by node: which node makes the error, which were only handed it.
@@ -58,12 +60,14 @@ def command(
     from neonext_ascend import jobs
 
     if rescue:
-        if against is not None or checkpoint is not None:
-            raise UsageError("--rescue compares ARTIFACT with itself in fp32; leave --against and --checkpoint out")
+        if against is not None or checkpoint is not None or plot is not None:
+            raise UsageError("--rescue compares ARTIFACT with itself in fp32; leave out what another is compared by")
         return _rescue(artifact, as_json, soc_version=soc_version, output=output, seed=seed)
     if soc_version is not None:
         raise UsageError(f"--soc-version {soc_version}: is of --rescue; give that with it")
-    found = jobs.debug(artifact, against=against, checkpoint=checkpoint, seed=seed, output=output, watch=watching())
+    found = jobs.debug(
+        artifact, against=against, checkpoint=checkpoint, seed=seed, output=output, plot=plot, watch=watching()
+    )
     if as_json:
         put_json(found.to_json())
     else:

@@ -13,6 +13,7 @@ from neonext_ascend.artifacts.finding import with_its_data
 from neonext_ascend.errors import ArtifactError, FileAccessError, UsageError
 from neonext_ascend.jobs.checking import checked
 from neonext_ascend.jobs.watching import SILENT, Watch
+from neonext_ascend.reporting.plotting import plotting
 from neonext_ascend.runtimes.steps import Array, Steps
 from neonext_ascend.spec import Bounds
 from neonext_ascend.verify.graphs import Departure, compare_graphs
@@ -84,6 +85,7 @@ def debug(
     against: str | Path | None = None,
     checkpoint: str | Path | None = None,
     output: str | Path | None = None,
+    plot: str | Path | None = None,
     seed: Annotated[int, Bounds(ge=0, le=2**32 - 1)] = 0,
     watch: Watch = SILENT,
 ) -> Debugging:
@@ -95,11 +97,13 @@ def debug(
             beside them is the input); without one the file's own network, from its manifest, written once more.
         checkpoint: of that network's weights, where they were not packaged or drawn from a seed.
         output: folder for the smallest graph that shows the fault; by default none is written.
+        plot: an SVG file for the errors by depth.
         seed: of the noise.
         watch: told of each long step.
 
     Raises:
         UsageError, ArtifactError, CheckpointError: wrong usage or input, or nothing to compare with.
+        ToolchainError: a plot was asked for and matplotlib is missing.
         FileAccessError: a file cannot be read or written.
     """
     path = Path(artifact)
@@ -107,11 +111,14 @@ def debug(
         raise UsageError(
             f"{path}: an OM shows no nodes; give its ONNX file, and --against a folder with a dump of the OM"
         )
-    with watch.working(f"reading {path.name}"):
-        steps = load_steps(path)
-        feeds = noise_for(steps, path, seed)
-    with watch.working("comparing node by node"):
-        found, what = _compared(path, against, checkpoint, steps, feeds)
+    with plotting(None if plot is None else Path(plot)) as publish:
+        with watch.working(f"reading {path.name}"):
+            steps = load_steps(path)
+            feeds = noise_for(steps, path, seed)
+        with watch.working("comparing node by node"):
+            found, what = _compared(path, against, checkpoint, steps, feeds)
+        if plot is not None:
+            publish(_by_depth(path, found))
     matched, fault = found.matched, found.fault
     subgraph = write_subgraph(Path(output), steps, fault) if fault is not None and output is not None else None
     moved = sum(any(name in matched.by_position for name in step.outputs) for step in steps.steps)
@@ -126,6 +133,17 @@ def debug(
         cause=found.cause,
         subgraph=subgraph,
     )
+
+
+def _by_depth(path: Path, found: Departure) -> str:
+    from neonext_ascend.drawing.by_depth import draw_by_depth
+
+    series = {
+        "error": [node.relative for node in found.nodes],
+        "made by the node itself": [node.own for node in found.nodes],
+    }
+    names = [node.name for node in found.nodes]
+    return draw_by_depth(f"{path.name}, node by node", names, series, label="relative error", error=True)
 
 
 def load_steps(path: Path) -> Steps:

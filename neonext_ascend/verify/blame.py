@@ -99,9 +99,9 @@ def _half_remedy(alarm: Alarm) -> str:
     if alarm.kind == "overflow":
         return (
             f"divide what {alarm.node} reads by a power of two and multiply behind it, which is exact where nothing "
-            f"nonlinear lies between; or --keep-fp32 {alarm.node}, which is no help on 310P and 310B"
+            f"nonlinear lies between; or keep it in fp32, which a 310P cannot: --rescue finds what else must be kept"
         )
     return (
         f"multiply what {alarm.node} reads by a power of two and divide behind {alarm.seen_at or 'it'}, which is exact "
-        f"where nothing nonlinear lies between; or --keep-fp32 {alarm.node}"
+        f"where nothing nonlinear lies between; or keep it in fp32: --rescue finds what else must be kept"
     )

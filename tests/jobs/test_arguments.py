@@ -63,7 +63,7 @@ JOBS: dict[str, dict[str, list[Any]]] = {
         "command": NOT_TEXTS,
         "config": NOT_A_PATH,
     },
-    "verify": {"subject": NOT_A_MODEL, "atol": NOT_A_NUMBER, "rtol": NOT_A_NUMBER},
+    "verify": {"subject": NOT_A_MODEL, "accumulation": NOT_A_WORD, "atol": NOT_A_NUMBER, "rtol": NOT_A_NUMBER},
     "debug": {"seed": [*NOT_WHOLE, 2**32]},
     "report": {"data": NOT_A_PATH, "benchmark": NOT_A_FLAG},
     "rescue_nodes": {"seed": [*NOT_WHOLE, 2**32], "soc_version": [3, "", [], b"x", "nonsense", OBJECT]},

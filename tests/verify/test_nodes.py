@@ -188,3 +188,13 @@ def test_what_cannot_be_compared_is_refused(nano: Path, tmp_path: Path) -> None:
         jobs.debug(nano, against=nano, checkpoint=nano)
     with pytest.raises(ArtifactError, match=r"none of its 0 \.npy files"):
         jobs.debug(nano, against=tmp_path)
+
+
+def test_the_errors_by_depth_are_drawn_where_a_plot_is_asked_for(nano: Path, tmp_path: Path) -> None:
+    wrong = changed(nano, tmp_path, FAULTS[0][1])
+    found = jobs.debug(wrong, against=nano, plot=tmp_path / "errors.svg")
+    drawn = (tmp_path / "errors.svg").read_text(encoding="utf-8")
+    assert f"largest {max(node.relative for node in found.nodes):.3g}" in drawn
+    assert f"of {len(found.nodes)} nodes" in drawn
+    with pytest.raises(UsageError, match=r"ends in \.svg"):
+        jobs.debug(wrong, against=nano, plot=tmp_path / "errors.png")
