@@ -9,7 +9,7 @@ CODE := neonext_ascend tests benchmarks tools examples
 # Pytest workers: as many as cores, at most four.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
-.PHONY: install export test lint types floors unit coverage container environments versions kernels bench docs pages clean
+.PHONY: install export test lint types floors unit coverage container environments versions kernels fuzz bench docs pages clean
 
 install: $(BIN)/.installed
 $(BIN)/.installed: pyproject.toml
@@ -66,6 +66,11 @@ versions: $(BIN)/.developing
 # The fused kernel in the vendor's interpreter and through its compiler, in a virtual environment of its own.
 kernels: $(BIN)/.developing
 	$(BIN)/python -m tests.vendor_compiler.check
+
+# Damaged files through every reader, with another seed each time: SECONDS in all, and what fails joins the corpus.
+SECONDS ?= 60
+fuzz: $(BIN)/.developing
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 # Every figure of docs/benchmarks.md, measured again, and the page.
 bench: $(BIN)/.developing

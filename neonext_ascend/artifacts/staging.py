@@ -28,20 +28,34 @@ class Staging:
         self.folder, self.target = folder, target
 
     def publish(self, *names: str) -> list[Path]:
-        """Move finished files to their final names, replacing older ones.
+        """Move finished files to their final names, replacing older ones; another one's files come before or after.
 
         Raises:
             FileAccessError: the target folder is gone or refuses them.
         """
-        final = []
-        for name in names:
-            _refuse_special(self.target / name)
-            try:
-                (self.folder / name).replace(self.target / name)
-            except OSError as error:
-                raise FileAccessError(f"{self.target / name}: cannot write it: {error.strerror}") from None
-            final.append(self.target / name)
-        return final
+        with _locked(self.target):
+            return [self._move(name) for name in names]
+
+    def _move(self, name: str) -> Path:
+        final = self.target / name
+        _refuse_special(final)
+        try:
+            return (self.folder / name).replace(final)
+        except OSError as error:
+            raise FileAccessError(f"{final}: cannot write it: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def _locked(target: Path) -> Iterator[None]:
+    """No other publishes there meanwhile: else one's artifact could lie beside the manifest of another of its name."""
+    with contextlib.ExitStack() as stack:
+        # A staging folder is locked already, by whom it belongs to; a file system may have no locks.
+        if not target.name.startswith(_STAGING_PREFIX):
+            with contextlib.suppress(OSError):
+                lock = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
+                stack.callback(os.close, lock)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _refuse_special(path: Path) -> None:

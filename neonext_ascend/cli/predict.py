@@ -52,14 +52,16 @@ def command(
     # What Pillow mutters about odd metadata is no concern of the user's; what matters is raised.
     warnings.filterwarnings("ignore", module="PIL")
     with predict(artifact, images, top=top, runtime=runtime, device=device, watch=watching()) as answers:
-        results = _with_errors(counting(answers, answers.count, "classifying"))
+        results = _with_errors(counting(answers, lambda: answers.count, "classifying"))
         if as_json:
             _put_json(results, answers.recipe)
         else:
-            show = _say_json_line if jsonl else _say_line if answers.count > 1 and top in (None, 1) else _say_block
+            show = _say_json_line if jsonl else _say_line if answers.several and top in (None, 1) else _say_block
             for prediction in results:
                 show(prediction, answers.recipe)
-    if answers.failed and answers.count > 1:
+    if answers.left_out:
+        note(answers.left_out)
+    if answers.failed and answers.several:
         note(f"{answers.failed} of {answers.count} pictures could not be read")
     if answers.recipe.trained is False:
         note("untrained weights: these answers mean nothing")

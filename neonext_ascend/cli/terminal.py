@@ -72,9 +72,9 @@ def put_json(data: Mapping[str, Any]) -> None:
     _put(json_text(data, indent=2))
 
 
-def counting(items: Iterable[_T], total: int, what: str) -> Iterator[_T]:
-    """Pass items on with a progress bar, on a terminal and where it is worth one."""
-    if total < _WORTH_A_BAR or not sys.stderr.isatty():
+def counting(items: Iterable[_T], count: Callable[[], int], what: str) -> Iterator[_T]:
+    """Pass items on with a progress bar, on a terminal, where they are counted, and where it is worth one."""
+    if not sys.stderr.isatty() or (total := count()) < _WORTH_A_BAR:
         yield from items
         return
     from rich.console import Console

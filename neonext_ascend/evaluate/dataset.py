@@ -9,7 +9,7 @@ from pathlib import Path
 
 from neonext_ascend.errors import FileAccessError, UsageError
 from neonext_ascend.evaluate.labels import LABEL_SUFFIXES, Row, read_label_file
-from neonext_ascend.images.finding import is_picture
+from neonext_ascend.images.finding import pictures_below
 from neonext_ascend.images.formats import EXPECTED
 
 _EXPECTED = "a folder per class, a folder of pictures with a label file, or a file of paths and labels"
@@ -44,7 +44,7 @@ class Dataset:
                 yield Item(name, self.root / name, label)
             return
         for label in self.classes:
-            for name in _pictures(os.path.join(self.root, label)):  # noqa: PTH118 -- a Path for each name of a large folder is slow
+            for name in pictures_below(os.path.join(self.root, label)):  # noqa: PTH118 -- a Path for each name of a large folder is slow
                 yield Item(f"{label}/{name}", Path(self.root, label, name), label)
 
 
@@ -83,7 +83,7 @@ def _of_label_file(folder: Path, file: Path) -> Dataset:
     rows = read_label_file(file)
     if any(name for name, _ in rows):
         return _listed(folder, file, rows)
-    names = list(_pictures(str(folder)))
+    names = list(pictures_below(str(folder)))
     if len(names) != len(rows):
         raise UsageError(
             f"{file}: holds {len(rows)} labels for {len(names)} pictures in {folder}; expected one a picture"
@@ -99,35 +99,15 @@ def _listed(root: Path, file: Path, rows: list[Row]) -> Dataset:
 
 
 def _classes_and_label_files(folder: Path) -> tuple[list[str], list[str]]:
-    with _scanned(folder) as entries:
-        found = sorted(
-            (entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith((".", "__MACOSX"))
-        )
-    files = [name for name, is_folder in found if not is_folder and name.lower().endswith(LABEL_SUFFIXES)]
-    return [name for name, is_folder in found if is_folder], files
-
-
-def _pictures(folder: str, below: str = "") -> Iterator[str]:
-    """The names of pictures in a folder and its folders, sorted in each, relative to ``folder``."""
-    with _scanned(Path(folder, below)) as entries:
-        found = sorted(
-            (entry.name, folder_itself)
-            for entry in entries
-            if (folder_itself := entry.is_dir(follow_symlinks=False)) or is_picture(entry.name)
-        )
-    for name, is_folder in found:
-        inside = f"{below}{name}"
-        if is_folder:
-            yield from _pictures(folder, f"{inside}/")
-        else:
-            yield inside
-
-
-def _scanned(folder: Path) -> os._ScandirIterator[str]:
     try:
-        return os.scandir(str(folder))
+        with os.scandir(str(folder)) as entries:
+            found = sorted(
+                (entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith((".", "__MACOSX"))
+            )
     except OSError as error:
         raise FileAccessError(f"{folder}: cannot read the folder: {error.strerror}") from None
+    files = [name for name, is_folder in found if not is_folder and name.lower().endswith(LABEL_SUFFIXES)]
+    return [name for name, is_folder in found if is_folder], files
 
 
 def refuse_empty(dataset: Dataset) -> None:

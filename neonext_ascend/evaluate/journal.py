@@ -24,14 +24,15 @@ class Journal:
     Args:
         path: of the file; it may be missing.
         subject: what is evaluated, as JSON has it: whatever changes an answer.
+        classes: how many each artifact has.
 
     Raises:
         UsageError: the file is another evaluation's, none at all, or in use.
         FileAccessError: it cannot be read or written.
     """
 
-    def __init__(self, path: Path, subject: Mapping[str, Any]) -> None:
-        self._path = path
+    def __init__(self, path: Path, subject: Mapping[str, Any], classes: Sequence[int]) -> None:
+        self._path, self._classes = path, classes
         self._known: dict[str, tuple[str, tuple[Answer, ...]]] = {}
         try:
             FileAccessError.refuse_special(path, "the file of an evaluation")
@@ -90,7 +91,7 @@ class Journal:
 
     def _read(self, subject: Mapping[str, Any]) -> None:
         self._file.seek(0)
-        end, artifacts = 0, len(subject["artifacts"])
+        end = 0
         for number, line in enumerate(self._file, 1):
             if not line.endswith(b"\n"):
                 break
@@ -102,7 +103,7 @@ class Journal:
                     "take another --resume file"
                 )
             if number > 1:
-                entry = _entry(data, artifacts)
+                entry = _entry(data, self._classes)
                 if entry is None:
                     raise UsageError(f"{self._path}: line {number} is damaged; remove the line, or the file")
                 name, label, answers = entry
@@ -130,10 +131,14 @@ def _parsed(line: bytes) -> Any:
         return None
 
 
-def _entry(data: Any, artifacts: int) -> tuple[str, str, tuple[Answer, ...]] | None:
+def _entry(data: Any, classes: Sequence[int]) -> tuple[str, str, tuple[Answer, ...]] | None:
     match data:
-        case [str(name), str(label), [*pairs]] if len(pairs) == artifacts:
-            whole = [pair for pair in pairs if isinstance(pair, list) and [type(n) for n in pair] == [int, int]]
-            if len(whole) == artifacts:
-                return name, label, tuple(Answer(index, rank) for index, rank in whole)
+        case [str(name), str(label), [*pairs]] if len(pairs) == len(classes):
+            if all(_is_answer(pair, count) for pair, count in zip(pairs, classes, strict=True)):
+                return name, label, tuple(Answer(index, rank) for index, rank in pairs)
     return None
+
+
+def _is_answer(pair: Any, classes: int) -> bool:
+    whole = isinstance(pair, list) and [type(number) for number in pair] == [int, int]
+    return whole and 0 <= pair[0] < classes and 1 <= pair[1] <= classes

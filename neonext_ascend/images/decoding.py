@@ -138,7 +138,9 @@ def _opened(path: Path) -> BinaryIO:
         if sys.stdin is None:  # closed by who started us
             raise FileAccessError("-: standard input is closed; expected a picture")
         return BytesIO(sys.stdin.buffer.read())
-    if not stat.S_ISREG(path.stat().st_mode):
+    if not stat.S_ISREG(mode := path.stat().st_mode):
+        if stat.S_ISDIR(mode):
+            next(path.iterdir(), None)  # where a folder could not be listed, why not
         raise FileAccessError(f"{path}: is not a regular file; expected a picture")
     return path.open("rb")
 

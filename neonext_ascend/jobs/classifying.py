@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,7 +117,7 @@ def _picture_size(artifact: Path, runner: Runner) -> tuple[int, int]:
     )
 
 
-def classify(runner: Runner, recipe: Recipe, paths: Sequence[Path], top: int) -> Generator[Prediction]:
+def classify(runner: Runner, recipe: Recipe, paths: Iterable[Path], top: int) -> Generator[Prediction]:
     """Classify pictures in the order given; one that cannot be read is reported in its place.
 
     Pictures stream: a bounded number is prepared ahead, so memory does not grow with their count.

@@ -79,6 +79,7 @@ class Debugging:
 
 
 @checked
+@np.errstate(over="ignore", invalid="ignore")  # what a damaged file holds is to be compared, not warned of
 def debug(
     artifact: str | Path,
     *,

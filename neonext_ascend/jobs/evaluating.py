@@ -134,7 +134,8 @@ def evaluate(
         journal = None
         if resume is not None:
             subject = {"artifacts": [contestant.identity() for contestant in contestants]}
-            journal = stack.enter_context(Journal(file_path(resume, "resume"), subject))
+            counts = [contestant.count for contestant in contestants]
+            journal = stack.enter_context(Journal(file_path(resume, "resume"), subject, counts))
         asking = Asking(contestants, data, journal, watch)
         asking.run()
         asking.differing.sort(key=lambda difference: difference.number)

@@ -43,11 +43,12 @@ _Row = NDArray[np.float32 | np.uint8]
 
 @dataclass(frozen=True)
 class Contestant:
-    """An opened artifact, and which of its classes the data set means."""
+    """An opened artifact, and which of its ``count`` classes the data set means."""
 
     path: Path
     runner: Runner
     recipe: Recipe
+    count: int
     classes: Classes
     published: Published | None = None
 
@@ -67,7 +68,7 @@ class Contestant:
                 classes = classes_of(data.classes, recipe.labels, count, folders=data.rows is None)
             except UsageError as error:
                 raise UsageError(f"{data.root}: {error} ({path.name})") from None
-            yield cls(path, runner, recipe, classes, _published(path, data))
+            yield cls(path, runner, recipe, count, classes, _published(path, data))
 
     def identity(self) -> dict[str, Any]:
         """Whatever changes an answer, in digests."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,8 @@ def gate(subject: Subject, artifact: Path, request: GateRequest, watch: Watch, d
     data = open_dataset(request.dataset)
     refuse_empty(data)
     with Contestant.opened(artifact, data, "auto", device) as contestant:
-        network = Contestant(Path(subject.network.config.name), subject.runner(), contestant.recipe, contestant.classes)
+        name = Path(subject.network.config.name)
+        network = replace(contestant, path=name, runner=subject.runner(), published=None)
         asking = Asking([network, contestant], data, None, watch)
         asking.run()
         tally = asking.tally

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
-from neonext_ascend.images.finding import find_pictures
+from neonext_ascend.images.finding import Found
 from neonext_ascend.jobs.checking import Device, checked
 from neonext_ascend.jobs.classifying import Prediction, Recipe, classify, recipe_of
 from neonext_ascend.jobs.watching import SILENT, Watch
@@ -21,18 +21,25 @@ class Predictions(Iterator[Prediction]):
 
     Attributes:
         recipe: what pictures and answers were taken for.
-        count: of the pictures.
-        left_out: what else the folders hold, in words; ``None`` where there is nothing else.
+        several: whether there is more than one picture.
         failed: pictures that could not be read, so far.
         exit_code: the highest of their errors' so far; 0 without one.
     """
 
-    def __init__(
-        self, runner: Runner, recipe: Recipe, pictures: Sequence[Path], top: int, left_out: str | None
-    ) -> None:
-        self.recipe, self.count, self.left_out = recipe, len(pictures), left_out
+    def __init__(self, runner: Runner, recipe: Recipe, pictures: Found, top: int) -> None:
+        self.recipe, self.several = recipe, pictures.several
         self.failed = self.exit_code = 0
-        self._runner, self._stream = runner, classify(runner, recipe, pictures, top)
+        self._runner, self._pictures, self._stream = runner, pictures, classify(runner, recipe, pictures, top)
+
+    @property
+    def count(self) -> int:
+        """Of the pictures; the folders are listed once more for it."""
+        return self._pictures.count
+
+    @property
+    def left_out(self) -> str | None:
+        """What else the folders hold, in words, so far; ``None`` where there is nothing else."""
+        return self._pictures.left_out
 
     def __next__(self) -> Prediction:
         try:
@@ -77,7 +84,7 @@ def predict(
         top: classes for each picture, 5 by default.
         runtime: that opens the artifact; ``auto`` goes by the file.
         device: number of the NPU.
-        watch: told of the loading, of what was assumed, and of what else the folders hold.
+        watch: told of the loading and of what was assumed.
 
     Raises:
         UsageError: an argument is of another kind, or a folder holds no picture.
@@ -86,16 +93,14 @@ def predict(
         ToolchainError: what runs it is missing here.
     """
     file = file_path(artifact, "artifact")
-    found = find_pictures([Path(image) for image in ([images] if isinstance(images, str | Path) else images)])
+    pictures = Found([Path(image) for image in ([images] if isinstance(images, str | Path) else images)])
     with watch.working(f"loading {file.name}"):
         runner = open_runner(file, runtime=runtime, device=device)
     try:
         recipe = recipe_of(file, runner)
         if recipe.assumed:
             watch.warn(f"{file.name}: {recipe.assumed}")
-        if found.left_out:
-            watch.note(found.left_out)
-        return Predictions(runner, recipe, found.pictures, top or 5, found.left_out)
+        return Predictions(runner, recipe, pictures, top or 5)
     except BaseException:
         runner.close()
         raise

@@ -96,6 +96,7 @@ def test_labels_alone_are_those_of_the_sorted_pictures(flat: Path) -> None:
         ("a.csv", '"b.png,3\n', "damaged table"),
         ("a.csv", "path,label\n", "holds no label"),
         ("a.csv", "b.png,3\nb.png,4\n", "names b.png twice"),
+        ("a.csv", "x" * 140_000 + ",3\n", "damaged table"),
         ("a.jsonl", '{"path": "b.png"}\n', r'line 1: expected an object such as \{"path"'),
         ("a.jsonl", '{"path": "b.png", "label": true}\n', "line 1"),
         ("a.jsonl", "[" * 100_000 + "\n", "line 1"),

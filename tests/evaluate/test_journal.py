@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
@@ -17,10 +12,8 @@ import pytest
 from neonext_ascend import jobs
 from neonext_ascend.errors import ArtifactError, FileAccessError, NeoNextError, UsageError
 from neonext_ascend.jobs import evaluating_pictures
-from tests import ROOT
 from tests.support import digits
-
-KILLS, SECONDS = 20, 30.0
+from tests.support.scenario import scenario
 
 
 def figures(found: jobs.Evaluation) -> dict[str, Any]:
@@ -30,40 +23,17 @@ def figures(found: jobs.Evaluation) -> dict[str, Any]:
     return told
 
 
-def command(nano: Path, data: Path, journal: Path) -> list[str]:
-    return [sys.executable, "-m", "neonext_ascend", "eval", str(nano), str(data), "--resume", str(journal), "--json"]
-
-
-def killed_until_done(arguments: list[str], journal: Path, kills: int, seconds: float) -> int:
-    """Kill it at random moments after it began to write, then let it finish; how many were killed at work."""
-    rng, done, end = Random(0), 0, time.monotonic() + seconds
-    while done < kills and time.monotonic() < end:
-        before = journal.stat().st_size if journal.exists() else 0
-        process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while process.poll() is None and (not journal.exists() or journal.stat().st_size <= before):
-            time.sleep(0.002)
-        time.sleep(rng.uniform(0, 0.05))
-        process.send_signal(signal.SIGKILL)
-        if process.wait() != -signal.SIGKILL:  # it was done before the signal came
-            break
-        done += 1
-    return done
-
-
-def test_killed_at_random_moments_it_ends_with_the_same_numbers(nano: Path, tmp_path: Path) -> None:
-    data = digits.write(digits.mnist(every=2), tmp_path / "mnist")
-    journal = tmp_path / "answers.jsonl"
-    kills = killed_until_done(command(nano, data, journal), journal, KILLS, SECONDS)
-    known = len(journal.read_text().splitlines()) - 1
-    print(f"{kills} kills, {known} pictures known after them")
-    assert kills >= 3
-    assert 0 < known < 2500
-    resumed = subprocess.run(command(nano, data, journal), cwd=ROOT, capture_output=True, text=True, check=True)
-    told = json.loads(resumed.stdout)
-    assert 2500 - known <= told.pop("speed")["images"] <= 2500 - known + 1  # one may have been cut
-    assert told == figures(jobs.evaluate(nano, data))
-    names = [json.loads(line)[0] for line in journal.read_text().splitlines()[1:]]
-    assert len(names) == len(set(names)) == 2500
+def test_killed_at_20_random_moments_it_ends_with_the_same_numbers(tmp_path: Path) -> None:
+    done = scenario("eval", 20, tmp_path)
+    print(done)
+    assert (done["ends"], done["code"]) == ({"-9": 20}, 0)
+    assert len(set(done["sizes"])) > 10  # those that were killed while it wrote had got on
+    told, known = json.loads((tmp_path / "said").read_text()), done["known"]
+    assert 1250 - known <= told.pop("speed")["images"] <= 1250 - known + 1  # one may have been cut
+    (nano,) = (tmp_path / "nano").glob("*.onnx")
+    assert told == figures(jobs.evaluate(nano, tmp_path / "mnist"))
+    names = [json.loads(line)[0] for line in (tmp_path / "answers.jsonl").read_text().splitlines()[1:]]
+    assert len(names) == len(set(names)) == 1250
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +119,9 @@ def test_another_evaluations_file_is_refused_and_left_as_it_was(
         strange.write_text(content)
         refused(UsageError, "no such file|no file of an evaluation", nano, held_out, strange)
     lines = whole.read_text().splitlines(keepends=True)
-    for damage in ("[]\n", '["0/a.png", "0", [[1]]]\n', '["0/a.png", "0", [[1, true]]]\n', "{\n"):
+    # Of ten classes there is none before 0 or after 9, and no place but 1 to 10.
+    answers = [f'["0/a.png", "0", {said}]\n' for said in ("[[1]]", "[[1, true]]", "[[-1, 1]]", "[[10, 1]]", "[[1, 0]]")]
+    for damage in ("[]\n", "{\n", *answers, '["0/a.png", "0", [[1, 11]]]\n'):
         strange.write_text("".join([lines[0], damage, *lines[1:]]))
         refused(UsageError, "line 2 is damaged", nano, held_out, strange)
     refused(FileAccessError, "is not a regular file", nano, held_out, tmp_path)

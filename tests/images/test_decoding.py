@@ -19,7 +19,7 @@ from neonext_ascend.cli.main import run
 from neonext_ascend.data import sample_pictures
 from neonext_ascend.errors import FileAccessError, NeoNextError, UsageError
 from neonext_ascend.images.decoding import read_picture, read_pictures
-from neonext_ascend.images.finding import find_pictures
+from neonext_ascend.images.finding import Found
 
 GRADIENT = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
 COLOURS = np.stack([GRADIENT, GRADIENT[::-1], 255 - GRADIENT], axis=-1)
@@ -125,19 +125,16 @@ def test_folders_patterns_and_files_are_found_in_order(tmp_path: Path) -> None:
     for name in ("b.png", "a.JPG", "note.txt", "sub/c.webp", "sub/deep/d.gif"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    assert [p.name for p in find_pictures([tmp_path]).pictures] == ["a.JPG", "b.png", "c.webp", "d.gif"]
-    assert [p.name for p in find_pictures([tmp_path / "*.png", tmp_path / "note.txt"]).pictures] == [
-        "b.png",
-        "note.txt",
-    ]
-    assert [p.name for p in find_pictures([tmp_path / "**" / "*.gif"]).pictures] == ["d.gif"]
+    assert [p.name for p in Found([tmp_path])] == ["a.JPG", "b.png", "c.webp", "d.gif"]
+    assert [p.name for p in Found([tmp_path / "*.png", tmp_path / "note.txt"])] == ["b.png", "note.txt"]
+    assert [p.name for p in Found([tmp_path / "**" / "*.gif"])] == ["d.gif"]
     (tmp_path / "[odd].png").touch()
-    assert find_pictures([tmp_path / "[odd].png"]).pictures == [tmp_path / "[odd].png"]
+    assert list(Found([tmp_path / "[odd].png"])) == [tmp_path / "[odd].png"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="folder holds no picture"):
-        find_pictures([tmp_path / "empty"])
+        Found([tmp_path / "empty"])
     with pytest.raises(UsageError, match="pattern matches no picture"):
-        find_pictures([tmp_path / "*.bmp"])
+        Found([tmp_path / "*.bmp"])
 
 
 def test_decoding_in_parallel_keeps_the_order_and_the_errors(tmp_path: Path) -> None:

@@ -4,33 +4,16 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from neonext_ascend.artifacts.staging import staged
-from tests import ROOT
+from tests.support.scenario import scenario
 
 LEFT = ".neonext-staging-left"
-
-
-def scenario(name: str, count: int, folder: Path) -> dict[str, Any]:
-    process = subprocess.run(
-        [sys.executable, "-m", "tests.support.kill", name, str(count), str(folder)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert process.returncode == 0, process.stderr[-3000:]
-    result: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
-    return result
 
 
 def test_a_killed_export_leaves_whole_files_and_the_next_one_cleans_up(tmp_path: Path) -> None:
@@ -50,11 +33,12 @@ def test_a_killed_export_leaves_whole_files_and_the_next_one_cleans_up(tmp_path:
     assert done["last"] == {"code": 0, "state": "new+new", "leftovers": []}
 
 
-def test_two_exports_at_once_to_one_name_both_succeed(tmp_path: Path) -> None:
-    done = scenario("pair", 5, tmp_path)
-    assert done["codes"] == [[0, 0]] * 5
-    names = ["tiny-64x96-b1-fp32.json", "tiny-64x96-b1-fp32.onnx"]
-    assert done["states"] == [{"state": "new+new", "files": names}] * 5
+def test_eight_exports_at_once_into_one_folder_all_succeed(tmp_path: Path) -> None:
+    done = scenario("eight", 3, tmp_path)
+    names = ["tiny", "tiny_a", "tiny_b", "tiny_c", "tiny_d"]
+    files = sorted(f"{name}-64x96-b1-fp32.{kind}" for name in names for kind in ("json", "onnx"))
+    # Of those of one name the last wins, with its manifest: the others' weights are others.
+    assert done["rounds"] == [{"codes": [0] * 8, "files": files, "match": [True] * 5}] * 3
 
 
 def test_a_staging_folder_in_use_is_kept_and_an_abandoned_one_removed(tmp_path: Path) -> None:

@@ -43,7 +43,8 @@ def test_a_watch_is_told_what_the_result_says(nano: Path, tmp_path: Path) -> Non
     watch = jobs.Watch(warn=warned.append, note=noted.append)
     with jobs.predict(tmp_path / nano.name, tmp_path, watch=watch) as answers:
         assert warned == [f"{nano.name}: {answers.recipe.assumed}"]
-        assert noted == [answers.left_out] == ["left out 1 file that is no picture which Pillow opens: 1 .onnx"]
+        assert answers.left_out == "left out 1 file that is no picture which Pillow opens: 1 .onnx"
+        assert noted == []  # the folders are listed while the answers come; the command says it at the end
 
 
 def test_a_picture_that_fails_is_counted_and_the_rest_goes_on(nano: Path, tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ from neonext_ascend.artifacts.reading import read_manifest
 from neonext_ascend.checkpoints.loading import network_config, read_config
 from neonext_ascend.errors import FileAccessError, UsageError
 from tests import DATA
-from tests.support.mutate import CONFIG, mutate
+from tests.support.mutate import mutate
 from tests.support.mutate_fields import Steps, as_json, as_toml, hurt, path_of
+from tests.support.readers import CONFIG
 
 CASES = 1000
 MANIFESTS = [path.read_bytes() for path in sorted((DATA / "manifest_v1").iterdir())]

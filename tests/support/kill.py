@@ -1,5 +1,5 @@
-"""Exports that are killed, and exports at once, from a warm process:
-``python -m tests.support.kill kill|pair COUNT FOLDER``.
+"""Exports and evaluations that are killed, and exports at once, from a warm process:
+``python -m tests.support.kill kill|eval|eight COUNT FOLDER``.
 
 The process has imported everything and exported once when it forks, so that an export takes a tenth of a second; no
 session of onnxruntime was opened in it, for its threads would not live on in a child. It prints one JSON object.
@@ -19,9 +19,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NoReturn
 
-# What an export imports; onnxruntime only after its telemetry is off.
+# What an export or an evaluation imports; onnxruntime only after its telemetry is off.
 import torch
 
+import neonext_ascend.jobs.evaluating
 import neonext_ascend.jobs.exporting
 import neonext_ascend.runtimes.ort  # noqa: F401
 
@@ -30,7 +31,9 @@ from neonext_ascend.artifacts.manifest import manifest_path
 from neonext_ascend.artifacts.reading import read_manifest
 from neonext_ascend.artifacts.staging import _STAGING_PREFIX
 from neonext_ascend.cli.main import run
-from tests.support.mutate import ARTIFACT, CONFIG
+from neonext_ascend.evaluate.journal import Journal
+from tests.support import digits
+from tests.support.readers import ARTIFACT, CONFIG
 
 NAMES = (ARTIFACT, manifest_path(Path(ARTIFACT)).name)
 
@@ -41,7 +44,12 @@ def export(config: Path, folder: Path, seed: int) -> list[str]:
 
 
 def start(
-    arguments: list[str], *, words: str = os.devnull, wait_for: int | None = None, die_at: int | None = None
+    arguments: list[str],
+    *,
+    words: str = os.devnull,
+    wait_for: int | None = None,
+    die_at: int | None = None,
+    pause: float = 0.0,
 ) -> int:
     """A child that runs one command; its process id.
 
@@ -50,21 +58,22 @@ def start(
         words: the file that takes what it prints.
         wait_for: a descriptor; the child starts when its other end is closed.
         die_at: which renaming of a file kills the child before it happens, counted from 0.
+        pause: seconds after each renaming, in which others may come between, and after each writing of answers.
     """
     child = os.fork()
     if child:
         return child
-    _run(arguments, words, wait_for, die_at)
+    _run(arguments, words, wait_for, die_at, pause)
 
 
-def _run(arguments: list[str], words: str, wait_for: int | None, die_at: int | None) -> NoReturn:
+def _run(arguments: list[str], words: str, wait_for: int | None, die_at: int | None, pause: float) -> NoReturn:
     code = 70
     try:
         out = os.open(words, os.O_WRONLY | os.O_CREAT)
         os.dup2(out, 1)
         os.dup2(out, 2)
-        if die_at is not None:
-            _die_at(die_at)
+        _change_renaming(die_at, pause)
+        _slow_journal(pause)
         if wait_for is not None:
             os.read(wait_for, 1)
         code = run(arguments)
@@ -72,17 +81,30 @@ def _run(arguments: list[str], words: str, wait_for: int | None, die_at: int | N
         os._exit(code)
 
 
-def _die_at(number: int) -> None:
+def _change_renaming(die_at: int | None, pause: float) -> None:
     original, done = Path.replace, 0
 
     def replace(path: Path, target: Path) -> Path:
         nonlocal done
-        if done == number:
+        if done == die_at:
             os.kill(os.getpid(), signal.SIGKILL)
         done += 1
-        return original(path, target)
+        final = original(path, target)
+        time.sleep(pause)
+        return final
 
     Path.replace = replace  # type: ignore[method-assign,assignment]
+
+
+def _slow_journal(pause: float) -> None:
+    """However fast the machine is, 20 kills are over before the pictures are."""
+    original = Journal.write
+
+    def write(*arguments: Any) -> None:
+        original(*arguments)
+        time.sleep(pause)
+
+    Journal.write = write  # type: ignore[method-assign] # in a child alone
 
 
 def finish(child: int) -> int:
@@ -178,23 +200,64 @@ def _await_manifest(folder: Path) -> None:
         time.sleep(0.0005)
 
 
-def pair(count: int, folder: Path) -> dict[str, Any]:
-    """Run two exports at once to one name, ``count`` times, with a third one's staging folder left over."""
-    arena = _Arena(folder)
-    codes, states = [], []
+def evaluate(count: int, folder: Path) -> dict[str, Any]:
+    """Kill an evaluation at random moments, every second one while it writes, and let it finish.
+
+    The artifact is ``nano/*.onnx``, the data set ``mnist``, the journal ``answers.jsonl``, what the end says ``said``.
+    """
+    assert run(["export", "neonext_nano", "-o", str(folder / "nano"), "--no-verify"]) == 0
+    data, (artifact,) = digits.write(digits.mnist(every=4), folder / "mnist"), (folder / "nano").glob("*.onnx")
+    journal, rng = folder / "answers.jsonl", random.Random(0)
+    arguments = ["eval", str(artifact), str(data), "--resume", str(journal), "--json"]
+    ends, sizes = Counter[int](), [0]
+    for number in range(count):
+        child = start(arguments, pause=0.05)
+        deadline = time.monotonic() + 10
+        while number % 2 and _size(journal) <= sizes[-1] and time.monotonic() < deadline:
+            time.sleep(0.0005)
+        time.sleep(rng.uniform(0, 0.06 if number % 2 else 0.25))
+        os.kill(child, signal.SIGKILL)
+        ends[finish(child)] += 1
+        sizes.append(_size(journal))
+    known = len(journal.read_text().splitlines()) - 1
+    return {"ends": ends, "sizes": sizes, "known": known, "code": finish(start(arguments, words=str(folder / "said")))}
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+def eight(count: int, folder: Path) -> dict[str, Any]:
+    """Run eight exports at once into one folder, ``count`` times, with another one's staging folder left over.
+
+    Four have one name and other weights, four have names of their own.
+    """
+    arena, rounds = _Arena(folder), []
+    configs = [arena.config] * 4
+    for letter in "abcd":
+        configs.append(folder / f"{letter}.toml")
+        configs[-1].write_text(CONFIG.replace('"tiny"', f'"tiny_{letter}"'))
     for _ in range(count):
         arena.restore()
         finish(start(export(arena.config, arena.folder, seed=2), die_at=0))
         read, write = os.pipe()
-        children = [start(export(arena.config, arena.folder, seed=2), wait_for=read) for _ in range(2)]
+        children = [
+            start([*export(config, arena.folder, seed), "--no-verify"], wait_for=read, pause=0.02)
+            for seed, config in enumerate(configs)
+        ]
         os.close(read)
-        os.write(write, b"go")
+        os.write(write, b"8" * 8)
         os.close(write)
-        codes.append([finish(child) for child in children])
-        states.append({"state": arena.state(), "files": sorted(path.name for path in arena.folder.iterdir())})
-    return {"codes": codes, "states": states}
+        codes = [finish(child) for child in children]
+        files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in arena.folder.iterdir()}
+        told = [read_manifest(path).artifact.files[0] for path in sorted(arena.folder.glob("*.json"))]
+        rounds.append({"codes": codes, "files": sorted(files), "match": [files[f.name] == f.sha256 for f in told]})
+        shutil.rmtree(arena.folder)
+    return {"rounds": rounds}
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    print(json.dumps({"kill": kill, "pair": pair}[sys.argv[1]](int(sys.argv[2]), Path(sys.argv[3]))))
+    print(
+        json.dumps({"kill": kill, "eval": evaluate, "eight": eight}[sys.argv[1]](int(sys.argv[2]), Path(sys.argv[3])))
+    )

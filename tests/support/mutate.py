@@ -1,54 +1,14 @@
-"""Damaged files through the commands, in a process of their own:
-``python -m tests.support.mutate KIND COUNT FOLDER [FIRST]``.
-
-The process prints one JSON object: each case's exit status, seconds and words, and the process's largest memory. A
-case that a native library kills, or that hangs, ends the process; its number is in ``FOLDER/case``.
-"""
+"""Seeded damage: bytes of any file, tokens of a text, a pickle behind a right checksum, the fields of an ONNX file."""
 
 from __future__ import annotations
 
-import contextlib
-import faulthandler
 import io
-import json
 import random
 import re
-import resource
-import shutil
-import sys
-import time
 import zipfile
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import onnx
-import torch
-from PIL import Image
-from safetensors.torch import save_file
 
-from neonext_ascend.checkpoints.loading import load, read_config
-from neonext_ascend.cli.main import run
-from neonext_ascend.data import sample_pictures
-from neonext_ascend.models.neonext import redraw_at_order_one
-from neonext_ascend.runtimes.steps import Steps
-from neonext_ascend.verify.nodes import values_of
-
-KINDS = ("checkpoint", "safetensors", "onnx", "manifest", "config", "picture", "labels", "journal", "dump")
-TEXTS = ("config", "manifest", "labels", "journal")
-HANG = 60  # seconds
-MEMORY = 2**30  # bytes
-CONFIG = """name = "tiny"
-definition = "release"
-depths = [1, 1, 1, 1]
-widths = [8, 8, 12, 16]
-cells = [[2, 3], [2, 3], [3], [2]]
-shifts = [true, true, true, false]
-num_classes = 5
-image_size = [64, 96]
-"""
-ARTIFACT = "tiny-64x96-b1-fp32.onnx"
 # What stands in place of a token: numbers that no network has, other types, structure where none belongs.
 TOKENS = (
     *("1e308", "1e999", "-1e999", "0.5", "1e-320", "NaN", "Infinity", "inf", "null", "true", "[]", "{}", "[[[]]]", ","),
@@ -58,8 +18,6 @@ LIMITS = (0, 255, 65535, 1000000, 2**31 - 1, 2**32, 2**63 - 1, -(2**63), 10**18,
 _TOKEN = re.compile(rb'"[^"\n]*"|-?\d+(?:\.\d+)?(?:e-?\d+)?|\w+|[\[\]{}:,=]')
 _VALUE = re.compile(rb"(?<=[:=] )[^\s,][^\n,]*")  # of a field
 _WHOLE = re.compile(rb"-?\d{1,18}")
-# Arguments of the commands that a damaged file goes through, given the case's number.
-Commands = Callable[[int], list[list[str]]]
 
 
 def mutate(data: bytes, rng: random.Random, text: bool = False) -> bytes:
@@ -196,7 +154,7 @@ def _tensor(graph: onnx.GraphProto, rng: random.Random) -> None:
             tensor.name = rng.choice(graph.initializer).name
         case 3:
             tensor.data_location = onnx.TensorProto.EXTERNAL
-            tensor.external_data.add(key="location", value=rng.choice(("../up", "/etc/passwd", ARTIFACT)))
+            tensor.external_data.add(key="location", value=rng.choice(("../up", "/etc/passwd", "tiny.data")))
             tensor.external_data.add(key="length", value=str(rng.choice(LIMITS)))
 
 
@@ -227,131 +185,6 @@ def _attribute(graph: onnx.GraphProto, rng: random.Random) -> None:
         attribute.type = rng.randrange(15)
 
 
-def _make(folder: Path) -> None:
-    """A network's files of every kind, undamaged."""
-    config = folder / "tiny.toml"
-    config.write_text(CONFIG)
-    network = load(read_config(config)).network
-    redraw_at_order_one(network, 1)
-    torch.save(network.state_dict(), folder / "tiny.pt")
-    torch.save(network.state_dict(), folder / "old.pt", _use_new_zipfile_serialization=False)
-    save_file(network.state_dict(), folder / "tiny.safetensors")
-    Image.open(sample_pictures()[3]).convert("RGB").resize((96, 96)).save(folder / "tiny.jpg", quality=80)
-    assert run(_export(folder / "tiny.toml", folder / "tiny.pt", folder / "artifact")[:-1]) == 0
-    shutil.copy(folder / "tiny.jpg", folder / "other.jpg")
-    (folder / "labels.csv").write_text("path,label\ntiny.jpg,class_3\nother.jpg,class_1\n")
-    resumed = ["--resume", str(folder / "answers.jsonl")]
-    assert run(["eval", str(folder / "artifact" / ARTIFACT), str(folder / "labels.csv"), *resumed]) == 0
-    steps = Steps(folder / "artifact" / ARTIFACT)
-    feeds = {"image": np.random.RandomState(0).standard_normal((1, 3, 64, 96)).astype(np.float32)}
-    np.save(folder / "logits.npy", dict(values_of(steps, feeds))["logits"])
-
-
-def _export(config: Path, checkpoint: Path | None, output: Path) -> list[str]:
-    given = [] if checkpoint is None else ["--checkpoint", str(checkpoint)]
-    return ["export", "--config", str(config), *given, "-o", str(output), "--no-verify"]
-
-
-def _plan(kind: str, folder: Path) -> tuple[list[Path], Path, Commands]:
-    """The undamaged files to take in turn, where the damaged one lies, and the commands that meet it."""
-    config, picture, artifact = folder / "tiny.toml", folder / "tiny.jpg", folder / "artifact" / ARTIFACT
-    damaged, output = folder / "damaged", folder / "output"
-    (damaged / "beside").mkdir(parents=True)
-    if kind in ("onnx", "manifest"):
-        for file in artifact.parent.iterdir():
-            shutil.copy(file, damaged)
-        copy = damaged / ARTIFACT
-        victim = copy if kind == "onnx" else copy.with_name(ARTIFACT.replace(".onnx", ".json"))
-        full = ["--checkpoint", str(folder / "tiny.pt")]
-
-        def commands(case: int) -> list[list[str]]:
-            # Both ways round; and against the network in PyTorch, which the manifest describes.
-            pair = [str(copy), "--against", str(artifact)] if case % 4 < 2 else [str(artifact), "--against", str(copy)]
-            debug = ["debug", *(pair if kind == "onnx" and case % 8 else [str(copy), *full]), "-o", str(output)]
-            return [
-                ["predict", str(copy), str(picture), "--json"],
-                ["verify", str(copy), "--json", *(full if case % 2 else [])],
-                *([debug] if kind == "onnx" or case % 4 == 1 else []),
-                *([["eval", str(copy), str(folder / "labels.csv")]] if case % 4 == 0 else []),
-            ]
-
-        return [artifact.with_name(victim.name)], victim, commands
-    if kind == "labels":
-        victim = folder / "damaged.csv"
-        return [folder / "labels.csv"], victim, lambda _: [["eval", str(artifact), str(victim), "--json"]]
-    if kind == "journal":
-        victim = damaged / "answers.jsonl"
-        again = ["eval", str(artifact), str(folder / "labels.csv"), "--json", "--resume", str(victim)]
-        return [folder / "answers.jsonl"], victim, lambda _: [again]
-    if kind == "dump":
-        victim = damaged / "logits.npy"
-        return (
-            [folder / "logits.npy"],
-            victim,
-            lambda _: [["debug", str(artifact), "--against", str(damaged), "--json"]],
-        )
-    if kind == "picture":
-        victim = damaged / "tiny.jpg"
-        return [picture], victim, lambda _: [["predict", str(artifact), str(victim), "--json"]]
-    if kind == "config":
-        victim = damaged / "tiny.toml"
-        return [config], victim, lambda _: [_export(victim, None, output)]
-    victim = damaged / ("tiny.safetensors" if kind == "safetensors" else "tiny.pt")
-    whole = [folder / "tiny.safetensors"] if kind == "safetensors" else [folder / "tiny.pt", folder / "old.pt"]
-    return whole, victim, lambda _: [_export(config, victim, output)]
-
-
-def _damaged(kind: str, case: int, data: bytes, rng: random.Random) -> bytes:
-    if kind == "onnx" and case % 2:
-        return mutate_model(data, rng)
-    if kind == "checkpoint" and case % 4 == 2:
-        return mutate_pickle(data, rng)
-    return mutate(data, rng, text=kind in TEXTS)
-
-
-def _call(arguments: list[str]) -> dict[str, Any]:
-    """Run one command; how it ended and what it said."""
-    out, err = io.StringIO(), io.StringIO()
-    start, work = time.monotonic(), time.process_time()
-    # Works where Python cannot: inside a native library that holds the interpreter.
-    faulthandler.dump_traceback_later(HANG, exit=True)
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = run(arguments)
-    faulthandler.cancel_dump_traceback_later()
-    # On a machine that is busy with other things the clock says little, with several threads the work does.
-    seconds = round(min(time.monotonic() - start, time.process_time() - work), 3)
-    return {"command": arguments[0], "code": code, "seconds": seconds, "err": err.getvalue()}
-
-
-def main(kind: str, count: int, folder: Path, first: int = 0) -> None:
-    """All cases of one kind."""
-    torch.set_num_threads(1)
-    _make(folder)
-    before = _peak()
-    if kind in ("config", "onnx"):
-        # A damaged number may still describe a network, only a large one: it meets a machine with little memory.
-        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
-    whole, victim, commands = _plan(kind, folder)
-    results = []
-    for case in range(first, first + count):
-        (folder / "case").write_text(str(case))
-        # A string is hashed the same way in every process, unlike a tuple.
-        data = whole[case % len(whole)].read_bytes()
-        victim.write_bytes(_damaged(kind, case, data, random.Random(f"{kind} {case}")))
-        for arguments in commands(case):
-            done = {"case": case, **_call(arguments)}
-            output = folder / "output"
-            done["left"] = sorted(p.name for p in output.iterdir()) if output.exists() else []
-            shutil.rmtree(output, ignore_errors=True)
-            results.append(done)
-    print(json.dumps({"results": results, "start_kb": before, "peak_kb": _peak()}))
-
-
-def _peak() -> int:
-    """This program's own peak in kB: getrusage would count the process that started it as well (Linux, execve)."""
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1])
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), *map(int, sys.argv[4:]))
+def cross(data: bytes, other: bytes, rng: random.Random) -> bytes:
+    """The beginning of one file and the end of another."""
+    return data[: rng.randrange(len(data) + 1)] + other[rng.randrange(len(other) + 1) :]
