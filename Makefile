@@ -67,10 +67,11 @@ versions: $(BIN)/.developing
 kernels: $(BIN)/.developing
 	$(BIN)/python -m tests.vendor_compiler.check
 
-# Damaged files through every reader, with another seed each time: SECONDS in all, and what fails joins the corpus.
+# Damaged files through every reader: SECONDS in all, with another seed each time or SEED; what fails joins the corpus.
 SECONDS ?= 60
+SEED ?=
 fuzz: $(BIN)/.developing
-	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 # Every figure of docs/benchmarks.md, measured again, and the page.
 bench: $(BIN)/.developing

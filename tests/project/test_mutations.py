@@ -14,7 +14,7 @@ from tests import ROOT
 from tests.support.readers import READERS, wrong
 
 # Those of eval and debug read little beside an artifact that is whole.
-CASES = {**dict.fromkeys(READERS, 200), **dict.fromkeys(("labels", "journal", "dump", "external"), 60)}
+CASES = {**dict.fromkeys(READERS, 100), **dict.fromkeys(("labels", "journal", "dump", "external"), 60)}
 MEMORY_KB = 2 * 2**20
 
 

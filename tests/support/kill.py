@@ -104,7 +104,7 @@ def _slow_journal(pause: float) -> None:
         original(*arguments)
         time.sleep(pause)
 
-    Journal.write = write  # type: ignore[assignment] # in a child alone
+    Journal.write = write  # type: ignore[method-assign,assignment] # in a child alone
 
 
 def finish(child: int) -> int:
