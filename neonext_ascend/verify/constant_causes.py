@@ -17,6 +17,9 @@ def constant_cause(step: Step, other: Step, pair: Pair) -> Cause | None:
     """What was done to the constants that the node reads; the one that is explained speaks first."""
     unexplained = None
     for name, got, want in pair.changed(step, other):
+        if got.dtype.kind == "f" and (lost := got.size - int(np.isfinite(got).sum())) and np.isfinite(want).all():
+            told = f"its constant {name} holds {lost} of {got.size} numbers that are NaN or infinite"
+            return Cause(step.name, told, f"{AGAIN}; the file's numbers are damaged, or beyond what its dtype holds")
         change = change_of(got, want, pair.steps.half or pair.theirs.half)
         if change is not None:
             return Cause(step.name, *_words(name, change, step, pair, got))

@@ -311,6 +311,12 @@ SIBLINGS = (
         allclose=True,
     ),
     in_file(
+        "an infinite number",
+        constants(lambda b: np.where(b == b.max(), np.float32("inf"), b), "stage2.block1.neocell.right"),
+        node="stage2.block1.neocell",
+        cause="numbers that are NaN or infinite",
+    ),
+    in_file(
         "weights of another training",
         constants(lambda w: w + np.float32(0.01) * noise(w.shape, 1), "stage4.block0.fc1.weight"),
         node="stage4.block0.fc1",
