@@ -6,16 +6,15 @@ them are written anew. What is skipped of a tensor is counted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from neonext_ascend.artifacts.tensors import NUMBERS, placeholder
+from neonext_ascend.artifacts.tensors import NUMBERS, placeholder, refuse_unreadable
 from neonext_ascend.artifacts.wire import LENGTH_DELIMITED, Fields, encoded, no_model
-from neonext_ascend.errors import ArtifactError, FileAccessError
+from neonext_ascend.errors import FileAccessError
 
 # Payloads up to here are kept: shape inference needs the small constants.
 KEPT_BYTES = 4096
@@ -47,25 +46,8 @@ def skim_model(path: Path) -> onnx.ModelProto:
         raise no_model(path) from None
     if not model.ir_version and not model.HasField("graph"):
         raise no_model(path)
-    try:
-        readable = _is_readable(model)
-    except UnicodeDecodeError:
-        readable = False
-    if not readable:
-        raise ArtifactError(f"{path}: holds names that are not UTF-8; expected an ONNX model; export it again")
+    refuse_unreadable(model, path)
     return model
-
-
-def _is_readable(message: Any) -> bool:
-    """Whether all its text is text: protobuf gives bytes, or raises, where a string is not UTF-8."""
-    for field, value in message.ListFields():
-        items = value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [value]
-        if field.message_type is not None:
-            if not all(map(_is_readable, items)):
-                return False
-        elif field.type == field.TYPE_STRING and not all(isinstance(item, str) for item in items):
-            return False
-    return True
 
 
 class _Skimmer:

@@ -125,6 +125,7 @@ def load_model(path: Path) -> onnx.ModelProto:
     """
     try:
         model: onnx.ModelProto = onnx.load(str(path), load_external_data=False)
+        refuse_unreadable(model, path)
         for tensor in tensors(model):
             if fault := fault_of(tensor):
                 raise ArtifactError(f"{path}: {tensor.name or 'a constant'} {fault}; export it again")
@@ -159,3 +160,29 @@ def _counts(tensor: TensorProto) -> dict[str, int]:
         if entry.key.startswith(_SKIPPED):
             counts[entry.key.removeprefix(_SKIPPED)] += int(entry.value)
     return {field: count for field, count in counts.items() if count}
+
+
+def refuse_unreadable(model: onnx.ModelProto, path: Path) -> None:
+    """Refuse a model of which a text is none.
+
+    Raises:
+        ArtifactError: a name is not UTF-8.
+    """
+    try:
+        readable = _is_readable(model)
+    except UnicodeDecodeError:
+        readable = False
+    if not readable:
+        raise ArtifactError(f"{path}: holds names that are not UTF-8; expected an ONNX model; export it again")
+
+
+def _is_readable(message: Any) -> bool:
+    """Whether all its text is text: protobuf gives bytes, or raises, where a string is not UTF-8."""
+    for field, value in message.ListFields():
+        items = value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [value]
+        if field.message_type is not None:
+            if not all(map(_is_readable, items)):
+                return False
+        elif field.type == field.TYPE_STRING and not all(isinstance(item, str) for item in items):
+            return False
+    return True
