@@ -123,6 +123,9 @@ def evaluate(
     data = open_dataset(place, None if labels is None else file_path(labels, "labels"))
     refuse_empty(data)
     target = None if differing is None else file_path(differing, "differing")
+    read = [*files, place, *([] if labels is None else [Path(labels)])]
+    if target is not None and any(target.resolve() == path.resolve() for path in read):
+        raise UsageError(f"--differing {target}: is read by this evaluation; give another name")
     with contextlib.ExitStack() as stack:
         stage = None if target is None else stack.enter_context(staged(target.parent))
         contestants = []

@@ -216,6 +216,7 @@ def test_wrong_usage_is_refused(nano: Path, held_out: Path, tmp_path: Path) -> N
         ({"runtime": "tensorrt"}, "runtime 'tensorrt': expected one of"),
         ({"dataset": tmp_path / "a.png"}, "not a data set; expected a folder per class"),
         ({"dataset": tmp_path}, "no data set; expected a folder per class"),
+        ({"artifacts": [nano, nano], "differing": nano}, "is read by this evaluation; give another name"),
         ({"runtime": "acl"}, "opens OM files"),
     ]
     for change, words in cases:
