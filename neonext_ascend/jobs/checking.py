@@ -148,7 +148,7 @@ def _words(hint: Any, bounds: Bounds = _FREE) -> str:
     if hint in (int, float):
         kind = "a whole number" if hint is int else "a number"
         if bounds.le is not None:
-            return f"{kind} from {bounds.ge:g} to {bounds.le:g}"
-        return kind if bounds.ge is None else f"{kind} of at least {bounds.ge:g}"
+            return f"{kind} from {bounds.ge} to {bounds.le}"
+        return kind if bounds.ge is None else f"{kind} of at least {bounds.ge}"
     named = {str: "a text", Path: "a path", bool: "True or False"}
     return "a function" if origin is not None else named.get(hint, f"a {getattr(hint, '__name__', hint)}")
