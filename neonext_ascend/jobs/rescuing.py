@@ -82,10 +82,10 @@ def rescue_nodes(
         raise UsageError(f"{path}: an OM shows no nodes; give its ONNX file")
     with watch.working(f"reading {path.name}"):
         steps = load_steps(path)
-        feeds = _feeds(path, steps, seed)
+        feeds, mode = _feeds(path, steps, seed)
     overflows, refusal, keep_file = overflows_of(soc), "", None
     with watch.working("looking for the nodes that need fp32"):
-        found = rescue(steps, feeds, overflows, HalfMode())
+        found = rescue(steps, feeds, overflows, mode)
         if soc is not None and found.products and "fp32" not in soc.cube_dtypes:
             refusal = no_fp32_words(soc, found, *rescaling(steps, found, feeds, overflows))
     if output is not None and found.keep and not refusal:
@@ -96,10 +96,12 @@ def rescue_nodes(
     return Rescuing(str(path), soc, found, refusal, keep_file)
 
 
-def _feeds(path: Path, steps: Steps, seed: int) -> Sequence[Feed]:
+def _feeds(path: Path, steps: Steps, seed: int) -> tuple[Sequence[Feed], HalfMode]:
+    """What is fed, and what the file keeps in fp32 already, as its manifest tells."""
     name, _ = steps.ends()
     beside = manifest_beside(path)
     if beside is None:
-        return [Feed("noise", noise_for(steps, path, seed)[name].astype("float32"))]
+        return [Feed("noise", noise_for(steps, path, seed)[name].astype("float32"))], HalfMode()
     manifest = read_manifest(beside)
-    return list(feeds_for(manifest.inputs[0].shape, manifest.preprocessing, sample_pictures()))
+    feeds = feeds_for(manifest.inputs[0].shape, manifest.preprocessing, sample_pictures())
+    return list(feeds), HalfMode(keep=manifest.artifact.keep_fp32)

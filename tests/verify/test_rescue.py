@@ -91,6 +91,9 @@ def test_the_rescued_file_is_mixed_and_right(
     assert kinds["stage3.block0.fc1.weight.fp32"] == TensorProto.FLOAT
     assert "stage3.block0.fc1.weight" not in kinds  # nothing is kept that no node reads
     assert run(["verify", made["path"], "--checkpoint", weights]) == 0
+    # The file's manifest tells what it keeps to whoever judges it.
+    assert run(["verify", "--ladder", made["path"], "--checkpoint", weights]) == 0
+    assert jobs.rescue_nodes(made["path"]).found.keep == ()
 
 
 def test_what_needs_no_rescue_is_left_alone(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ class _Climber:
 
     def as_onnx(self, path: Path) -> Steps:
         """Written in fp32, and run in ONNX Runtime."""
-        request = replace(self._plan.request(), dtype="fp32")
+        request = replace(self._plan.request(), dtype="fp32", keep_fp32=())
         made, _ = request.emit(self._subject, path)
         with opener(path, "ort")(()) as runner:
             passed = self._climb.add("onnx", runner.where, logits_of(runner, self._feeds), _FP32)

@@ -67,7 +67,8 @@ def of_artifact(path: Path, checkpoint: Path | None, runtime: Runtime, device: i
     )
     if opens != "acl":
         check_tensors(path, manifest, open_file)
-        return replace(plan, file=path, runtime=opens, notes=notes)
+        kept = HalfMode(keep=manifest.artifact.keep_fp32)
+        return replace(plan, file=path, runtime=opens, mode=kept, notes=notes)
     made = manifest.compilation
     if made is not None:
         plan = replace(
