@@ -214,3 +214,19 @@ def test_a_graph_that_no_fp32_rescues_says_so() -> None:
     )
     with pytest.raises(ParityError, match="even with all 2 nodes in fp32"):
         rescue(steps, [noise(steps)], OVERFLOWS)
+
+
+@pytest.mark.parametrize("shape", [[64], [1, 4, 16], [1, 4, 4, 4], [8, 8]])
+def test_an_output_of_any_rank_is_judged(shape: list[int]) -> None:
+    up, down = (
+        helper.make_node("Mul", ["x", "large"], ["m"], "up"),
+        helper.make_node("Mul", ["m", "small"], ["y"], "down"),
+    )
+    model = graph(up, down, large=1e6, small=1e-6)
+    model.graph.node[1].output[0] = "d"
+    model.graph.node.append(helper.make_node("Reshape", ["d", "shape"], ["y"], "form"))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(shape), "shape"))
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.FLOAT, shape))
+    onnx.checker.check_model(model)
+    steps = Steps(model)
+    assert rescue(steps, [noise(steps)], OVERFLOWS).keep == ("up", "down")
