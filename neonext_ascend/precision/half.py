@@ -51,6 +51,7 @@ class Range:
         flushed: elements that were not 0 and became 0.
         subnormal: elements that are below the smallest normal number, but not 0, and have lost bits.
         error: largest difference that rounding made, over ``largest``; 0 where it overflowed.
+        below: whether all that overflowed is below -65504, as a mask is.
     """
 
     largest: float
@@ -59,6 +60,7 @@ class Range:
     flushed: int
     subnormal: int
     error: float
+    below: bool = False
 
     @property
     def headroom_bits(self) -> float:
@@ -100,7 +102,8 @@ def rounded(array: NDArray[np.float32], overflow: Overflow) -> tuple[NDArray[np.
     error = 0.0
     if not overflowed and largest > 0:
         error = float(np.abs(back - array).max()) / largest
-    return back, Range(largest, array.size, overflowed, flushed, subnormal, error)
+    below = overflowed > 0 and high < BEYOND
+    return back, Range(largest, array.size, overflowed, flushed, subnormal, error, below)
 
 
 def _nearest(array: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -46,14 +46,19 @@ class Alarm:
         kind: ``overflow``: beyond 65504; ``underflow``: bits lost below 2^-24 that matter later.
         value: largest magnitude there, before rounding.
         seen_at: the node at which it shows, for an underflow.
+        constant: that the node reads, where that is what fp16 cannot hold.
     """
 
     node: str
     kind: Literal["overflow", "underflow"]
     value: float
     seen_at: str = ""
+    constant: str = ""
 
     def __str__(self) -> str:
+        if self.constant:
+            told = f"{self.node} reads the constant {self.constant}, which overflows in fp16"
+            return f"{told}: {_number(self.value)} is beyond 65504"
         if self.kind == "overflow":
             return f"{self.node} overflows in fp16: {_number(self.value)} is beyond 65504"
         return (
@@ -64,7 +69,8 @@ class Alarm:
     def to_json(self) -> dict[str, Any]:
         """By name; a value that is not finite is ``null``."""
         value = self.value if np.isfinite(self.value) else None
-        return {"node": self.node, "kind": self.kind, "value": value, "seen_at": self.seen_at or None}
+        told = {"node": self.node, "kind": self.kind, "value": value}
+        return {**told, "seen_at": self.seen_at or None, "constant": self.constant or None}
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,8 @@ class HalfReport:
         nodes: in the order of computation.
         outputs, reference: of the graph, rounded and in float32.
         alarms: what spoils it, the first cause first.
-        warnings: an overflow inside GELU or LayerNorm alone, or of a constant that multiplies nothing.
+        warnings: an overflow inside GELU or LayerNorm alone, of a mask, or of a constant that changes no result.
+        by_types: whether the file's own types said what is fp16.
     """
 
     overflow: Overflow
@@ -85,6 +92,7 @@ class HalfReport:
     reference: Mapping[str, Array]
     alarms: tuple[Alarm, ...]
     warnings: tuple[Alarm, ...]
+    by_types: bool = False
 
     @property
     def passed(self) -> bool:
@@ -96,6 +104,7 @@ class HalfReport:
         return {
             "overflow": self.overflow,
             "passed": self.passed,
+            "fp16": "by the file's types" if self.by_types else "all of it",
             "alarms": [alarm.to_json() for alarm in self.alarms],
             "warnings": [alarm.to_json() for alarm in self.warnings],
         }

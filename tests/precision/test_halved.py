@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +30,13 @@ def nano(tmp_path_factory: pytest.TempPathFactory) -> ModelProto:
 
 
 def small(*nodes: onnx.NodeProto, **constants: npt.ArrayLike) -> Steps:
-    """``x (1, 4)`` to ``y``."""
+    """``x (1, 4)`` to ``y``; constants in float32, but for those that are float16."""
     tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in "xy"]
-    held = [numpy_helper.from_array(np.asarray(value, np.float32), name) for name, value in constants.items()]
+    arrays = {name: np.asarray(value) for name, value in constants.items()}
+    held = [
+        numpy_helper.from_array(value if value.dtype == np.float16 else value.astype(np.float32), name)
+        for name, value in arrays.items()
+    ]
     graph = helper.make_graph(list(nodes), "g", tensors[:1], tensors[1:], held)
     return Steps(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8))
 
@@ -57,13 +62,76 @@ def test_what_is_planted_at_any_node_is_found_there_in_both_ways(nano: ModelProt
 
 def test_fp16_cannot_hold_a_constant() -> None:
     steps = small(helper.make_node("Mul", ["x", "big"], ["y"], "scale"), big=np.full((1, 4), 1e5))
-    (saturated, ieee) = halved(steps, {"x": np.full((1, 4), 1e-3, np.float32)})
-    assert str(ieee.alarms[0]) == "scale overflows in fp16: 1e+05 is beyond 65504"
+    x = {"x": np.full((1, 4), 1e-3, np.float32)}
+    (saturated, ieee) = halved(steps, x)
+    assert str(ieee.alarms[0]) == "scale reads the constant big, which overflows in fp16: 1e+05 is beyond 65504"
     assert saturated.outputs["y"][0, 0] == pytest.approx(65.5, rel=1e-3)  # and says nothing of itself
-    mask = small(helper.make_node("Add", ["x", "mask"], ["y"], "mask_it"), mask=np.full((1, 4), -3.4e38))
-    report = halved(mask, {"x": np.zeros((1, 4), np.float32)}, ["saturate"])[0]
-    assert report.alarms == ()
-    assert [warning.node for warning in report.warnings] == ["mask_it"]
+    # Each way gives what it gives alone.
+    assert not np.isfinite(np.asarray(ieee.outputs["y"], np.float64)).any()
+    (alone,) = halved(steps, x, ["ieee"])
+    np.testing.assert_array_equal(alone.outputs["y"], ieee.outputs["y"])
+    bounds = small(helper.make_node("Clip", ["x", "low", "high"], ["y"], "clip"), low=-3.4e38, high=3.4e38)
+    for report in halved(bounds, x):
+        assert report.alarms == ()
+        assert [(warning.node, warning.constant) for warning in report.warnings] == [("clip", "low")]
+
+
+FAR = np.array([0, 0, -1, -1], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("far", "way"),
+    [*itertools.product([1e9, 3.4e38, np.inf], ["added", "chosen", "exponent"]), (1e9, "multiplied")],
+)
+def test_a_mask_that_masks_in_fp16_as_well_is_no_alarm(far: float, way: str) -> None:
+    below = np.float32(-far)
+    mask = np.where(FAR < 0, np.float32(-far), np.float32(0))
+    nodes = {
+        "added": [helper.make_node("Add", ["x", "mask"], ["m"], "mask")],
+        "chosen": [
+            helper.make_node("Less", ["far", "zero"], ["c"], "hidden"),
+            helper.make_node("Where", ["c", "below", "x"], ["m"], "mask"),
+        ],
+        "multiplied": [
+            helper.make_node("Mul", ["hidden", "below"], ["h"], "scaled"),
+            helper.make_node("Add", ["x", "h"], ["m"], "mask"),
+        ],
+        "exponent": [
+            helper.make_node("Add", ["x", "mask"], ["s"], "mask"),
+            helper.make_node("Exp", ["s"], ["m"], "exp"),
+        ],
+    }[way]
+    chosen = helper.make_node(
+        *(("Softmax", ["m"], ["y"], "choice") if way != "exponent" else ("Abs", ["m"], ["y"], "y"))
+    )
+    held: dict[str, npt.ArrayLike] = {"mask": mask, "far": FAR, "zero": np.float32(0), "below": below, "hidden": -FAR}
+    steps = small(*nodes, chosen, **held)
+    saturated, ieee = halved(steps, {"x": np.array([[1, 2, 3, 4]], np.float32)})
+    assert saturated.alarms == ()
+    # 0 times infinity is no mask, but NaN.
+    assert [alarm.constant for alarm in ieee.alarms] == (["below"] if way == "multiplied" else [])
+
+
+def test_a_mask_that_leaves_nothing_to_choose_from_is_one_where_infinity_is() -> None:
+    steps = small(
+        helper.make_node("Add", ["x", "mask"], ["m"], "mask"),
+        helper.make_node("Softmax", ["m"], ["y"], "choice"),
+        mask=np.full((1, 4), -1e9),
+    )
+    saturated, ieee = halved(steps, {"x": np.zeros((1, 4), np.float32)})
+    assert saturated.alarms == ()
+    assert (ieee.alarms[0].node, ieee.alarms[0].constant) == ("mask", "mask")
+
+
+def test_a_mask_that_something_else_reads_too_is_one() -> None:
+    steps = small(
+        helper.make_node("Add", ["x", "mask"], ["m"], "mask"),
+        helper.make_node("Softmax", ["m"], ["s"], "choice"),
+        helper.make_node("Mul", ["m", "s"], ["y"], "both"),
+        mask=np.where(FAR < 0, -1e9, 0),
+    )
+    for report in halved(steps, {"x": np.ones((1, 4), np.float32)}):
+        assert [alarm.node for alarm in report.alarms] == ["mask"], report.overflow
 
 
 def gelu(scale: float) -> Steps:
@@ -146,3 +214,44 @@ def test_a_branch_too_small_for_fp16_is_no_alarm_where_it_is_added_to_more() -> 
     x = {"x": np.ones((1, 4), np.float32)}
     assert all(report.alarms == () or report.alarms[0].node == "branch" for report in halved(steps, x))
     assert {report.alarms[0].node for report in halved(steps_back, x)} == {"further"}
+
+
+def cast(source: str, target: str, dtype: int) -> onnx.NodeProto:
+    return helper.make_node("Cast", [source], [target], f"to_{target}", to=dtype)
+
+
+def test_a_file_that_holds_both_dtypes_says_itself_what_is_fp16() -> None:
+    # x 1e6 and back in fp32, doubled in fp16 between.
+    def steps(factor: float) -> Steps:
+        return small(
+            helper.make_node("Mul", ["x", "large"], ["u"], "up"),
+            helper.make_node("Mul", ["u", "small"], ["v"], "down"),
+            cast("v", "h", TensorProto.FLOAT16),
+            helper.make_node("Mul", ["h", "two"], ["w"], "doubled"),
+            cast("w", "y", TensorProto.FLOAT),
+            two=np.float16(factor),
+            large=np.float32(1e6),
+            small=np.float32(1e-6),
+        )
+
+    x = {"x": np.full((1, 4), 3, np.float32)}
+    for report in halved(steps(2), x):
+        assert report.alarms == ()
+        assert report.by_types
+        assert [node.name for node in report.nodes] == ["to_h", "doubled"]
+        assert report.outputs["y"].tolist() == [[6.0] * 4]
+    for report in halved(steps(40000), x):
+        assert [alarm.node for alarm in report.alarms] == ["doubled"]
+    # The cast itself is where a value leaves fp16.
+    over = small(
+        helper.make_node("Mul", ["x", "large"], ["u"], "up"),
+        cast("u", "h", TensorProto.FLOAT16),
+        cast("h", "y", TensorProto.FLOAT),
+        large=np.float32(1e6),
+    )
+    assert {report.alarms[0].node for report in halved(over, x)} == {"to_h"}
+    # As ATC does by default, whatever the file says.
+    assert {report.alarms[0].node for report in halved(steps(2), x, mode=HalfMode("fp16"))} == {"up"}
+    # An fp32 file is taken as ATC compiles it.
+    (fp32,) = halved(small(helper.make_node("Mul", ["x", "large"], ["y"], "up"), large=np.float32(1e6)), x, ["ieee"])
+    assert (fp32.by_types, fp32.alarms[0].node) == (False, "up")
