@@ -156,16 +156,16 @@ class _Walk:
         for step in self.steps.steps:
             node = by_name.get(step.name)
             beyond = node is not None and node.range.overflowed > 0
-            lost = [*filter(None, [world.read.get(step.name)]), *([node.range] if beyond and node else [])]
             name, constant = world.held.get(step.name, ("", None))
-            lost += [] if constant is None else [constant]
+            read = [one for one in (world.read.get(step.name), constant) if one is not None]
+            lost = [*read, *([node.range] if beyond and node else [])]
             if not lost:
                 continue
             alarm = Alarm(step.name, "overflow", (constant or lost[0]).largest, constant=name)
             # A bound that nothing reaches, or a choice that is not taken.
             idle = constant is not None and not beyond and node is not None and node.relative <= _LOST
             masked = all(each.below for each in lost) and self.masks.ignored(step, by_name)
-            inside = node is not None and node.inside != "" and constant is None
+            inside = node is not None and node.inside != "" and not read
             warnings.append(alarm) if idle or masked or inside else alarms.setdefault(step.name, alarm)
         for alarm in _underflows(world.nodes, self.steps):
             alarms.setdefault(alarm.node, alarm)

@@ -7,7 +7,7 @@ factor passes through: moves, added constants (which take it too) and Relu. It p
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from neonext_ascend.spec import MOVES
 _SMALLEST_NORMAL = 2.0**-14
 # Two powers of room: another picture may reach further than those that were tried.
 _ROOM = 2
+_FAR = 64  # more powers of two than any constant bears
 _PRODUCTS, _SCALES = frozenset({"MatMul", "Conv"}), frozenset({"LayerNormalization", "BatchNormalization"})
 _PASSING = MOVES | {"Relu", "AveragePool", "MaxPool", "GlobalAveragePool", "ReduceMean", "ReduceMax", "ReduceSum"}
 _WORDS = {"Erf": "GELU", "Tanh": "a Tanh", "Sigmoid": "a Sigmoid", "Softmax": "a Softmax", "Mul": "a product of values"}
@@ -33,11 +34,13 @@ class Rescaling:
         node: whose result is beyond fp16.
         exponents: of two, by constant; empty where none helps.
         reason: why none does; empty where one helps.
+        others: the least exponents that bring the value into range, and the most that the constants bear.
     """
 
     node: str
     exponents: Mapping[str, int]
     reason: str = ""
+    others: tuple[Mapping[str, int], Mapping[str, int]] = ({}, {})
 
     def __str__(self) -> str:
         if not self.exponents:
@@ -46,16 +49,21 @@ class Rescaling:
         return f"{self.node}: multiply {', '.join(parts)}: exact, the network stays the same"
 
 
-def rescalings(steps: Steps, largest: Mapping[str, float]) -> list[Rescaling]:
+def rescalings(steps: Steps, largest: Mapping[str, float], nodes: Collection[str] | None = None) -> list[Rescaling]:
     """A proposal for each value beyond fp16; one that an earlier proposal has brought into range is left out.
 
     Args:
         steps: the graph.
         largest: magnitude of each value in exact numbers.
+        nodes: whose values are to come into range; all by default.
     """
     search, found, done = _Search(steps), list[Rescaling](), set[str]()
     for step in steps.steps:
-        beyond = {name for name in step.outputs if not largest.get(name, 0.0) <= LARGEST}
+        if nodes is not None and step.name not in nodes:
+            continue
+        held = [steps.constant(name) for name in step.inputs]
+        heavy = any(one is not None and one.dtype == np.float32 and np.abs(one).max(initial=0) > LARGEST for one in held)
+        beyond = {name for name in step.outputs if heavy or not largest.get(name, 0.0) <= LARGEST}
         if beyond & done or (beyond and done & set(step.inputs)):
             done |= beyond  # the effect of one that is told already
         elif beyond:
@@ -101,12 +109,14 @@ class _Search:
             peak = max(largest.get(value, 0.0) for value in covered)
             if not math.isfinite(peak):
                 raise _Blocked("the value is infinite in fp32 as well")
-            bits = math.ceil(math.log2(peak / LARGEST)) + _ROOM
-            exponents = {**dict.fromkeys(sorted(down), -bits), **dict.fromkeys(sorted(up), bits)}
-            self._check(exponents)
+            least, most = self._span(peak, down, up)
         except _Blocked as blocked:
             return Rescaling(step.name, {}, str(blocked)), covered | {name}
-        return Rescaling(step.name, exponents), covered
+        roomy, barely, utmost = (
+            {**dict.fromkeys(sorted(down), -bits), **dict.fromkeys(sorted(up), bits)}
+            for bits in (min(least + _ROOM, most), least, most)
+        )
+        return Rescaling(step.name, roomy, others=(barely, utmost)), covered
 
     def _source(self, step: Step, name: str, down: set[str]) -> str:
         """Back to the node whose constants make the value, which take the factor; its output."""
@@ -175,12 +185,26 @@ class _Search:
             raise _Blocked(f"{name} is read by {len(self.readers[name])} nodes")
         return name
 
-    def _check(self, exponents: Mapping[str, int]) -> None:
-        """Whether fp16 still holds the constants."""
-        for name, exponent in exponents.items():
-            held = self.steps.needed(name)
-            magnitudes = np.abs(held[held != 0].astype(np.float64)) * 2.0**exponent
-            if magnitudes.size and magnitudes.max() > LARGEST:
-                raise _Blocked(f"{name} times 2^{exponent} is beyond fp16 itself ({magnitudes.max():.3g})")
-            if magnitudes.size and magnitudes.max() < _SMALLEST_NORMAL:
-                raise _Blocked(f"{name} times 2^{exponent} is below fp16's normal numbers ({magnitudes.max():.3g})")
+    def _span(self, peak: float, down: Iterable[str], up: Iterable[str]) -> tuple[int, int]:
+        """The fewest powers of two that bring the value into range, and the most that fp16 holds the constants with.
+
+        A constant that is out of range on the side that it moves away from sets no bound.
+        """
+        least, most, tightest = math.ceil(math.log2(max(peak, 1.0) / LARGEST)), _FAR, ""
+        for name, sign in (*((name, -1) for name in sorted(down)), *((name, 1) for name in sorted(up))):
+            held = np.abs(self.steps.needed(name).astype(np.float64)).max(initial=0.0)
+            if held == 0:
+                continue
+            if not math.isfinite(held):
+                raise _Blocked(f"{name} is infinite itself")
+            if sign < 0:
+                least = max(least, math.ceil(math.log2(held / LARGEST)))
+            room = math.floor(math.log2(LARGEST / held if sign > 0 else held / _SMALLEST_NORMAL))
+            if room < most:
+                most, tightest = max(room, 0), f"{name} times 2^{sign * max(least, 1)}"
+        if least > most:
+            name, _, _ = tightest.partition(" ")
+            side = "beyond fp16 itself" if name in set(up) else "below fp16's normal numbers"
+            best = f"the most that it bears, 2^{most}, leaves {peak * 2.0**-most:.3g}" if most else "it bears none"
+            raise _Blocked(f"{tightest} is {side}; {best}")
+        return max(least, 1), most

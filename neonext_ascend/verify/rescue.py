@@ -108,7 +108,7 @@ def no_fp32_words(soc: Soc, found: Rescue, proposals: Sequence[Rescaling], enoug
 
 
 def rescaling(
-    steps: Steps, found: Rescue, feeds: Iterable[Feed], overflows: Sequence[Overflow]
+    steps: Steps, found: Rescue, feeds: Sequence[Feed], overflows: Sequence[Overflow]
 ) -> tuple[list[Rescaling], bool]:
     """What powers of two do in place of fp32, and whether fp16 holds the graph then.
 
@@ -117,9 +117,13 @@ def rescaling(
         found: what would have to be kept.
         feeds, overflows: as :func:`rescue` had them.
     """
-    proposals = rescalings(steps, found.largest)
-    verdicts = judge_steps(rescaled(steps, proposals), feeds, overflows)
-    return proposals, bool(proposals) and all(verdict.passed for verdict in verdicts)
+    proposals = rescalings(steps, found.largest, found.keep)
+    # With room to spare first, then as little as suffices, then as much as the constants bear.
+    for way in zip(*((one.exponents, *one.others) for one in proposals), strict=True):
+        tried = [replace(one, exponents=exponents) for one, exponents in zip(proposals, way, strict=True)]
+        if any(way) and all(verdict.passed for verdict in judge_steps(rescaled(steps, tried), feeds, overflows)):
+            return tried, True
+    return proposals, False
 
 
 class _Search:

@@ -7,6 +7,7 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import pytest
 import torch
@@ -23,7 +24,7 @@ from neonext_ascend.runtimes.steps import Steps
 from neonext_ascend.verify.feeds import Feed
 from neonext_ascend.verify.half import judge_steps
 from neonext_ascend.verify.nodes import values_of
-from neonext_ascend.verify.rescue import rescue
+from neonext_ascend.verify.rescue import rescaling, rescue
 
 BLOCKS = (1, 2, 3)
 # In exact numbers the same network; fc1's result leaves fp16, fc2 brings it back behind GELU.
@@ -160,10 +161,10 @@ def test_powers_of_two_leave_every_bit_and_bring_the_values_into_range(tmp_path:
     np.testing.assert_array_equal(got, want)
 
 
-def graph(*nodes: onnx.NodeProto, **constants: float) -> onnx.ModelProto:
+def graph(*nodes: onnx.NodeProto, **constants: npt.ArrayLike) -> onnx.ModelProto:
     value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 64])
     result = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 64])
-    held = [numpy_helper.from_array(np.array(number, np.float32), name) for name, number in constants.items()]
+    held = [numpy_helper.from_array(np.asarray(number, np.float32), name) for name, number in constants.items()]
     model = helper.make_model(helper.make_graph(list(nodes), "g", [value], [result], held), opset_imports=[OPSET])
     onnx.checker.check_model(model)
     return model
@@ -230,3 +231,32 @@ def test_an_output_of_any_rank_is_judged(shape: list[int]) -> None:
     onnx.checker.check_model(model)
     steps = Steps(model)
     assert rescue(steps, [noise(steps)], OVERFLOWS).keep == ("up", "down")
+
+
+def between_products(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> Steps:
+    one = helper.make_node("MatMul", ["x", "first"], ["a"], "one")
+    two = helper.make_node("MatMul", ["a", "second"], ["y"], "two")
+    return Steps(graph(one, two, first=first, second=second))
+
+
+def test_a_power_of_two_is_searched_between_what_the_range_needs_and_what_the_constants_bear() -> None:
+    drawn = np.random.default_rng(0).standard_normal((2, 64, 64)).astype(np.float32)
+    # Two powers of room would push an entry of the second beyond fp16; one does not.
+    first, second = drawn[0] * 1e6, drawn[1] * 1e-7
+    first[:, 0], second[0] = 1e-3, 40
+    tight = between_products(first, second)
+    # So small that it is worth nothing to fp16, before and after a short move up: a long one mends that too.
+    faint = between_products(drawn[0] * 1e4, drawn[1] * 1e-9)
+    for steps, bits in ((tight, 10), (faint, 29)):
+        feeds = [noise(steps)]
+        found = rescue(steps, feeds, OVERFLOWS)
+        (proposal,), enough = rescaling(steps, found, feeds, OVERFLOWS)
+        assert enough
+        assert proposal.exponents == {"first": -bits, "second": bits}
+    # What is needed and what is borne do not meet: the best is told.
+    first[:, 0], second[0] = 1e-3, 4000
+    steps = between_products(first, second)
+    found = rescue(steps, [noise(steps)], OVERFLOWS)
+    (refused,), enough = rescaling(steps, found, [noise(steps)], OVERFLOWS)
+    assert not enough
+    assert "second times 2^9 is beyond fp16 itself; the most that it bears, 2^4, leaves" in str(refused)
