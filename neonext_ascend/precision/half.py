@@ -19,6 +19,7 @@ from neonext_ascend.machine.chips import Soc
 Overflow = Literal["ieee", "saturate"]
 OVERFLOWS: tuple[Overflow, ...] = ("saturate", "ieee")
 LARGEST = 65504.0
+SMALLEST = 2.0**-24
 # From here on a number rounds to infinity.
 BEYOND = 65520.0
 # Smallest normal number; below it all are multiples of 2^-24, as float32's are between 0.5 and 1.

@@ -15,7 +15,7 @@ import numpy as np
 
 from neonext_ascend.precision.accumulating import accumulated
 from neonext_ascend.precision.groups import Group, find_groups
-from neonext_ascend.precision.half import BEYOND, OVERFLOWS, Overflow, Range, rounded
+from neonext_ascend.precision.half import BEYOND, OVERFLOWS, SMALLEST, Overflow, Range, rounded
 from neonext_ascend.precision.masks import Masks
 from neonext_ascend.precision.modes import ALL, PRODUCTS, HalfMode
 from neonext_ascend.precision.report import Alarm, HalfNode, HalfReport
@@ -27,8 +27,8 @@ from neonext_ascend.spec import MOVES
 _LOST = 2.0**-8
 # When lost bits count: a later tensor is wrong by more than this share, and by more than this in itself.
 _WRONG, _LARGE = 1e-2, 1e-4
-# What can bring back a value that became 0, and the smallest that fp16 holds.
-_SCALING, _SMALLEST = ("Mul", "Div", "MatMul", "Gemm", "Conv"), 2.0**-24
+# What can bring back a value that became 0.
+_SCALING = ("Mul", "Div", "MatMul", "Gemm", "Conv")
 
 
 @dataclass
@@ -207,7 +207,7 @@ def _underflows(nodes: Sequence[HalfNode], steps: Steps) -> list[Alarm]:
             lost |= {name: cause for name in step.outputs if cause is not None}
             continue
         if cause is not None and node.relative > _WRONG:
-            restored = cause.range.dead and node.operator in _SCALING and node.absolute > _SMALLEST
+            restored = cause.range.dead and node.operator in _SCALING and node.absolute > SMALLEST
             if node.absolute > _LARGE or restored:
                 return [Alarm(cause.name, "underflow", cause.range.largest, node.name)]
         worse = node.range.dead and not (cause is not None and cause.range.dead)

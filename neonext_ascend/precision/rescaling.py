@@ -62,7 +62,9 @@ def rescalings(steps: Steps, largest: Mapping[str, float], nodes: Collection[str
         if nodes is not None and step.name not in nodes:
             continue
         held = [steps.constant(name) for name in step.inputs]
-        heavy = any(one is not None and one.dtype == np.float32 and np.abs(one).max(initial=0) > LARGEST for one in held)
+        heavy = any(
+            one is not None and one.dtype == np.float32 and np.abs(one).max(initial=0) > LARGEST for one in held
+        )
         beyond = {name for name in step.outputs if heavy or not largest.get(name, 0.0) <= LARGEST}
         if beyond & done or (beyond and done & set(step.inputs)):
             done |= beyond  # the effect of one that is told already

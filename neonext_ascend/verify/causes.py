@@ -7,14 +7,18 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
+from neonext_ascend.precision.groups import find_groups
 from neonext_ascend.runtimes.steps import Step
+from neonext_ascend.verify.activations import ACTIVATIONS, TANH_FORM
 from neonext_ascend.verify.constant_causes import constant_cause
-from neonext_ascend.verify.constants import change_of, close
+from neonext_ascend.verify.constants import change_of, close, differ
 from neonext_ascend.verify.nodes import Fault
 from neonext_ascend.verify.pair import AGAIN, Cause, Pair
 
 # Two results that are the same up to a float32 kernel's rounding.
 _EXPLAINED = 1e-4
+_COMMUTATIVE = ("Add", "Mul", "Max", "Min", "Sum", "And", "Or")
+_PUT_BACK = f"put the Add back: {AGAIN}, and look at what removed it (an optimiser, a hand-made edit)"
 _EXACT = "export GELU in its exact form, with Erf (nn.GELU(approximate='none'))"
 
 
@@ -23,9 +27,14 @@ def explain(fault: Fault, pair: Pair) -> Cause:
     step, other = fault.step, pair.counterpart(fault.step)
     found = other and (
         _shift(step, pair)
-        or _residual(fault, other, pair)
+        or _summand(fault, other, pair)
+        or _too_many(fault, pair)
+        or _activation(fault, other, pair)
+        or _operator(step, other, pair)
+        or _exchanged(step, other, pair)
+        or _wiring(step, other, pair)
         or constant_cause(step, other, pair)
-        or _operator(step, other)
+        or _attributes(step, other)
     )
     return (
         found
@@ -47,7 +56,7 @@ def _shift(step: Step, pair: Pair) -> Cause | None:
         [
             steps.needed(one.node.input[1]).tolist()
             for one in steps.steps
-            if one.node.op_type == "Pad" and one.name.startswith(layer)
+            if one.node.op_type == "Pad" and one.name.startswith(f"{layer}.")
         ]
         for steps in (pair.steps, pair.theirs)
     )
@@ -61,33 +70,91 @@ def _shift(step: Step, pair: Pair) -> Cause | None:
     )
 
 
-def _residual(fault: Fault, other: Step, pair: Pair) -> Cause | None:
-    """A sum of which one summand is missing, at the node itself or where its sum should be read."""
-    step, makers = fault.step, pair.makers
-    remedy = f"put the Add back: {AGAIN}, and look at what removed it (an optimiser, a hand-made edit)"
-    if other.node.op_type == "Add" and step.node.op_type != "Add":
-        for name in step.inputs:
-            if name in fault.inputs and close(fault.got, fault.inputs[name], _EXPLAINED):
-                lost = [one for one in other.inputs if one != pair.names.get(name, name)] or [name]
-                return Cause(step.name, f"the residual is dropped: it gives {name} without {lost[0]}", remedy)
-    read = {name: pair.names.get(name) for name in step.inputs}
-    for mine, right in zip(step.node.input, other.node.input, strict=False):
-        maker, reads = makers.get(right), read.get(mine)
-        if maker is None or reads is None or right in read.values():
-            continue
-        if maker.node.op_type == "Add" and reads in maker.inputs:
-            lost = [one for one in maker.inputs if one != reads] or [reads]
-            return Cause(maker.name, f"the residual is dropped: {step.name} reads {mine} without {lost[0]}", remedy)
-        return Cause(step.name, f"it reads {mine} in place of {right}", f"wire {right} to it: {AGAIN}")
+def _summand(fault: Fault, other: Step, pair: Pair) -> Cause | None:
+    """A sum that hands one of its summands on."""
+    step = fault.step
+    if other.node.op_type != "Add" or step.node.op_type == "Add":
+        return None
+    for name in step.inputs:
+        if name in fault.inputs and close(fault.got, fault.inputs[name], _EXPLAINED):
+            lost = [one for one in other.inputs if one != pair.names.get(name, name)] or [name]
+            return Cause(step.name, f"the residual is dropped: it gives {name} without {lost[0]}", _PUT_BACK)
     return None
 
 
-def _operator(step: Step, other: Step) -> Cause | None:
+def _too_many(fault: Fault, pair: Pair) -> Cause | None:
+    """A node behind one that gives the right result already."""
+    values = dict(fault.inputs)
+    for step in fault.around[:-1]:
+        fed = [values[name] if name in values else pair.steps.needed(name) for name in step.inputs]
+        values |= dict(zip(step.outputs, pair.steps.compute(step, fed), strict=True))
+    for name in fault.step.inputs:
+        value = values.get(name)
+        if value is not None and value.shape == fault.expected.shape and close(value, fault.expected, _EXPLAINED):
+            told = f"it is a {fault.step.node.op_type} too many: {name}, which it reads, is the right result already"
+            return Cause(fault.step.name, told, f"take the node out, or {AGAIN}")
+    return None
+
+
+def _activation(fault: Fault, other: Step, pair: Pair) -> Cause | None:
+    """Another function where the right graph spells out GELU."""
+    kind = _group_of(other, pair)
+    for name, function in ACTIVATIONS.items() if kind == "GELU" else ():
+        for value in fault.inputs.values():
+            if value.shape == fault.got.shape and close(fault.got, function(value), _EXPLAINED):
+                form = "it is GELU's tanh form in place of the exact one"
+                return Cause(fault.step.name, form if name == TANH_FORM else f"it is {name} in place of GELU", _EXACT)
+    return None
+
+
+def _group_of(other: Step, pair: Pair) -> str:
+    """What the right graph spells out in nodes that end in this one; empty where nothing."""
+    return next((group.kind for group in find_groups(pair.theirs) if group.output in other.outputs), "")
+
+
+def _operator(step: Step, other: Step, pair: Pair) -> Cause | None:
     if (step.node.op_type, other.node.op_type) == ("Tanh", "Erf"):
         return Cause(step.name, "Tanh in place of Erf: the tanh form of GELU", _EXACT)
-    if step.node.op_type != other.node.op_type:
-        told = f"it is a {step.node.op_type} in place of a {other.node.op_type}"
-        return Cause(step.name, told, f"{AGAIN}, and look at what replaced the operator")
+    if step.node.op_type == other.node.op_type:
+        return None
+    told = f"it is a {step.node.op_type} in place of {_group_of(other, pair) or f'a {other.node.op_type}'}"
+    return Cause(step.name, told, f"{AGAIN}, and look at what replaced the operator")
+
+
+def _exchanged(step: Step, other: Step, pair: Pair) -> Cause | None:
+    """The right inputs in another order, where the order matters."""
+    if step.node.op_type in _COMMUTATIVE or len(step.node.input) != len(other.node.input):
+        return None
+
+    def same(mine: str, right: str) -> bool:
+        got, want = pair.steps.constant(mine), pair.theirs.constant(right)
+        if got is None or want is None:
+            return got is want and pair.names.get(mine, mine) == right
+        return not differ(got, want, pair.steps.half or pair.theirs.half)
+
+    (first, second), wanted = step.node.input[:2] if len(step.node.input) > 1 else ("", ""), other.node.input
+    if not first or same(first, wanted[0]) or not (same(first, wanted[1]) and same(second, wanted[0])):
+        return None
+    told = f"its inputs are exchanged: it reads {first} first and {second} second"
+    return Cause(step.name, told, f"give it {second} first: {AGAIN}")
+
+
+def _wiring(step: Step, other: Step, pair: Pair) -> Cause | None:
+    """Another value in place of one that it should read, as where a sum was taken out before it."""
+    read, known = {name: pair.names.get(name) for name in step.inputs}, set(pair.names.values())
+    for mine, right in zip(step.node.input, other.node.input, strict=False):
+        maker, reads = pair.makers.get(right), read.get(mine)
+        if maker is None or reads is None or right in read.values():
+            continue
+        if maker.node.op_type == "Add" and reads in maker.inputs and right not in known:
+            lost = [one for one in maker.inputs if one != reads] or [reads]
+            return Cause(maker.name, f"the residual is dropped: {step.name} reads {mine} without {lost[0]}", _PUT_BACK)
+        verb = "its residual is" if step.node.op_type == "Add" else "it reads"
+        return Cause(step.name, f"{verb} {mine} in place of {right}", f"wire {right} to it: {AGAIN}")
+    return None
+
+
+def _attributes(step: Step, other: Step) -> Cause | None:
     mine, right = ({one.name: one for one in node.node.attribute} for node in (step, other))
     for name in sorted({*mine, *right}):
         if name not in mine or name not in right or mine[name] != right[name]:
@@ -108,12 +175,6 @@ def _result(fault: Fault) -> Cause | None:
     name, got, want = fault.step.name, fault.got, fault.expected
     if not np.isfinite(got).all():
         return Cause(name, "its result is not finite", "look for an overflow or a division by zero in what it reads")
-    if any(one.node.op_type == "Tanh" for one in fault.around):
-        from neonext_ascend.verify.layers import tanh_gelu
-
-        for value in fault.inputs.values():
-            if value.shape == want.shape and close(got, tanh_gelu(np.asarray(value, np.float32)), _EXPLAINED):
-                return Cause(name, "it is GELU's tanh form in place of the exact one", _EXACT)
     change = change_of(got, want)
     if change is None:
         return None
@@ -123,6 +184,7 @@ def _result(fault: Fault) -> Cause | None:
         "moved": "its result is the right one moved along its diagonal",
         "permuted": f"its result is the right one in another order along axis {change.axis}",
         "scaled": f"its result is {float(detail.flat[0]):.6g} times the right one",
+        "rounded": "its result is the right one rounded to fp16",
         "rescaled": f"its result is scaled along axis {change.axis} by {detail.min():.3g} to {detail.max():.3g}",
         "gone": "its result is zero",
     }

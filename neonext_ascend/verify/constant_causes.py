@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from neonext_ascend.precision.half import SMALLEST
 from neonext_ascend.runtimes.steps import Array, Step, Steps
-from neonext_ascend.verify.constants import Change, change_of
+from neonext_ascend.verify.constants import ROWS, Change, change_of, factors_along
 from neonext_ascend.verify.pair import AGAIN, Cause, Pair
 
 _SIDES = {"left": "A", "right": "B"}
@@ -22,7 +23,12 @@ def constant_cause(step: Step, other: Step, pair: Pair) -> Cause | None:
             return Cause(step.name, told, f"{AGAIN}; the file's numbers are damaged, or beyond what its dtype holds")
         change = change_of(got, want, pair.steps.half or pair.theirs.half)
         if change is not None:
-            return Cause(step.name, *_words(name, change, step, pair, got))
+            return Cause(step.name, *_words(name, change, step, pair, got, want))
+        layer, _, what = name.rpartition(".")
+        if pair.layers is not None and what == "bias" and got.shape == want.shape:
+            moved = np.subtract(got, want).reshape(-1)
+            if cause := pair.layers.shift_cause(layer, moved, pair.steps.half or pair.theirs.half):
+                return Cause(step.name, *cause)
         if unexplained is None:
             told = f"its constant {name} is another, and nothing that was tried turns the right one into it"
             if got.size == 1 and want.size == 1:
@@ -35,7 +41,7 @@ def constant_cause(step: Step, other: Step, pair: Pair) -> Cause | None:
     return unexplained
 
 
-def _words(name: str, change: Change, step: Step, pair: Pair, got: Array) -> tuple[str, str]:
+def _words(name: str, change: Change, step: Step, pair: Pair, got: Array, want: Array) -> tuple[str, str]:
     layer, _, what = name.rpartition(".")
     matrix = f"its matrix {_SIDES[what]} ({name})" if what in _SIDES else f"its constant {name}"
     detail = np.zeros(0) if change.detail is None else change.detail
@@ -48,11 +54,20 @@ def _words(name: str, change: Change, step: Step, pair: Pair, got: Array) -> tup
     if change.kind == "permuted":
         return _order(matrix, change.axis, detail, step, pair, got)
     if change.kind == "gone":
-        return f"{matrix} is all zero", f"{AGAIN}; a value this small underflows in fp16"
+        largest = float(np.abs(want).max())
+        small = f"; {largest:.3g}, its largest number, underflows in fp16" if largest < SMALLEST else ", and load it"
+        return f"{matrix} is all zero, where the right one reaches {largest:.3g}", f"{AGAIN}{small}"
+    if change.kind == "rounded":
+        return f"{matrix} is rounded to fp16", f"{AGAIN}, without half precision on the way"
+    half, first = pair.steps.half or pair.theirs.half, _channels_before(name, pair.theirs)
     if change.kind == "scaled":
+        # Nearly one factor for all channels is what a small change of epsilon makes.
+        for axis in (*range(got.ndim), ROWS) if pair.layers else ():
+            factors = factors_along(got, want, axis)
+            if cause := pair.layers and pair.layers.norm_cause(layer, factors, first, half, certain=True):
+                return cause
         return f"{matrix} is {float(detail[0]):.6g} times the right one", f"{AGAIN} without the factor"
-    half = pair.steps.half or pair.theirs.half
-    cause = pair.layers.norm_cause(layer, detail, _channels_before(name, pair.theirs), half) if pair.layers else None
+    cause = pair.layers.norm_cause(layer, detail, first, half) if pair.layers else None
     detail = detail[~np.isnan(detail)]
     return cause or (
         f"{matrix} is scaled along axis {change.axis} by {detail.min():.3g} to {detail.max():.3g}, as by another "

@@ -5,7 +5,7 @@ Each is tried by computing it; the first that gives the array is the answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.generic]
+_MANY = 8  # of fewer numbers it may be chance that fp16 has all of them
 ROWS = -1  # in place of an axis: the rows of the last two
-Kind = Literal["transposed", "moved", "permuted", "scaled", "rescaled", "gone"]
+Kind = Literal["transposed", "moved", "permuted", "scaled", "rescaled", "gone", "rounded"]
 # Rounding of one element: half an ulp twice, and what another order of a sum in float64 leaves.
 _ULPS = {True: 2.0**-10, False: 2.0**-22}
 
@@ -50,7 +51,14 @@ def change_of(got: Array, want: Array, half: bool = False) -> Change | None:
     """What turns ``want`` into ``got``; ``None`` where nothing that is tried does."""
     if got.dtype.kind != "f" or want.dtype.kind != "f" or want.size == 0:
         return None
-    attempts: list[Callable[[Array, Array, float], Change | None]] = [_transposed, _gone, _moved, _permuted, _scaled]
+    attempts: list[Callable[[Array, Array, float], Change | None]] = [
+        _transposed,
+        _gone,
+        _moved,
+        _permuted,
+        _rounded,
+        _scaled,
+    ]
     for attempt in attempts:
         # Half an ulp each for the two constants, and as much again for the estimate of a factor.
         found = attempt(got, want, (1.5 if half else 4) * _ULPS[half])
@@ -76,6 +84,14 @@ def _gone(got: Array, want: Array, bound: float) -> Change | None:
     if got.shape != want.shape:
         return None
     return Change("gone") if not got.any() and want.any() else None
+
+
+def _rounded(got: Array, want: Array, bound: float) -> Change | None:
+    """To fp16's 11 bits: every number is one that fp16 has, the nearest."""
+    if got.shape != want.shape or got.size < _MANY or not np.array_equal(got, got.astype(np.float16).astype(got.dtype)):
+        return None
+    far = np.abs(np.subtract(got, want))
+    return Change("rounded") if bool((far <= 2.0**-11 * 1.001 * np.abs(want) + 2.0**-25).all()) else None
 
 
 def _moved(got: Array, want: Array, bound: float) -> Change | None:
@@ -119,12 +135,23 @@ def _scaled(got: Array, want: Array, bound: float) -> Change | None:
         mine, right = (_factored(value, axis).astype(np.float64) for value in (got, want))
         if axis is not None and right.shape[1] < 2:
             continue  # any two vectors are a factor apart, element by element
-        norms = (right * right).sum(axis=1)
-        factors = np.divide((mine * right).sum(axis=1), norms, out=np.full_like(norms, np.nan), where=norms > 0)
+        factors = _factors(mine, right)
         scaled = right * np.nan_to_num(factors, nan=1.0)[:, None]
         if bool((np.abs(mine - scaled) <= bound * (np.abs(scaled) + 1e-3 * np.abs(scaled).max(initial=0.0))).all()):
             return Change("scaled" if axis is None else "rescaled", axis or 0, factors)
     return None
+
+
+def factors_along(got: Array, want: Array, axis: int) -> NDArray[np.float64]:
+    """The factor of each slice along an axis, or of each row of all matrices; NaN where it is zero."""
+    return _factors(*(_factored(value, axis).astype(np.float64) for value in (got, want)))
+
+
+def _factors(mine: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+    norms = (right * right).sum(axis=1)
+    factors: NDArray[np.float64] = np.full_like(norms, np.nan)
+    np.divide((mine * right).sum(axis=1), norms, out=factors, where=norms > 0)
+    return factors
 
 
 def _factored(value: Array, axis: int | None) -> Array:
@@ -136,3 +163,13 @@ def _factored(value: Array, axis: int | None) -> Array:
 def _slices(value: Array, axis: int) -> Array:
     """``(n, elements)``: the slices along an axis, one a row."""
     return np.ascontiguousarray(np.moveaxis(value, axis, 0)).reshape(value.shape[axis], -1)
+
+
+_ATTEMPTS: Sequence[Callable[[Array, Array, float], Change | None]] = (
+    _transposed,
+    _gone,
+    _moved,
+    _permuted,
+    _rounded,
+    _scaled,
+)

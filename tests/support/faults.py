@@ -116,6 +116,17 @@ def stale_variance(network: NeoNeXt, path: str = "stage_2.1.ops.content.norm", s
     held.copy_(held * (1 - share + 2 * share * random) if share else torch.ones_like(held))
 
 
+def fresh_norm(network: NeoNeXt, part: str, path: str = "stage_2.1.ops.content.norm") -> None:
+    """A part of a BatchNorm as it is before any training."""
+    getattr(norm(network, path), part).data.zero_()
+
+
+def no_bias(network: NeoNeXt) -> None:
+    linear = network.get_submodule("stage_3.1.ops.content.fc_1")
+    assert isinstance(linear, nn.Linear)
+    linear.bias.data.zero_()
+
+
 def no_shift(right: NeoNeXt) -> NeoNeXt:
     """The second stage without its shift."""
     shifts = tuple(shift and stage != 1 for stage, shift in enumerate(CONFIG.shifts))
@@ -162,6 +173,38 @@ def tanh_gelu(model: ModelProto, act: str = "stage2.block0.act") -> None:
 def tanh_for_erf(model: ModelProto) -> None:
     (erf,) = (node for node in model.graph.node if node.name == "stage2.block0.act.erf")
     erf.op_type = "Tanh"
+
+
+def activation(model: ModelProto, operator: str, act: str = "stage2.block0.act") -> None:
+    """One operator, or x times Sigmoid of x, in place of GELU."""
+    nodes = list(model.graph.node)
+    (place,) = (i for i, node in enumerate(nodes) if node.name == f"{act}.scaled")
+    x = nodes[place].input[0]
+    made = [helper.make_node(operator, [x], [act], act)]
+    if operator == "Sigmoid":
+        made = [helper.make_node(operator, [x], ["gate"], "gate"), helper.make_node("Mul", [x, "gate"], [act], act)]
+    kept = [node for node in nodes if node.name != act and not node.name.startswith(f"{act}.")]
+    del model.graph.node[:]
+    model.graph.node.extend([*kept[:place], *made, *kept[place:]])
+
+
+def scale_behind(model: ModelProto) -> None:
+    """The logits once more times a constant, as a temperature is."""
+    for node in model.graph.node:
+        node.output[:] = ["raw" if name == "logits" else name for name in node.output]
+    model.graph.initializer.append(numpy_helper.from_array(np.array(1.5, np.float32), "temperature"))
+    model.graph.node.append(helper.make_node("Mul", ["raw", "temperature"], ["logits"], "scaled"))
+
+
+def exchanged(model: ModelProto, name: str = "stage2.block0.neocell") -> None:
+    (product,) = (node for node in model.graph.node if node.name == name)
+    product.input[:] = [product.input[1], product.input[0]]
+
+
+def earlier_residual(model: ModelProto) -> None:
+    """The block's sum takes what the block before it read."""
+    (add,) = (node for node in model.graph.node if node.name == "stage3.block1")
+    add.input[:] = ["downsample2.conv" if name == "stage3.block0" else name for name in add.input]
 
 
 def drop_residual(model: ModelProto, name: str = "stage3.block1") -> None:
@@ -214,7 +257,20 @@ class Fault:
     allclose: bool = False
     debug: bool = True
 
+    @property
+    def of_network(self) -> bool:
+        """Whether the file is a right one of a wrong network, with one node that is wrong in every form."""
+        return self.name in OF_NETWORK
 
+
+OF_NETWORK = (
+    "wrong shift",
+    "wrong epsilon",
+    "a stale running variance",
+    "a running mean of 0",
+    "a BatchNorm's bias of 0",
+    "a bias of 0",
+)
 _MEAN, _STD = preprocessing_for("digits", (96, 96)).mean, preprocessing_for("digits", (96, 96)).std
 _HEAD = ("head.fc.weight", "head.fc.bias")
 _CELL = "stage2.block0.neocell"
@@ -309,6 +365,58 @@ SIBLINGS = (
         node="stage4.block0.fc2",
         cause="1.01 times the right one",
         allclose=True,
+    ),
+    in_file(
+        "a running mean of 0",
+        from_network(partial(fresh_norm, part="running_mean")),
+        node="stage2.block1.fc1",
+        cause="stage_2.1.ops.content.norm was folded with a running mean of 0",
+    ),
+    in_file(
+        "a running mean of 0 in the stem",
+        from_network(partial(fresh_norm, part="running_mean", path="stem.norm")),
+        node="stem.conv",
+        cause="stem.norm was folded with a running mean of 0",
+    ),
+    in_file(
+        "a BatchNorm's bias of 0",
+        from_network(partial(fresh_norm, part="bias", path="stage_4.0.ops.content.norm")),
+        node="stage4.block0.fc1",
+        cause="stage_4.0.ops.content.norm was folded with a bias of 0",
+    ),
+    in_file("a bias of 0", from_network(no_bias), node="stage3.block1.fc1", cause="stage_3.1.ops.content.fc_1.bias"),
+    in_file(
+        "a bias of 0 in the file",
+        constants(np.zeros_like, "downsample2.conv.bias"),
+        node="downsample2.conv",
+        cause="downsample2.conv.bias is all zero, where the right one reaches",
+    ),
+    in_file(
+        "a weight rounded to fp16",
+        constants(lambda w: w.astype(np.float16).astype(np.float32), "stage2.block1.fc1.weight"),
+        node="stage2.block1.fc1",
+        cause="stage2.block1.fc1.weight is rounded to fp16",
+        allclose=True,
+    ),
+    in_file(
+        "Relu for GELU",
+        graph(partial(activation, operator="Relu")),
+        node="stage2.block0.act",
+        cause="Relu in place of GELU",
+    ),
+    in_file(
+        "SiLU for GELU",
+        graph(partial(activation, operator="Sigmoid")),
+        node="stage2.block0.act",
+        cause="SiLU, x Sigmoid(x)",
+    ),
+    in_file("a Mul behind the logits", graph(scale_behind), node="scaled", cause="a Mul too many: raw"),
+    in_file("exchanged inputs", graph(exchanged), node="stage2.block0.neocell", cause="inputs are exchanged"),
+    in_file(
+        "an earlier residual",
+        graph(earlier_residual),
+        node="stage3.block1",
+        cause="its residual is downsample2.conv in place of stage3.block0",
     ),
     in_file(
         "an infinite number",
