@@ -62,10 +62,13 @@ def _shift(step: Step, pair: Pair) -> Cause | None:
     )
     if got == want:
         return None
-    told = "no shift, where the network has one" if not got else "a shift, where the network has none"
+    # What stands before a map is its shift; behind it the last patch is filled up, whatever the shift.
+    shifted, wanted = (any(any(pads[: len(pads) // 2]) for pads in side) for side in (got, want))
+    told = "another shift" if shifted == wanted else "a shift, where the network has none"
+    told = "no shift, where the network has one" if wanted and not shifted else told
     return Cause(
         step.name,
-        f"{layer} is built with {told if not got or not want else 'another shift'}: its patches are padded otherwise",
+        f"{layer} is built with {told}: its patches are padded otherwise",
         f"give the network its own shifts (--config), and {AGAIN}",
     )
 
