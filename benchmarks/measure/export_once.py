@@ -59,16 +59,16 @@ class Cost:
 
 
 def export_with_ours(model: str, folder: Path) -> Cost:
-    """``export_verified(..., verify=False)``."""
+    """``export_verified(..., orders=Orders(verify=False))``."""
     from neonext_ascend.checkpoints.loading import load
     from neonext_ascend.data import labels_for
-    from neonext_ascend.jobs.making.onnx_file import export_verified
+    from neonext_ascend.jobs.making.onnx_file import Orders, export_verified
 
     imported, start = _resident(), time.perf_counter()
     loaded = load(model)
     built, computed = time.perf_counter(), time.process_time()
     config = loaded.network.config
-    export_verified(loaded, folder, labels_for(config.name, config.num_classes), verify=False)
+    export_verified(loaded, folder, labels_for(config.name, config.num_classes), orders=Orders(verify=False))
     end, processor = time.perf_counter(), time.process_time() - computed
     return Cost(imported, _peak(), _weights(loaded.network), built - start, end - built, processor)
 

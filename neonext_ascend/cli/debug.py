@@ -90,7 +90,7 @@ def _rescue(artifact: Path, as_json: bool, **options: Any) -> int:
     if as_json:
         put_json(result.to_json())
     else:
-        for line in rescue_lines(result.artifact, result.found, result.refusal):
+        for line in rescue_lines(result.artifact, result.found, result.refusal, result.remedy):
             say(line)
         if result.keep_file is not None:
             say(f"wrote    {result.keep_file}: for atc --keep_dtype")

@@ -46,7 +46,9 @@ def command(model: str | None, formats: tuple[str, ...], as_json: bool, **option
     NeoInit's, untrained; neonext_nano ships trained.
     """
     om = {name: options.pop(name) for name in NAMES}
-    stray = [name for name in NAMES if "om" not in formats and given(name)]
+    if "om" not in formats:
+        options["keep_fp32"] = _nodes(om.pop("keep_fp32"))
+    stray = [name for name in om if "om" not in formats and given(name)]
     if stray:
         raise UsageError(f"--{stray[0].replace('_', '-')} is of an OM; give --format om with it")
     with working("loading PyTorch"):
@@ -82,6 +84,10 @@ def command(model: str | None, formats: tuple[str, ...], as_json: bool, **option
                 say(line)
 
 
+def _nodes(names: str | None) -> list[str]:
+    return [node for node in (names or "").split(",") if node]
+
+
 def _request(om: dict[str, Any]) -> Any:
     from neonext_ascend.jobs import OmRequest
 
@@ -90,7 +96,7 @@ def _request(om: dict[str, Any]) -> Any:
         om["precision"],
         om["batch_gears"] or (),
         om["aipp"],
-        [node for node in (om["keep_fp32"] or "").split(",") if node],
+        _nodes(om["keep_fp32"]),
         om["atc_arg"],
         om["dry_run"],
         om["bundle"],

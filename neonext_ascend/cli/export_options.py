@@ -74,7 +74,7 @@ _OM = (
     ),
     click.option("--batch-gears", type=Gears(), help="Batch sizes of one OM, in place of --batch-size."),
     click.option("--aipp", is_flag=True, help="The OM takes uint8 pixels (N, H, W, 3) and normalises them itself."),
-    click.option("--keep-fp32", metavar="NODE,...", help="ONNX nodes that an OM computes in fp32."),
+    click.option("--keep-fp32", metavar="NODE,...", help="ONNX nodes of an OM or an fp16 file that compute in fp32."),
     click.option("--atc-arg", multiple=True, metavar="FLAG", help="A further flag of atc, such as --log=info."),
     click.option("--dry-run", is_flag=True, help="Print the exact atc command and environment; write nothing."),
     click.option(

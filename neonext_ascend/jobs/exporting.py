@@ -22,7 +22,7 @@ from neonext_ascend.jobs.making.dry_run import DryRun, dry_run
 from neonext_ascend.jobs.making.holding import held_by_half
 from neonext_ascend.jobs.making.om_file import OmExport, check_nodes, export_om, require_atc
 from neonext_ascend.jobs.making.om_request import OmPlan, OmRequest
-from neonext_ascend.jobs.making.onnx_file import OnnxExport, export_verified
+from neonext_ascend.jobs.making.onnx_file import OnnxExport, Orders, export_verified
 from neonext_ascend.jobs.making.request import FileRequest
 from neonext_ascend.jobs.networks import load_networks
 from neonext_ascend.jobs.watching import SILENT, Watch
@@ -73,6 +73,7 @@ def export(
     seed: int = 0,
     batch_size: BatchSize | Literal["dynamic"] | None = None,
     dtype: Dtype = "fp32",
+    keep_fp32: Sequence[str] = (),
     opset: int = DEFAULT_OPSET,
     layout: LayoutChoice = "auto",
     lowering: LoweringChoice = "auto",
@@ -98,6 +99,7 @@ def export(
         num_classes, seed: without a checkpoint.
         batch_size: of the ONNX input, 1 by default; ``"dynamic"`` leaves it free.
         dtype: of weights, input and output.
+        keep_fp32: nodes of an fp16 file that compute in fp32 all the same; an OM's are its own.
         opset: 11 to 18; exactly this one is written.
         layout, lowering: ``auto`` goes by the cost model for a chip.
         om: the OM that is asked for.
@@ -126,6 +128,8 @@ def export(
         raise UsageError("--rescue mends half precision that was checked; give --dtype fp16 or --format om with it")
     if plan is not None:
         plan = replace(plan, rescue=rescue)
+    if keep_fp32 and dtype != "fp16":
+        raise UsageError("--keep-fp32 keeps nodes of half precision; give --dtype fp16 or --format om with it")
     gated = _gate(gate, max_drop)
     sizes = image_sizes or (image_size,)
     with watch.working("building the network"):
@@ -145,9 +149,9 @@ def export(
         batch_size=rows if plan is None else plan.batch_size,
         opset=opset,
         dtype=dtype,
-        rescue=rescue and dtype == "fp16",
-        gate=gated,
+        keep_fp32=tuple(keep_fp32),
     )
+    orders = Orders(verify, rescue and dtype == "fp16", gated)
     requests = [
         replace(request, form=choose_form(loaded.network.config, layout, lowering, soc, largest)) for loaded in loads
     ]
@@ -160,7 +164,7 @@ def export(
             )
     artifacts: list[Made] = []
     for loaded, asked in zip(loads, requests, strict=True):
-        made = export_verified(loaded, folder, names, asked, verify=verify, command=command, watch=watch)
+        made = export_verified(loaded, folder, names, asked, orders, command=command, watch=watch)
         artifacts.append(made)
         watch.made(made)
         if plan is not None and cann is not None:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from neonext_ascend.artifacts.finding import manifest_beside
+from neonext_ascend.artifacts.manifest import Manifest
 from neonext_ascend.artifacts.reading import read_manifest
 from neonext_ascend.artifacts.staging import staged
 from neonext_ascend.data import sample_pictures
-from neonext_ascend.errors import UsageError
+from neonext_ascend.errors import ArtifactError, UsageError
 from neonext_ascend.exporters.om_file.options import KEEP_FILE
 from neonext_ascend.jobs.checking import checked
 from neonext_ascend.jobs.debugging import load_steps, noise_for
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.chips import Soc, find_soc
-from neonext_ascend.precision.half import overflows_of
-from neonext_ascend.precision.modes import HalfMode
 from neonext_ascend.runtimes.steps import Steps
 from neonext_ascend.spec import Bounds
 from neonext_ascend.verify.feeds import Feed, feeds_for
-from neonext_ascend.verify.rescue import Rescue, no_fp32_words, rescaling, rescue
+from neonext_ascend.verify.rescue import Rescue
+from neonext_ascend.verify.rescued import rescued
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Rescuing:
         soc: the chip; without one both ways of overflowing are tried.
         found: the nodes, none where half precision holds the file as it is.
         refusal: why the chip cannot have them in fp32, and what helps in its place; empty where it can.
+        remedy: how to keep them so; empty where none is needed or possible.
         keep_file: ATC's ``--keep_dtype`` file; ``None`` where none was asked for or needed.
     """
 
@@ -41,6 +43,7 @@ class Rescuing:
     soc: Soc | None
     found: Rescue
     refusal: str
+    remedy: str
     keep_file: Path | None
 
     def to_json(self) -> dict[str, Any]:
@@ -50,6 +53,7 @@ class Rescuing:
             "soc": None if self.soc is None else self.soc.name,
             **self.found.to_json(),
             "refusal": self.refusal or None,
+            "remedy": self.remedy or None,
             "keep_file": None if self.keep_file is None else str(self.keep_file.absolute()),
         }
 
@@ -74,7 +78,7 @@ def rescue_nodes(
 
     Raises:
         ParityError: half precision does not hold the file whatever is kept.
-        UsageError, ArtifactError: wrong usage, or a file that cannot be computed.
+        UsageError, ArtifactError: wrong usage, a file that cannot be computed, or nodes that no keep-dtype file names.
         FileAccessError: a file cannot be read or written.
     """
     path, soc = Path(artifact), None if soc_version is None else find_soc(soc_version)
@@ -82,26 +86,49 @@ def rescue_nodes(
         raise UsageError(f"{path}: an OM shows no nodes; give its ONNX file")
     with watch.working(f"reading {path.name}"):
         steps = load_steps(path)
-        feeds, mode = _feeds(path, steps, seed)
-    overflows, refusal, keep_file = overflows_of(soc), "", None
+        manifest = None if (beside := manifest_beside(path)) is None else read_manifest(beside)
+        feeds = _feeds(path, steps, manifest, seed)
     with watch.working("looking for the nodes that need fp32"):
-        found = rescue(steps, feeds, overflows, mode)
-        if soc is not None and found.products and "fp32" not in soc.cube_dtypes:
-            refusal = no_fp32_words(soc, found, *rescaling(steps, found, feeds, overflows))
+        found, refusal = rescued(steps, feeds, soc)
+    remedy, keep_file = "" if refusal or not found.keep else _remedy(steps, found, manifest), None
     if output is not None and found.keep and not refusal:
+        if reason := _unnameable(steps, found):
+            raise ArtifactError(f"{path}: {KEEP_FILE} cannot say it: {reason}")
         with staged(Path(output)) as stage:
             (stage.folder / KEEP_FILE).write_text("".join(f"{name}\n" for name in found.keep), encoding="utf-8")
             stage.publish(KEEP_FILE)
         keep_file = Path(output) / KEEP_FILE
-    return Rescuing(str(path), soc, found, refusal, keep_file)
+    return Rescuing(str(path), soc, found, refusal, remedy, keep_file)
 
 
-def _feeds(path: Path, steps: Steps, seed: int) -> tuple[Sequence[Feed], HalfMode]:
-    """What is fed, and what the file keeps in fp32 already, as its manifest tells."""
+def _feeds(path: Path, steps: Steps, manifest: Manifest | None, seed: int) -> Sequence[Feed]:
+    """Noise and sample pictures, where the file's manifest tells how they are prepared; else noise alone."""
     name, _ = steps.ends()
-    beside = manifest_beside(path)
-    if beside is None:
-        return [Feed("noise", noise_for(steps, path, seed)[name].astype("float32"))], HalfMode()
-    manifest = read_manifest(beside)
-    feeds = feeds_for(manifest.inputs[0].shape, manifest.preprocessing, sample_pictures())
-    return list(feeds), HalfMode(keep=manifest.artifact.keep_fp32)
+    if manifest is None:
+        return [Feed("noise", noise_for(steps, path, seed)[name].astype("float32"))]
+    return list(feeds_for(manifest.inputs[0].shape, manifest.preprocessing, sample_pictures()))
+
+
+def _remedy(steps: Steps, found: Rescue, manifest: Manifest | None) -> str:
+    """What takes the nodes: an export of this program, ATC, or whatever writes the file."""
+    half = found.verdicts[0].report.by_types
+    if manifest is not None:
+        names = ",".join((*manifest.artifact.keep_fp32, *found.keep))
+        return f"export --dtype fp16 --keep-fp32 {names}{'' if half else ', or with --format om in place of --dtype'}"
+    if reason := _unnameable(steps, found):
+        return f"compute them in fp32 in what writes the file, with a Cast on each side: {reason}"
+    return f"atc --keep_dtype={KEEP_FILE}, which holds one name a line (-o DIR writes it)"
+
+
+def _unnameable(steps: Steps, found: Rescue) -> str:
+    """Why ATC's keep-dtype file cannot keep these nodes in fp32; empty where it can."""
+    if found.verdicts[0].report.by_types:
+        return "ATC keeps a node in the file's dtype, and they are fp16 in this file"
+    times = Counter(step.node.name for step in steps.steps)
+    without = [
+        step for step in steps.steps if step.name in found.keep and times[step.node.name] * (step.node.name != "") != 1
+    ]
+    if not without:
+        return ""
+    more = f" and {len(without) - 1} more" if len(without) > 1 else ""
+    return f"the {without[0].node.op_type} that gives {without[0].outputs[0]}{more} has no name of its own in the file"

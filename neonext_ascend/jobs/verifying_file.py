@@ -39,6 +39,9 @@ def verify_file(path: Path, against: Path | None, checkpoint: Path | None, optio
     # What runs on the NPU computes in half precision, whatever its inputs are.
     bounds = options.bounds("fp16" if runtime in ("acl", "cann") else manifest.artifact.dtype)
     changed: tuple[str, ...] = ()
+    if options.accumulation == "fp16" and (manifest.artifact.format, manifest.artifact.dtype) != ("onnx", "fp16"):
+        told = f"{path.name} is {'an OM' if manifest.artifact.format == 'om' else 'fp32'} and was not computed in fp16"
+        warnings.append(f"--accumulation fp16 is of an fp16 ONNX file: {told}")
     if warnings and manifest.artifact.format == "onnx":
         from neonext_ascend.exporters.onnx_file.constants import changed_constants
 
@@ -67,8 +70,7 @@ def _judged_half(path: Path, manifest: Manifest, accumulation: Dtype) -> tuple[H
     from neonext_ascend.verify.half import judge_half
 
     feeds = feeds_for(manifest.inputs[0].shape, manifest.preprocessing, sample_pictures())
-    mode = HalfMode(keep=manifest.artifact.keep_fp32, accumulation=accumulation)
-    return judge_half(with_its_data(path), feeds, OVERFLOWS, mode)
+    return judge_half(with_its_data(path), feeds, OVERFLOWS, HalfMode(accumulation=accumulation))
 
 
 def has_network(manifest: Manifest, checkpoint: Path | None) -> bool:

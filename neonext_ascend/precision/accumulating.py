@@ -26,7 +26,8 @@ def accumulated(steps: Steps, step: Step, inputs: Sequence[Any], overflow: Overf
     """
     sums = _Sums(overflow)
     attributes = {a.name: helper.get_attribute_value(a) for a in step.node.attribute}
-    operator, (first, second, *bias) = step.node.op_type, inputs
+    held, operator = dict(zip(step.inputs, inputs, strict=True)), step.node.op_type
+    first, second, *bias = (held[name] for name in step.node.input if name)  # a value may be read twice
     if operator == "MatMul" and first.ndim > 1 and second.ndim > 1:
         return [sums.of(first.shape[-1], lambda part: first[..., part] @ second[..., part, :])], sums.largest
     if operator == "Gemm":
@@ -36,7 +37,7 @@ def accumulated(steps: Steps, step: Step, inputs: Sequence[Any], overflow: Overf
         scaled = np.float32(attributes.get("alpha", 1.0)) * product
         added = scaled + np.float32(attributes.get("beta", 1.0)) * bias[0] if bias else scaled
         return [np.asarray(added, np.float32)], sums.largest
-    if operator == "Conv" and attributes.get("group", 1) == 1:
+    if operator == "Conv" and attributes.get("group", 1) == 1 and len(inputs) == 2 + len(bias):
         none = [np.zeros_like(bias[0])] if bias else []
         taps = int(np.prod(second.shape[2:]))
 

@@ -95,6 +95,11 @@ class HalfReport:
     by_types: bool = False
 
     @property
+    def fp16(self) -> str:
+        """What was computed in fp16, in words."""
+        return "what the file's own types say" if self.by_types else "every node"
+
+    @property
     def passed(self) -> bool:
         """Whether fp16 holds every node."""
         return not self.alarms
@@ -104,7 +109,7 @@ class HalfReport:
         return {
             "overflow": self.overflow,
             "passed": self.passed,
-            "fp16": "by the file's types" if self.by_types else "all of it",
+            "fp16": self.fp16,
             "alarms": [alarm.to_json() for alarm in self.alarms],
             "warnings": [alarm.to_json() for alarm in self.warnings],
         }

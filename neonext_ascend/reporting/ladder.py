@@ -18,6 +18,8 @@ def ladder_lines(ladder: Ladder) -> list[str]:
     if ladder.control is not None:
         lines.append(_row(ladder.control))
     lines.append("")
+    if not ladder.trained:
+        lines += labelled("note", "untrained weights: the answers mean nothing, nor does it where one flips")
     flips = {(rung.name, flip) for rung in ladder.rungs for flip in rung.flips}
     for name, flip in sorted(flips, key=lambda one: (one[0], one[1].picture, one[1].margin)):
         lines += labelled(

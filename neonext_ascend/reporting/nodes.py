@@ -8,6 +8,7 @@ from neonext_ascend.reporting.words import labelled
 from neonext_ascend.verify.nodes import NodeError
 from neonext_ascend.verify.pair import Cause
 from neonext_ascend.verify.rescue import Rescue
+from neonext_ascend.verify.rescued import unsettled
 
 _MOST = 12  # rows of the table
 _HEADER = f"{'error':>9} {'made here':>10}  node"
@@ -49,16 +50,17 @@ def debugging_lines(
     return lines
 
 
-def rescue_lines(artifact: str, found: Rescue, refusal: str) -> list[str]:
-    """What has to stay in fp32, what that costs, or why a chip cannot have it."""
-    lines = labelled("artifact", artifact)
+def rescue_lines(artifact: str, found: Rescue, refusal: str, remedy: str) -> list[str]:
+    """What was judged, what has to stay in fp32, what that costs and how, or why a chip cannot have it."""
+    lines = [*labelled("artifact", artifact), *labelled("judged", f"in fp16: {found.verdicts[0].report.fp16}")]
     if not found.keep:
         return [*lines, *labelled("fp16", "holds every node; nothing has to stay in fp32")]
     own = f"{len(found.beyond)} give what is beyond 65504" if found.beyond else "what they lose adds up"
     lines += labelled(
-        "fp32", f"{len(found.keep)} nodes: {own}, {len(found.products)} are products, {found.casts} casts"
+        "fp32",
+        f"{len(found.keep)} nodes: {own}, {len(found.products)} are products, {found.casts} casts{unsettled(found)}",
     )
     lines += [f"{'':9}{name}" for name in found.keep]
     if refusal:
         return [*lines, *labelled("refused", refusal)]
-    return [*lines, *labelled("next", f"--keep-fp32 {','.join(found.keep)}")]
+    return [*lines, *labelled("next", remedy)]

@@ -98,10 +98,11 @@ def _alarm(alarm: Alarm) -> str:
 def _half_remedy(alarm: Alarm) -> str:
     if alarm.kind == "overflow":
         return (
-            f"divide what {alarm.node} reads by a power of two and multiply behind it, which is exact where nothing "
-            f"nonlinear lies between; or keep it in fp32, which a 310P cannot: --rescue finds what else must be kept"
+            f"divide {alarm.constant or f'what {alarm.node} reads'} by a power of two and multiply behind it, which is "
+            f"exact where nothing nonlinear lies between; or keep it in fp32, which the cube unit of a 310P lacks: "
+            "debug FILE.onnx --rescue finds what else must be kept, and whether a power of two helps"
         )
     return (
         f"multiply what {alarm.node} reads by a power of two and divide behind {alarm.seen_at or 'it'}, which is exact "
-        f"where nothing nonlinear lies between; or keep it in fp32: --rescue finds what else must be kept"
+        f"where nothing nonlinear lies between; or keep it in fp32: debug FILE.onnx --rescue finds what else must be"
     )

@@ -108,6 +108,7 @@ class Ladder:
         verdict: of the first that fails; ``None`` where all hold.
         control: the network in PyTorch in fp16 against itself in fp32: what fp16 costs without any export.
         notes: what was left out, and what the user should know.
+        trained: whether the weights are; decisions of an untrained network mean little.
     """
 
     checked: str
@@ -115,6 +116,7 @@ class Ladder:
     verdict: Blame | None
     control: Rung | None = None
     notes: tuple[str, ...] = ()
+    trained: bool = True
 
     @property
     def passed(self) -> bool:
@@ -130,6 +132,7 @@ class Ladder:
         """The object of ``--json``."""
         return {
             "checked": self.checked,
+            "trained": self.trained,
             "rungs": [rung.to_json() for rung in self.rungs],
             "verdict": None if self.verdict is None else self.verdict.to_json(),
             "control": None if self.control is None else self.control.to_json(),

@@ -1,4 +1,4 @@
-"""The smallest set of nodes that, kept in fp32, lets half precision hold a graph.
+"""A set of nodes that, kept in fp32, lets half precision hold a graph, and of which none can be left out.
 
 What is beyond fp16 in exact numbers, and what reads it, is kept first; then what an alarm names; then, where the
 answers alone fail, the nodes that add most of the error, as many as bisection finds to be needed. At last each node is
@@ -14,11 +14,9 @@ from typing import Any
 import numpy as np
 
 from neonext_ascend.errors import ParityError
-from neonext_ascend.machine.chips import Soc
 from neonext_ascend.precision.half import LARGEST, Overflow
 from neonext_ascend.precision.modes import ALL, PRODUCTS, HalfMode
 from neonext_ascend.precision.report import HalfNode
-from neonext_ascend.precision.rescaling import Rescaling, rescaled, rescalings
 from neonext_ascend.runtimes.steps import Steps
 from neonext_ascend.spec import MOVES
 from neonext_ascend.verify.feeds import Feed
@@ -39,6 +37,7 @@ class Rescue:
         verdicts: of the graph with the set kept, for each way of overflowing.
         tries: how often the graph was computed.
         largest: magnitude of each value in exact numbers.
+        settled: whether each node was left out once, and missed; else the search stopped, and fewer may do.
     """
 
     keep: tuple[str, ...]
@@ -48,6 +47,7 @@ class Rescue:
     verdicts: tuple[HalfVerdict, ...]
     tries: int
     largest: Mapping[str, float]
+    settled: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """By name."""
@@ -57,11 +57,13 @@ class Rescue:
             "products": list(self.products),
             "casts": self.casts,
             "tries": self.tries,
+            "settled": self.settled,
+            "fp16": self.verdicts[0].report.fp16,
         }
 
 
 def rescue(steps: Steps, feeds: Iterable[Feed], overflows: Sequence[Overflow], mode: HalfMode = ALL) -> Rescue:
-    """Find the set.
+    """Find the set; of several that pass, the one that the search comes to.
 
     Args:
         steps: the graph, as it is in fp32.
@@ -84,46 +86,8 @@ def rescue(steps: Steps, feeds: Iterable[Feed], overflows: Sequence[Overflow], m
         verdicts,
         search.tries,
         search.largest,
+        search.settled,
     )
-
-
-def kept_words(found: Rescue) -> str:
-    """What is kept and what that costs, in one line."""
-    fp32 = f"{len(found.products)} of them products, " if found.products else ""
-    return (
-        f"half precision fails; it holds with {len(found.keep)} nodes kept in fp32 ({fp32}{found.casts} casts): "
-        f"--keep-fp32 {','.join(found.keep)}"
-    )
-
-
-def no_fp32_words(soc: Soc, found: Rescue, proposals: Sequence[Rescaling], enough: bool) -> str:
-    """Why a chip cannot keep these nodes in fp32, and what to do in its place."""
-    has = " and ".join(sorted(soc.cube_dtypes))
-    words = (
-        f"--keep-fp32 does not help on {soc.name}: {', '.join(found.products)} would have to multiply in fp32, and its "
-        f"cube unit multiplies {has} alone"
-    )
-    ways = "; ".join(map(str, proposals))
-    return f"{words}; {'in its place ' if enough else ''}{ways}" if ways else words
-
-
-def rescaling(
-    steps: Steps, found: Rescue, feeds: Sequence[Feed], overflows: Sequence[Overflow]
-) -> tuple[list[Rescaling], bool]:
-    """What powers of two do in place of fp32, and whether fp16 holds the graph then.
-
-    Args:
-        steps: the graph.
-        found: what would have to be kept.
-        feeds, overflows: as :func:`rescue` had them.
-    """
-    proposals = rescalings(steps, found.largest, found.keep)
-    # With room to spare first, then as little as suffices, then as much as the constants bear.
-    for way in zip(*((one.exponents, *one.others) for one in proposals), strict=True):
-        tried = [replace(one, exponents=exponents) for one, exponents in zip(proposals, way, strict=True)]
-        if any(way) and all(verdict.passed for verdict in judge_steps(rescaled(steps, tried), feeds, overflows)):
-            return tried, True
-    return proposals, False
 
 
 class _Search:
@@ -131,17 +95,16 @@ class _Search:
 
     def __init__(self, steps: Steps, feeds: Sequence[Feed], overflows: Sequence[Overflow], mode: HalfMode) -> None:
         self.steps, self.feeds, self.overflows, self.mode = steps, feeds, overflows, mode
-        self.tries = 0
+        self.tries, self.settled = 0, True
         self.readers: dict[str, list[str]] = {}
         for step in steps.steps:
             for name in step.inputs:
                 self.readers.setdefault(name, []).append(step.name)
-        self.moves = {step.name for step in steps.steps if step.node.op_type in MOVES}
-        self.every = {step.name for step in steps.steps} - self.moves
+        self.every = {step.name for step in steps.steps if step.node.op_type not in MOVES}
         self.largest = self._magnitudes()
         over = {name for name, value in self.largest.items() if not value <= LARGEST}
         self.beyond = {step.name for step in steps.steps if over & set(step.outputs)}
-        self.reading = {step.name for step in steps.steps if over & set(step.inputs)} - self.moves
+        self.reading = {step.name for step in steps.steps if over & set(step.inputs)}
 
     def _magnitudes(self) -> dict[str, float]:
         """Of each floating value in exact numbers, on any of the feeds."""
@@ -168,12 +131,12 @@ class _Search:
         """A set that passes, not yet the smallest."""
         keep = set[str]()
         verdicts = self.judge(keep)
-        first = (self.beyond | self.reading) - self.moves
+        first = (self.beyond | self.reading) & self.every
         if first and not all(verdict.passed for verdict in verdicts):
             keep, verdicts = first, self.judge(first)
         while not all(verdict.passed for verdict in verdicts):
             alarms = [alarm for verdict in verdicts for alarm in verdict.report.alarms]
-            named = {name for alarm in alarms for name in self._between(alarm.node, alarm.seen_at)} - self.moves
+            named = {name for alarm in alarms for name in self._between(alarm.node, alarm.seen_at)} & self.every
             if not named - keep or self.tries > _MOST_TRIES:
                 return self._bisected(keep, verdicts)
             keep |= named
@@ -228,7 +191,8 @@ class _Search:
             names, dropped = self.ordered(keep), False
             for start in range(0, len(names), size):
                 piece = set(names[start : start + size]) & keep
-                if piece and self.tries < _MOST_TRIES and self.passes(keep - piece):
+                self.settled = self.settled and self.tries < _MOST_TRIES
+                if piece and self.settled and self.passes(keep - piece):
                     keep, dropped = keep - piece, True
             if size == 1 and not dropped:
                 break

@@ -10,7 +10,7 @@ import torch
 
 from neonext_ascend.checkpoints.loading import load
 from neonext_ascend.data import labels_for
-from neonext_ascend.jobs.making.onnx_file import export_verified
+from neonext_ascend.jobs.making.onnx_file import Orders, export_verified
 from neonext_ascend.models.neonext import build, redraw_at_order_one
 from neonext_ascend.models.variants import VARIANTS
 from neonext_ascend.runtimes.ort import OrtRunner
@@ -34,7 +34,7 @@ def test_a_checkpoint_of_order_one_exports_within_rounding(tmp_path: Path, name:
     assert len(state) == keys
     torch.save(state, tmp_path / "weights.pt")
     loaded = load(name, checkpoint=tmp_path / "weights.pt")
-    made = export_verified(loaded, tmp_path, labels_for(name, 1000), verify=False)
+    made = export_verified(loaded, tmp_path, labels_for(name, 1000), orders=Orders(verify=False))
     x = np.random.RandomState(2).standard_normal((1, 3, *config.image_size)).astype(np.float32)
     with torch.no_grad():
         want = reference.double()(torch.from_numpy(x).double()).numpy()

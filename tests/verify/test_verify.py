@@ -19,7 +19,7 @@ from neonext_ascend.checkpoints.loading import load
 from neonext_ascend.data import labels_for
 from neonext_ascend.errors import ArtifactError, FileAccessError
 from neonext_ascend.exporters import export_onnx
-from neonext_ascend.jobs.making.onnx_file import OnnxExport, ParityFailedError, export_verified
+from neonext_ascend.jobs.making.onnx_file import OnnxExport, Orders, ParityFailedError, export_verified
 from neonext_ascend.jobs.making.request import FileRequest
 from neonext_ascend.models.neonext import redraw_at_order_one
 from neonext_ascend.models.variants import VARIANTS
@@ -181,7 +181,7 @@ def test_a_model_is_checked_without_an_artifact() -> None:
 
 
 def test_what_cannot_be_checked_says_what_is_missing(checkpoint: Path, tmp_path: Path) -> None:
-    made = export_verified(load("neonext_nano", checkpoint=checkpoint), tmp_path, LABELS, verify=False)
+    made = export_verified(load("neonext_nano", checkpoint=checkpoint), tmp_path, LABELS, orders=Orders(verify=False))
     with pytest.raises(ArtifactError, match=r"exported with --no-verify.*give --checkpoint weights.pt"):
         jobs.verify(made.path)
     manifest_path(made.path).unlink()

@@ -63,7 +63,7 @@ class _Climber:
 
     def __init__(self, plan: Plan) -> None:
         self._plan, self._subject = plan, plan.subject
-        self._batch = plan.request().batch_size
+        self._batch = plan.request.batch_size
         self._climb = Climb(list(plan.subject.feeds(self._batch, plan.gears)))
         self._feeds, self._first = self._climb.feeds, self._climb.feeds[0]
         self._control: Rung | None = None
@@ -73,7 +73,8 @@ class _Climber:
     def ladder(self) -> Ladder:
         """What stands."""
         verdict = self._blames[0] if self._blames else None
-        return Ladder(self._plan.checked, tuple(self._climb.rungs), verdict, self._control, tuple(self._notes))
+        notes, trained = tuple(self._notes), self._plan.trained
+        return Ladder(self._plan.checked, tuple(self._climb.rungs), verdict, self._control, notes, trained)
 
     def in_pytorch(self) -> None:
         """As trained; the same in fp16 as a control; and fed as the manifest says."""
@@ -101,10 +102,10 @@ class _Climber:
 
     def prepared(self, name: str) -> None:
         """Folded alone, or lowered as well."""
-        form = self._plan.request().form
-        lowered = name == "lowered"
+        request, lowered = self._plan.request, name == "lowered"
+        layout = request.form.layout
         graph, _ = prepare(
-            self._subject.network, defer=True, layout=form.layout, lowering=form.lowering if lowered else None
+            self._subject.network, defer=True, layout=layout, lowering=request.lowering() if lowered else None
         )
         calls = [node for node in graph.graph.nodes if node.op == "call_module" and node.meta.get(ORIGIN)]
         targets = {readable(str(node.target)): str(node.target) for node in calls}
@@ -116,11 +117,11 @@ class _Climber:
         runner = opened(())
         above = "folded" if lowered else "pytorch"
         if not self._climb.add(name, runner.where, logits_of(runner, self._feeds), _FP32, above=above):
-            self._own(name, opened, points, form.layout if lowered else "nchw")
+            self._own(name, opened, points, layout if lowered else "nchw")
 
     def as_onnx(self, path: Path) -> Steps:
         """Written in fp32, and run in ONNX Runtime."""
-        request = replace(self._plan.request(), dtype="fp32", keep_fp32=())
+        request = replace(self._plan.request, dtype="fp32", keep_fp32=())
         made, _ = request.emit(self._subject, path)
         with opener(path, "ort")(()) as runner:
             passed = self._climb.add("onnx", runner.where, logits_of(runner, self._feeds), _FP32)
@@ -130,7 +131,7 @@ class _Climber:
 
     def as_found(self, path: Path, steps: Steps, scratch: Path) -> Steps:
         """The artifact, held node by node to a fresh one of the same form."""
-        request = self._plan.request()
+        request = self._plan.request
         if request.dtype != "fp32":
             made, _ = request.emit(self._subject, scratch)
             steps = Steps(made.files[0].path)

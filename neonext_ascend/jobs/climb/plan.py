@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 from neonext_ascend.artifacts.reading import manifest_of
@@ -33,18 +32,19 @@ class Plan:
     Args:
         checked: in the user's words.
         subject: the network, and the preparation of its pictures that is the model's own.
-        request: how its ONNX file is, anew for each emission.
+        request: how its ONNX file is.
         overflows, mode: of half precision.
         file, runtime: an ONNX artifact, and what opens it.
         prepared: how the manifest prepares pictures; ``None`` of a model.
         device: name of the last rung and what opens it.
         gears: batch sizes of an OM.
         notes: what the user should know.
+        trained: whether the network's weights are.
     """
 
     checked: str
     subject: Subject
-    request: Callable[[], FileRequest]
+    request: FileRequest
     overflows: Sequence[Overflow] = OVERFLOWS
     mode: HalfMode = ALL
     file: Path | None = None
@@ -53,6 +53,7 @@ class Plan:
     device: tuple[str, OpenWithPoints] | None = None
     gears: tuple[int, ...] = ()
     notes: list[str] = field(default_factory=list)
+    trained: bool = True
 
 
 def of_artifact(path: Path, checkpoint: Path | None, runtime: Runtime, device: int) -> Plan:
@@ -62,13 +63,10 @@ def of_artifact(path: Path, checkpoint: Path | None, runtime: Runtime, device: i
     notes += file_warnings(path, manifest)
     config, open_file = loaded.network.config, opener(path, opens, device)
     own = replace(preprocessing_for(config.name, config.image_size), normalised_on=manifest.preprocessing.normalised_on)
-    plan = Plan(
-        str(path), Subject(loaded.network, own), partial(FileRequest.of, manifest), prepared=manifest.preprocessing
-    )
+    plan = Plan(str(path), Subject(loaded.network, own), FileRequest.of(manifest), prepared=manifest.preprocessing)
     if opens != "acl":
         check_tensors(path, manifest, open_file)
-        kept = HalfMode(keep=manifest.artifact.keep_fp32)
-        return replace(plan, file=path, runtime=opens, mode=kept, notes=notes)
+        return replace(plan, file=path, runtime=opens, notes=notes)
     made = manifest.compilation
     if made is not None:
         plan = replace(
@@ -109,7 +107,13 @@ def of_model(
     network = loaded.network
     form = choose_form(network.config, "auto", "auto", None, 1)
     subject = Subject(network, preprocessing_for(network.config.name, network.config.image_size))
-    plan = Plan(str(model or config or checkpoint), subject, partial(FileRequest, form=form), notes=list(loaded.notes))
+    plan = Plan(
+        str(model or config or checkpoint),
+        subject,
+        FileRequest(form=form),
+        notes=list(loaded.notes),
+        trained=loaded.weights.trained,
+    )
     if runtime != "npu":
         return plan
     from neonext_ascend.runtimes.npu import NpuRunner

@@ -22,7 +22,7 @@ from neonext_ascend.jobs.watching import Watch
 from neonext_ascend.machine.chips import SOCS, find_soc
 from neonext_ascend.models.variants import VARIANTS
 from neonext_ascend.precision.half import OVERFLOWS, overflows_of
-from neonext_ascend.precision.modes import HalfMode
+from neonext_ascend.precision.modes import ALL, HalfMode
 from neonext_ascend.runtimes.registry import Runtime
 from neonext_ascend.verify.feeds import feeds_for
 
@@ -98,7 +98,7 @@ class Parts:
         from neonext_ascend.verify.half import judge_half
 
         file, manifest = self._need_graph()
-        overflows, mode, made = OVERFLOWS, HalfMode(keep=manifest.artifact.keep_fp32), self.manifest.compilation
+        overflows, mode, made = OVERFLOWS, ALL, self.manifest.compilation
         if made is not None:
             overflows, mode = overflows_of(find_soc(made.soc_version)), HalfMode(made.precision, made.keep_fp32)
         feeds = feeds_for(manifest.inputs[0].shape, manifest.preprocessing, sample_pictures())

@@ -14,7 +14,7 @@ from neonext_ascend.precision.half import overflows_of
 from neonext_ascend.precision.modes import HalfMode
 from neonext_ascend.runtimes.steps import Steps
 from neonext_ascend.verify.half import judge_half
-from neonext_ascend.verify.rescue import kept_words, no_fp32_words, rescaling, rescue
+from neonext_ascend.verify.rescued import kept_words, rescued
 from neonext_ascend.verify.subject import Subject
 
 
@@ -39,10 +39,9 @@ def held_by_half(loaded: LoadedNetwork, made: OnnxExport, plan: OmPlan, watch: W
     reason = f"{om_name(made.path.name, options)}: {failed[0]}"
     if plan.rescue:
         with watch.working("looking for the nodes that need fp32"):
-            steps = Steps(made.path)
-            found = rescue(steps, feeds, overflows, mode)
-            if not found.products or "fp32" in options.soc.cube_dtypes:
-                watch.note(kept_words(found))
-                return replace(options, keep_fp32=(*options.keep_fp32, *found.keep))
-            reason += f"; {no_fp32_words(options.soc, found, *rescaling(steps, found, feeds, overflows))}"
+            found, refusal = rescued(Steps(made.path), feeds, options.soc, mode)
+        if not refusal:
+            watch.note(kept_words(found))
+            return replace(options, keep_fp32=(*options.keep_fp32, *found.keep))
+        reason += f"; {refusal}"
     raise ParityFailedError(f"{reason}; no OM was made", replace(made.verdict, half=half))

@@ -20,7 +20,7 @@ from neonext_ascend.jobs.making.onnx_file import OnnxExport, ParityFailedError, 
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.cann import Cann
 from neonext_ascend.runtimes.registry import opener
-from neonext_ascend.spec import TOLERANCES
+from neonext_ascend.spec import MOVES, TOLERANCES
 from neonext_ascend.verify.feeds import noise_feed
 from neonext_ascend.verify.parity import Verdict, stored_values
 from neonext_ascend.verify.subject import Subject
@@ -166,7 +166,7 @@ def check_nodes(onnx: Path, names: Sequence[str]) -> None:
         if name not in present:
             near = difflib.get_close_matches(name, present, n=3, cutoff=0.5) or present[:3]
             raise UsageError(f"--keep-fp32 {name}: {onnx.name} has no such node; near ones: {', '.join(near)}")
-        if kinds[name] in ("Reshape", "Transpose"):
+        if kinds[name] in MOVES:
             inner = [other for other in present if other.startswith(f"{name}.")]
             raise UsageError(
                 f"--keep-fp32 {name}: a {kinds[name]} in {onnx.name}, which computes nothing; name the nodes before it"

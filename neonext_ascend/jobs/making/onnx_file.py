@@ -16,7 +16,7 @@ from neonext_ascend.checkpoints.loading import LoadedNetwork
 from neonext_ascend.errors import ParityError
 from neonext_ascend.exporters.onnx_file.export import OnnxArtifact
 from neonext_ascend.images.preprocessing import preprocessing_for
-from neonext_ascend.jobs.gating import Gated, gate
+from neonext_ascend.jobs.gating import Gated, GateRequest, gate
 from neonext_ascend.jobs.making.half import to_keep
 from neonext_ascend.jobs.making.request import FileRequest
 from neonext_ascend.jobs.watching import SILENT, Watch
@@ -24,7 +24,6 @@ from neonext_ascend.machine.environment import versions
 from neonext_ascend.models.config import NetworkConfig, size_text
 from neonext_ascend.passes.base import Report
 from neonext_ascend.precision.half import OVERFLOWS
-from neonext_ascend.precision.modes import HalfMode
 from neonext_ascend.verify.half import judge_half
 from neonext_ascend.verify.parity import Checked, Verdict
 from neonext_ascend.verify.subject import Subject, subjects
@@ -76,7 +75,22 @@ class ParityFailedError(ParityError):
         self.verdict = verdict
 
 
-DEFAULT = FileRequest()
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What is asked of an ONNX file beside its form.
+
+    Args:
+        verify: whether to check it, where untrained its twin as well.
+        rescue: whether to find the nodes that must compute in fp32, where half precision fails.
+        gate: what accuracy it has to keep.
+    """
+
+    verify: bool = True
+    rescue: bool = False
+    gate: GateRequest | None = None
+
+
+DEFAULT, CHECKED = FileRequest(), Orders()
 
 
 def export_verified(
@@ -84,8 +98,8 @@ def export_verified(
     folder: Path,
     labels: Sequence[str],
     request: FileRequest = DEFAULT,
+    orders: Orders = CHECKED,
     *,
-    verify: bool = True,
     command: Sequence[str] = (),
     watch: Watch = SILENT,
 ) -> OnnxExport:
@@ -96,7 +110,7 @@ def export_verified(
         folder: of the artifact; created where absent.
         labels: one for each class.
         request: how the file is to be.
-        verify: whether to check, where untrained its twin as well.
+        orders: what is asked of it.
         command: recorded in the manifest.
         watch: told of each long step.
 
@@ -110,24 +124,24 @@ def export_verified(
     checks: list[Checked] = []
     with staged(folder) as stage:
         for subject in subjects(
-            loaded.network, trained=loaded.weights.trained or not verify, preprocessing=preprocessing
+            loaded.network, trained=loaded.weights.trained or not orders.verify, preprocessing=preprocessing
         ):
             path, metadata = stage.folder / (f"twin-{name}" if made else name), _metadata(config, loaded.weights)
             with watch.working(f"preparing and exporting {config.name}"):
                 made.append(request.emit(subject, path, metadata))
-            if verify:
+            if orders.verify:
                 with watch.working(f"checking {name} against PyTorch"):
                     checks.append(request.check(subject, made[-1][0]))
         verdict = Verdict.of([checked.report for checked in checks]) if checks else None
         if verdict is not None and request.dtype == "fp16":
             with watch.working(f"computing {name} in half precision, node by node"):
                 feeds = Subject(loaded.network, preprocessing).feeds(request.batch_size)
-                mode = HalfMode(keep=request.keep_fp32)
-                verdict = replace(verdict, half=judge_half(made[0][0].files[0].path, feeds, OVERFLOWS, mode))
-        if request.rescue and verdict is not None and not all(half.passed for half in verdict.half):
+                verdict = replace(verdict, half=judge_half(made[0][0].files[0].path, feeds, OVERFLOWS))
+        if orders.rescue and verdict is not None and not all(half.passed for half in verdict.half):
             subject = Subject(loaded.network, preprocessing)
-            again = replace(request, keep_fp32=to_keep(subject, request, stage.folder, watch), rescue=False)
-            return export_verified(loaded, folder, labels, again, verify=verify, command=command, watch=watch)
+            again = replace(request, keep_fp32=to_keep(subject, request, stage.folder, watch))
+            orders = replace(orders, rescue=False)
+            return export_verified(loaded, folder, labels, again, orders, command=command, watch=watch)
         if verdict is not None and not verdict.passed:
             raise ParityFailedError(f"{name}: {verdict.failure}; nothing was written", verdict)
         artifact, report = made[0]
@@ -158,8 +172,8 @@ def export_verified(
         )
         manifest.write(manifest_path(stage.folder / name))
         gated = None
-        if request.gate is not None:
-            gated = gate(Subject(loaded.network, preprocessing), stage.folder / name, request.gate, watch)
+        if orders.gate is not None:
+            gated = gate(Subject(loaded.network, preprocessing), stage.folder / name, orders.gate, watch)
         # The manifest last: an artifact without one is incomplete, a manifest without its artifact is wrong.
         names = [file.path.name for file in reversed(artifact.files)]
         stage.publish(*names, manifest_path(Path(name)).name)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from neonext_ascend.artifacts.manifest import Manifest
 from neonext_ascend.cost.choice import GraphForm
+from neonext_ascend.cost.network import LoweringRule
 from neonext_ascend.exporters.onnx_file.export import DEFAULT_OPSET, OnnxArtifact, export_onnx
-from neonext_ascend.jobs.gating import GateRequest
 from neonext_ascend.models.config import NetworkConfig, size_text
 from neonext_ascend.passes.base import Report
 from neonext_ascend.passes.pipeline import prepare
@@ -29,8 +29,7 @@ class FileRequest:
         opset: 11 to 18.
         dtype: of weights, input and output.
         keep_fp32: nodes of an fp16 file that compute in fp32.
-        rescue: whether to find such nodes where half precision fails.
-        gate: what accuracy it has to keep.
+        lowerings: of one NeoCell after the other, in place of the form's.
     """
 
     form: GraphForm = GraphForm()  # noqa: RUF009 -- frozen
@@ -38,27 +37,30 @@ class FileRequest:
     opset: int = DEFAULT_OPSET
     dtype: Dtype = "fp32"
     keep_fp32: tuple[str, ...] = ()
-    rescue: bool = False
-    gate: GateRequest | None = None
+    lowerings: tuple[LoweringName, ...] = ()
 
     @classmethod
     def of(cls, manifest: Manifest) -> FileRequest:
-        """How an artifact's ONNX file was made, as far as its manifest tells; for one emission."""
-        # The rule is asked for one NeoCell after the other, in the order in which the manifest lists them.
-        names = iter(manifest.passes.get("lowerings", {}).values())
-
-        def recorded(*_: object) -> LoweringName:
-            name = next(names, "blockdiag")
-            return name if name in LOWERINGS else "blockdiag"
-
+        """How an artifact's ONNX file was made, as far as its manifest tells."""
         made, rows = manifest.artifact, manifest.inputs[0].shape[0]
+        names = manifest.passes.get("lowerings", {}).values()
         return cls(
-            form=GraphForm(made.layout, recorded),
+            form=GraphForm(made.layout),
             batch_size=rows if isinstance(rows, int) else None,
             opset=made.opset,
             dtype="fp32" if made.format == "om" else made.dtype,
             keep_fp32=made.keep_fp32,
+            lowerings=tuple(name if name in LOWERINGS else "blockdiag" for name in names),
         )
+
+    def lowering(self) -> LoweringName | LoweringRule:
+        """For one preparation: a recorded rule is asked for one NeoCell after the other."""
+        names = iter(self.lowerings)
+
+        def recorded(*_: object) -> LoweringName:
+            return next(names, "blockdiag")
+
+        return recorded if self.lowerings else self.form.lowering
 
     def name(self, config: NetworkConfig) -> str:
         """``neonext_t-224-b1-fp32.onnx``."""
@@ -73,7 +75,7 @@ class FileRequest:
         Raises:
             UsageError, FileAccessError: as of :func:`export_onnx`.
         """
-        prepared, report = prepare(subject.network, defer=True, layout=self.form.layout, lowering=self.form.lowering)
+        prepared, report = prepare(subject.network, defer=True, layout=self.form.layout, lowering=self.lowering())
         artifact = export_onnx(
             prepared,
             path,
