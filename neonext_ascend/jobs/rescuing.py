@@ -125,9 +125,8 @@ def _unnameable(steps: Steps, found: Rescue) -> str:
     if found.verdicts[0].report.by_types:
         return "ATC keeps a node in the file's dtype, and they are fp16 in this file"
     times = Counter(step.node.name for step in steps.steps)
-    without = [
-        step for step in steps.steps if step.name in found.keep and times[step.node.name] * (step.node.name != "") != 1
-    ]
+    kept = [step for step in steps.steps if step.name in found.keep]
+    without = [step for step in kept if not step.node.name or times[step.node.name] > 1]
     if not without:
         return ""
     more = f" and {len(without) - 1} more" if len(without) > 1 else ""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from neonext_ascend.errors import ParityError
-from neonext_ascend.precision.half import LARGEST, Overflow
+from neonext_ascend.precision.half import LARGEST, OVERFLOWS, Overflow
 from neonext_ascend.precision.modes import ALL, PRODUCTS, HalfMode
 from neonext_ascend.precision.report import HalfNode
 from neonext_ascend.runtimes.steps import Steps
@@ -90,6 +90,13 @@ def rescue(steps: Steps, feeds: Iterable[Feed], overflows: Sequence[Overflow], m
     )
 
 
+def by_error(steps: Steps, feeds: Iterable[Feed]) -> tuple[str, ...]:
+    """Every node that computes something in half precision, the one that adds most to the error first."""
+    search = _Search(steps, list(feeds), OVERFLOWS[-1:], ALL)
+    (verdict,) = search.judge(set())
+    return tuple(search.by_error(verdict.report.nodes))
+
+
 class _Search:
     """Sets that were tried on one graph."""
 
@@ -160,7 +167,7 @@ class _Search:
     def _bisected(self, keep: set[str], verdicts: Sequence[HalfVerdict]) -> set[str]:
         """With the nodes that add most of the error, as few of them as pass."""
         worst = next(verdict for verdict in verdicts if not verdict.passed)
-        ranked = [name for name in self._by_error(worst.report.nodes) if name not in keep]
+        ranked = [name for name in self.by_error(worst.report.nodes) if name not in keep]
         ranked += [name for name in self.ordered(self.every - keep) if name not in ranked]
         low, high = 0, len(ranked)
         if not self.passes(keep | set(ranked)):
@@ -176,7 +183,7 @@ class _Search:
                 low = middle
         return keep | set(ranked[:high])
 
-    def _by_error(self, nodes: Sequence[HalfNode]) -> list[str]:
+    def by_error(self, nodes: Sequence[HalfNode]) -> list[str]:
         """Names, the largest growth of the error over what a node was handed first."""
         errors = {node.name: node.relative for node in nodes}
         makers = {name: step.name for step in self.steps.steps for name in step.outputs}

@@ -11,10 +11,26 @@ import pytest
 import torch
 
 from neonext_ascend import jobs
+from neonext_ascend.artifacts.manifest import manifest_path
+from neonext_ascend.artifacts.reading import read_manifest
+from neonext_ascend.checkpoints.loading import load
 from neonext_ascend.cli.main import run
+from neonext_ascend.data import labels_for
 from neonext_ascend.errors import FileAccessError, NeoNextError, UsageError
-from neonext_ascend.jobs.gating import GateRefusedError
+from neonext_ascend.jobs import gating
+from neonext_ascend.jobs.gating import Gated, GateRefusedError, GateRequest
+from neonext_ascend.jobs.making.onnx_file import Orders, export_verified
+from neonext_ascend.jobs.making.request import FileRequest
+from neonext_ascend.jobs.watching import Watch
 from neonext_ascend.passes.pipeline import prepare
+from neonext_ascend.verify.subject import Subject
+from tests.support import digits
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Thirty of the held-out digits."""
+    return digits.write(digits.held_out()[:30], tmp_path_factory.mktemp("few"))
 
 
 @pytest.fixture
@@ -89,3 +105,51 @@ def test_what_cannot_be_gated_is_told_before_any_work(
     with pytest.raises(kind, match=words):
         jobs.export(**given)
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+@pytest.fixture
+def coarse(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """The gate passes a file in fp32, and one in fp16 that keeps five nodes; what each of the asked ones kept."""
+    asked: list[tuple[str, ...]] = []
+    real = gating.gate
+
+    def gate(subject: Subject, artifact: Path, request: GateRequest, watch: Watch) -> Gated:
+        found = real(subject, artifact, request, watch)
+        made = read_manifest(manifest_path(artifact)).artifact
+        asked.append(made.keep_fp32)
+        if made.dtype == "fp16" and len(made.keep_fp32) < 5:
+            raise GateRefusedError(f"{artifact.name}: coarse", found)
+        return found
+
+    monkeypatch.setattr("neonext_ascend.jobs.making.onnx_file.gate", gate)
+    return asked
+
+
+def test_where_only_fp16_loses_accuracy_a_rescue_keeps_the_nodes_that_add_most_error(
+    coarse: list[tuple[str, ...]], few: Path, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    with pytest.raises(GateRefusedError, match=r"coarse$"):
+        jobs.export("neonext_nano", dtype="fp16", gate=few, output=tmp_path / "plain")
+    coarse.clear()
+    watch = jobs.Watch(note=told.append)
+    made = jobs.export("neonext_nano", dtype="fp16", gate=few, rescue=True, output=tmp_path / "out", watch=watch).onnx
+    # As it is, in fp32, with 1, 2, 4 and 8 nodes, and what was found once more under its own name.
+    assert [len(kept) for kept in coarse] == [0, 0, 1, 2, 4, 8, 8]
+    assert made.manifest.artifact.keep_fp32 == coarse[-1]
+    assert made.gated is not None
+    assert any(text.startswith("the gate refuses it in fp16; it passes with the 8 nodes in fp32") for text in told)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "neonext_nano-96-b1-fp16.json",
+        "neonext_nano-96-b1-fp16.onnx",
+    ]
+
+
+def test_where_fp32_loses_as_much_a_rescue_says_that_half_precision_is_not_why(
+    worse: None, held_out: Path, tmp_path: Path
+) -> None:
+    loaded, folder = load("neonext_nano"), tmp_path / "out"
+    orders = Orders(verify=False, rescue=True, gate=GateRequest(held_out, 5))
+    with pytest.raises(GateRefusedError, match=r"in fp32 it is refused too, so half precision is not why"):
+        export_verified(loaded, folder, labels_for("neonext_nano", 10), FileRequest(dtype="fp16"), orders)
+    assert not folder.exists()

@@ -63,7 +63,13 @@ def of_artifact(path: Path, checkpoint: Path | None, runtime: Runtime, device: i
     notes += file_warnings(path, manifest)
     config, open_file = loaded.network.config, opener(path, opens, device)
     own = replace(preprocessing_for(config.name, config.image_size), normalised_on=manifest.preprocessing.normalised_on)
-    plan = Plan(str(path), Subject(loaded.network, own), FileRequest.of(manifest), prepared=manifest.preprocessing)
+    plan = Plan(
+        str(path),
+        Subject(loaded.network, own),
+        FileRequest.of(manifest),
+        prepared=manifest.preprocessing,
+        trained=loaded.weights.trained,
+    )
     if opens != "acl":
         check_tensors(path, manifest, open_file)
         return replace(plan, file=path, runtime=opens, notes=notes)

@@ -16,8 +16,8 @@ from neonext_ascend.checkpoints.loading import LoadedNetwork
 from neonext_ascend.errors import ParityError
 from neonext_ascend.exporters.onnx_file.export import OnnxArtifact
 from neonext_ascend.images.preprocessing import preprocessing_for
-from neonext_ascend.jobs.gating import Gated, GateRequest, gate
-from neonext_ascend.jobs.making.half import to_keep
+from neonext_ascend.jobs.gating import Gated, GateRefusedError, GateRequest, gate
+from neonext_ascend.jobs.making.half import kept_by_gate, to_keep
 from neonext_ascend.jobs.making.request import FileRequest
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.environment import versions
@@ -115,7 +115,7 @@ def export_verified(
         watch: told of each long step.
 
     Raises:
-        ParityFailedError: the numbers differ.
+        ParityFailedError, GateRefusedError: the numbers differ, or the accuracy drops.
         UsageError, FileAccessError: as of :func:`export_onnx`.
     """
     config, name = loaded.network.config, request.name(loaded.network.config)
@@ -139,9 +139,10 @@ def export_verified(
                 verdict = replace(verdict, half=judge_half(made[0][0].files[0].path, feeds, OVERFLOWS))
         if orders.rescue and verdict is not None and not all(half.passed for half in verdict.half):
             subject = Subject(loaded.network, preprocessing)
-            again = replace(request, keep_fp32=to_keep(subject, request, stage.folder, watch))
-            orders = replace(orders, rescue=False)
-            return export_verified(loaded, folder, labels, again, orders, command=command, watch=watch)
+            keep = to_keep(subject, request, stage.folder, watch)
+            if set(keep) > set(request.keep_fp32):
+                again = replace(request, keep_fp32=keep)
+                return export_verified(loaded, folder, labels, again, orders, command=command, watch=watch)
         if verdict is not None and not verdict.passed:
             raise ParityFailedError(f"{name}: {verdict.failure}; nothing was written", verdict)
         artifact, report = made[0]
@@ -173,7 +174,20 @@ def export_verified(
         manifest.write(manifest_path(stage.folder / name))
         gated = None
         if orders.gate is not None:
-            gated = gate(Subject(loaded.network, preprocessing), stage.folder / name, orders.gate, watch)
+            subject = Subject(loaded.network, preprocessing)
+            try:
+                gated = gate(subject, stage.folder / name, orders.gate, watch)
+            except GateRefusedError as refused:
+                if not orders.rescue:
+                    raise
+
+                def asked(form: FileRequest) -> OnnxExport:
+                    tried = Orders(verify=False, gate=orders.gate)
+                    return export_verified(loaded, stage.folder / "tried", labels, form, tried, watch=watch)
+
+                again = kept_by_gate(subject, request, refused, asked, stage.folder, watch)
+                checked = replace(orders, rescue=False)
+                return export_verified(loaded, folder, labels, again, checked, command=command, watch=watch)
         # The manifest last: an artifact without one is incomplete, a manifest without its artifact is wrong.
         names = [file.path.name for file in reversed(artifact.files)]
         stage.publish(*names, manifest_path(Path(name)).name)
