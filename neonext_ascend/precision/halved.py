@@ -102,7 +102,8 @@ class _Walk:
     def take(self, step: Step, world: _World, want: Sequence[Array]) -> bool:
         """Compute a step in a world; whether something overflowed there."""
         inputs, results = self.mode.rounds(step.name, step.node.op_type)
-        if self.mode.keep and step.node.op_type in MOVES and step.inputs and step.inputs[0] not in world.half:
+        carries = step.node.op_type in MOVES or (step.node.op_type == "Cast" and not self._is_half(step.outputs[0]))
+        if self.mode.keep and carries and step.inputs and step.inputs[0] not in world.half:
             inputs = results = False
         results = results and any(map(self._is_half, step.outputs))
         group, overflow = self.groups.get(step.number), world.overflows[0]

@@ -30,7 +30,8 @@ from tests.support import digits
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Thirty of the held-out digits."""
-    return digits.write(digits.held_out()[:30], tmp_path_factory.mktemp("few"))
+    pixels, labels = digits.held_out()
+    return digits.write((pixels[:30], labels[:30]), tmp_path_factory.mktemp("few"))
 
 
 @pytest.fixture

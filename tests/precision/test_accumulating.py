@@ -99,3 +99,17 @@ def test_verify_takes_it_as_an_option(tmp_path: Path) -> None:
         assert other.passed
         assert other.comparison.max_rel > one.comparison.max_rel
     assert onnx.load(str(made.path)).graph.node
+    # An fp32 file is not computed in fp16 at all, and that is said.
+    fp32 = jobs.export("neonext_nano", output=tmp_path).onnx.path
+    assert jobs.verify(fp32).warnings == ()
+    (warning,) = jobs.verify(fp32, accumulation="fp16").warnings
+    assert "neonext_nano-96-b1-fp32.onnx is fp32 and was not computed in fp16" in warning
+
+
+def test_a_value_times_itself_is_summed_too() -> None:
+    value, result = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [32, 32]) for name in "xy")
+    node = helper.make_node("MatMul", ["x", "x"], ["y"], "square")
+    steps = Steps(helper.make_model(helper.make_graph([node], "g", [value], [result]), opset_imports=[OPSET]))
+    x = np.random.RandomState(0).standard_normal((32, 32)).astype(np.float32)
+    (got,), _ = accumulated(steps, steps.steps[0], [x], "ieee")
+    np.testing.assert_allclose(np.asarray(got, np.float32), x @ x, rtol=2**-9, atol=2**-8)

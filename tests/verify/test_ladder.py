@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -23,10 +25,13 @@ from neonext_ascend.exporters.om_file import command
 from neonext_ascend.exporters.om_file.aipp import aipp_config
 from neonext_ascend.images.preprocessing import Preprocessing
 from neonext_ascend.jobs.making.om_file import OmExport
+from neonext_ascend.jobs.making.request import FileRequest
 from neonext_ascend.models.neonext import NeoNeXt
+from neonext_ascend.reporting.ladder import ladder_lines
 from neonext_ascend.spec import TOLERANCES
 from neonext_ascend.verify.feeds import Feed
 from neonext_ascend.verify.ladder import Climb, Flip, Ladder
+from neonext_ascend.verify.subject import Subject
 from tests.standins import torch_npu
 from tests.support.faults import (
     CHECKPOINT,
@@ -153,6 +158,7 @@ def test_a_model_is_climbed_without_a_file(capfd: pytest.CaptureFixture[str]) ->
     assert all(contract <= rung.keys() for rung in told["rungs"])
     assert told["rungs"][-1]["smallest_passing"]["max_relative"] == pytest.approx(told["rungs"][-1]["max_rel"])
     assert told["verdict"] is None
+    assert told["trained"]
 
 
 def test_the_command_says_where_and_why(path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -241,7 +247,11 @@ def test_an_overflow_that_the_logits_do_not_show_is_found(tmp_path: Path) -> Non
 def test_an_untrained_file_hides_nothing_behind_its_layer_scale(tmp_path: Path) -> None:
     fresh = replace(CONFIG, name="fresh", num_classes=12)
     path = jobs.export(fresh, seed=3, output=tmp_path).onnx.path
-    assert jobs.ladder(path).verdict is None
+    sound = jobs.ladder(path)
+    assert sound.verdict is None
+    assert not sound.trained
+    told = [" ".join(line.split()) for line in ladder_lines(sound)]
+    assert "note untrained weights: the answers mean nothing, nor does it where one flips" in " ".join(told)
     FAULTS[0].plant(path)
     found = jobs.ladder(path).verdict
     assert found is not None
@@ -342,3 +352,13 @@ def test_an_om_without_a_device_is_climbed_as_far_as_it_goes(
     assert found.notes[-1].startswith("the OM itself was not run: ")
     with pytest.raises(ToolchainError):
         jobs.ladder(path, checkpoint=CHECKPOINT, runtime="acl")
+
+
+def test_a_form_from_a_manifest_is_written_the_same_twice(tmp_path: Path) -> None:
+    made = jobs.export(CONFIG, checkpoint=CHECKPOINT, lowering="packed", output=tmp_path, verify=False).onnx
+    form, subject = FileRequest.of(made.manifest), Subject(network())
+    (first, _), (second, _) = (form.emit(subject, tmp_path / name) for name in ("a.onnx", "b.onnx"))
+    assert first.files[0].sha256 == second.files[0].sha256
+    assert Counter(node.op_type for node in onnx.load(str(tmp_path / "b.onnx")).graph.node) == Counter(
+        node.op_type for node in onnx.load(str(made.path)).graph.node
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from neonext_ascend.verify.feeds import Feed
 from neonext_ascend.verify.half import judge_steps
 from neonext_ascend.verify.nodes import values_of
 from neonext_ascend.verify.rescue import rescue
-from neonext_ascend.verify.rescued import rescaling
+from neonext_ascend.verify.rescued import kept_words, rescaling
 
 BLOCKS = (1, 2, 3)
 # In exact numbers the same network; fc1's result leaves fp16, fc2 brings it back behind GELU.
@@ -261,3 +262,103 @@ def test_a_power_of_two_is_searched_between_what_the_range_needs_and_what_the_co
     (refused,), enough = rescaling(steps, found, [noise(steps)], None)
     assert not enough
     assert "second times 2^9 is beyond fp16 itself; the most that it bears, 2^4, leaves" in str(refused)
+
+
+def saved(model: onnx.ModelProto, folder: Path, change: Callable[[onnx.ModelProto], None] = lambda _: None) -> str:
+    change(model)
+    onnx.save(model, str(folder / "theirs.onnx"))
+    return str(folder / "theirs.onnx")
+
+
+def up_and_down() -> onnx.ModelProto:
+    return graph(
+        helper.make_node("Mul", ["x", "large"], ["u"], "up"),
+        helper.make_node("Mul", ["u", "small"], ["y"], "down"),
+        large=1e4,
+        small=1e-4,
+    )
+
+
+def test_a_stranger_is_told_what_takes_the_nodes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = saved(up_and_down(), tmp_path, lambda model: model.graph.initializer[0].CopyFrom(huge("large")))
+    assert run(["debug", path, "--rescue"]) == 0
+    told = " ".join(capfd.readouterr().out.split())
+    assert "judged in fp16: every node" in told
+    assert "next atc --keep_dtype=keep_dtype.cfg, which holds one name a line (-o DIR writes it)" in told
+    assert run(["debug", path, "--rescue", "-o", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "keep_dtype.cfg").read_text().split() == ["up", "down"]
+
+
+def huge(name: str) -> onnx.TensorProto:
+    return numpy_helper.from_array(np.array(1e6, np.float32), name)
+
+
+def test_nodes_without_a_name_of_their_own_cannot_be_told_to_atc(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def nameless(model: onnx.ModelProto) -> None:
+        model.graph.initializer[0].CopyFrom(huge("large"))
+        for node in model.graph.node:
+            node.name = ""
+
+    path = saved(up_and_down(), tmp_path, nameless)
+    assert run(["debug", path, "--rescue", "-o", str(tmp_path / "out")]) == 2
+    told = " ".join(capfd.readouterr().err.split())
+    assert "keep_dtype.cfg cannot say it: the Mul that gives u and 1 more has no name of its own in the file" in told
+    assert not (tmp_path / "out").exists()
+    assert run(["debug", path, "--rescue"]) == 0
+    assert "next compute them in fp32 in what writes the file, with a Cast" in " ".join(capfd.readouterr().out.split())
+
+
+def test_a_file_of_both_dtypes_is_judged_by_its_own(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def in_half(model: onnx.ModelProto) -> None:
+        """The large part in fp32, the rest in fp16."""
+        model.graph.initializer[0].CopyFrom(huge("large"))
+        model.graph.node[1].output[0] = "v"
+        cast = helper.make_node("Cast", ["v"], ["h"], "narrow", to=TensorProto.FLOAT16)
+        back = helper.make_node("Cast", ["d"], ["y"], "wide", to=TensorProto.FLOAT)
+        model.graph.node.extend([cast, helper.make_node("Mul", ["h", "more"], ["d"], "more"), back])
+        model.graph.initializer.append(numpy_helper.from_array(np.array(60000, np.float16), "more"))
+
+    def held(model: onnx.ModelProto) -> None:
+        in_half(model)
+        model.graph.initializer[-1].CopyFrom(numpy_helper.from_array(np.array(2, np.float16), "more"))
+
+    assert run(["debug", saved(up_and_down(), tmp_path, held), "--rescue"]) == 0
+    told = " ".join(capfd.readouterr().out.split())
+    assert "judged in fp16: what the file's own types say fp16 holds every node" in told
+    path = saved(up_and_down(), tmp_path, in_half)
+    assert run(["debug", path, "--rescue", "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert (found["keep_fp32"], found["fp16"]) == (["more"], "what the file's own types say")
+    assert "they are fp16 in this file" in found["remedy"]
+    assert run(["debug", path, "--rescue", "-o", str(tmp_path / "out")]) == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_a_rescue_says_is_what_an_export_takes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    weights = str(scaled(tmp_path, ACROSS_GELU, (3,)))
+    path = str(jobs.export("neonext_nano", checkpoint=weights, output=tmp_path).onnx.path)
+    assert run(["debug", path, "--rescue", "--json"]) == 0
+    words = json.loads(capfd.readouterr().out)["remedy"].partition(", or ")[0].split()
+    assert words[:3] == ["export", "--dtype", "fp16"]
+    given = ["neonext_nano", "--checkpoint", weights, "-o", str(tmp_path / "out"), "--json"]
+    assert run([words[0], *given, *words[1:]]) == 0
+    (made,) = json.loads(capfd.readouterr().out)["artifacts"]
+    assert made["keep_fp32"] == needed(3)
+    # And the mixed file is told from itself.
+    assert run(["debug", made["path"], "--rescue", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["keep_fp32"] == []
+    assert run(["export", *given, "--keep-fp32", "head.ln"]) == 2
+    assert "--keep-fp32 keeps nodes of half precision; give --dtype fp16" in capfd.readouterr().err
+
+
+def test_a_search_that_stops_early_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = up_and_down()
+    model.graph.initializer[0].CopyFrom(huge("large"))
+    steps = Steps(model)
+    assert rescue(steps, [noise(steps)], OVERFLOWS).settled
+    monkeypatch.setattr("neonext_ascend.verify.rescue._MOST_TRIES", 2)
+    found = rescue(steps, [noise(steps)], OVERFLOWS)
+    assert not found.settled
+    assert f"; fewer may do: the search stopped after {found.tries} tries)" in kept_words(found)
