@@ -74,8 +74,8 @@ def halved(
     worlds = [_World(list(overflows), dict(exact))]
     for step in steps.steps:
         fed = [exact[name] if name in exact else steps.needed(name) for name in step.inputs]
-        walk.types.learn(step, fed)
         want = steps.compute(step, fed)
+        walk.types.learn(step, fed, want)
         exact |= dict(zip(step.outputs, want, strict=True))
         for world in list(worlds):
             if walk.take(step, world, want) and len(world.overflows) > 1:
@@ -173,7 +173,15 @@ class _Walk:
         # What lies behind the first cause is its effect.
         first = next((alarms[step.name] for step in self.steps.steps if step.name in alarms), None)
         told = ((first,) if first else (), tuple(warnings))
-        return HalfReport(overflow, tuple(world.nodes), outputs, kept, *told, self.by_types)
+        return HalfReport(
+            overflow,
+            tuple(world.nodes),
+            outputs,
+            kept,
+            *told,
+            self.by_types,
+            len(self.types.fp32) if self.by_types else 0,
+        )
 
 
 def _unless_infinite(lost: Range, value: Array, exact: Array, overflow: Overflow) -> Range:

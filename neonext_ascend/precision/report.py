@@ -84,6 +84,7 @@ class HalfReport:
         alarms: what spoils it, the first cause first.
         warnings: an overflow inside GELU or LayerNorm alone, of a mask, or of a constant that changes no result.
         by_types: whether the file's own types said what is fp16.
+        in_fp32: nodes that compute in fp32 by them.
     """
 
     overflow: Overflow
@@ -93,11 +94,12 @@ class HalfReport:
     alarms: tuple[Alarm, ...]
     warnings: tuple[Alarm, ...]
     by_types: bool = False
+    in_fp32: int = 0
 
     @property
     def fp16(self) -> str:
         """What was computed in fp16, in words."""
-        return "what the file's own types say" if self.by_types else "every node"
+        return f"all but {self.in_fp32} nodes, by the file's own types" if self.in_fp32 else "every node"
 
     @property
     def passed(self) -> bool:

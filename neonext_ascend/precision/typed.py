@@ -17,6 +17,7 @@ class FileTypes:
 
     Attributes:
         half: names of those that are fp16.
+        fp32: nodes that compute something else, but for Casts.
         holds_half: whether the file knows fp16 at all; an fp32 file leaves it to the compiler.
     """
 
@@ -25,9 +26,10 @@ class FileTypes:
         self._nodes = {name: node for node in graph.node for name in node.output}
         self.half = {held.name for held in graph.initializer if held.data_type == _HALF}
         self.half |= {value.name for value in graph.input if value.type.tensor_type.elem_type == _HALF}
+        self.fp32 = set[str]()
         self.holds_half = bool(self.half) or any(_told(node) == _HALF for node in graph.node)
 
-    def learn(self, step: Step, read: Sequence[Array]) -> None:
+    def learn(self, step: Step, read: Sequence[Array], made: Sequence[Array]) -> None:
         """What a step gives: the dtype that its attributes tell, else that of the first floating value it reads."""
         node = next((self._nodes[name] for name in step.outputs if name in self._nodes), step.node)
         told = _told(node)
@@ -35,6 +37,8 @@ class FileTypes:
         source = floating[-1:] if node.op_type == "CastLike" else floating[:1]
         if told == _HALF or (told is None and self.half.issuperset(source) and source):
             self.half.update(step.outputs)
+        elif node.op_type != "Cast" and any(value.dtype.kind == "f" for value in made):
+            self.fp32.add(step.name)
 
 
 def _told(node: NodeProto) -> int | None:
@@ -48,8 +52,3 @@ def _told(node: NodeProto) -> int | None:
         if kind in _FLOATING:
             return kind
     return None
-
-
-def half_by_types(steps: Steps) -> bool:
-    """Whether a file holds fp16, so that its own types say what is rounded."""
-    return FileTypes(steps).holds_half

@@ -94,8 +94,9 @@ def half_lines(verdicts: Sequence[HalfVerdict]) -> list[str]:
     """What half precision, computed node by node, makes of it, in each way of overflowing."""
     if not verdicts:
         return []
-    what = "the results that its types say" if verdicts[0].report.by_types else "each node's result"
-    lines = labelled("fp16", f"{what} rounded, products accumulated in {verdicts[0].accumulation}:")
+    kept = verdicts[0].report.in_fp32
+    but = f", but for {kept} in fp32 by the file's own types" if kept else ""
+    lines = labelled("fp16", f"each node's result rounded{but}, products accumulated in {verdicts[0].accumulation}:")
     failed = [(_WAYS[verdict.report.overflow], verdict) for verdict in verdicts if not verdict.passed]
     for way, verdict in failed:
         lines += [line for reason in verdict.reasons() for line in labelled("", f"FAILED, {way}: {reason}")]

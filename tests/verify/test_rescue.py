@@ -326,11 +326,11 @@ def test_a_file_of_both_dtypes_is_judged_by_its_own(tmp_path: Path, capfd: pytes
 
     assert run(["debug", saved(up_and_down(), tmp_path, held), "--rescue"]) == 0
     told = " ".join(capfd.readouterr().out.split())
-    assert "judged in fp16: what the file's own types say fp16 holds every node" in told
+    assert "judged in fp16: all but 2 nodes, by the file's own types fp16 holds every node" in told
     path = saved(up_and_down(), tmp_path, in_half)
     assert run(["debug", path, "--rescue", "--json"]) == 0
     found = json.loads(capfd.readouterr().out)
-    assert (found["keep_fp32"], found["fp16"]) == (["more"], "what the file's own types say")
+    assert (found["keep_fp32"], found["fp16"]) == (["more"], "all but 2 nodes, by the file's own types")
     assert "they are fp16 in this file" in found["remedy"]
     assert run(["debug", path, "--rescue", "-o", str(tmp_path / "out")]) == 2
     assert not (tmp_path / "out").exists()
