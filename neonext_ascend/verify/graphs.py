@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from neonext_ascend.errors import ArtifactError
 from neonext_ascend.runtimes.steps import Array, Steps
-from neonext_ascend.verify.causes import explain
+from neonext_ascend.verify.causes.explaining import explain
 from neonext_ascend.verify.matching import Matched, match
 from neonext_ascend.verify.nodes import MADE_FP32, Fault, NodeError, Reference, compare_nodes, values_of
 from neonext_ascend.verify.pair import Cause, Pair

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from neonext_ascend.runtimes.steps import Array, Step, Steps
-from neonext_ascend.verify.constants import differ
+from neonext_ascend.verify.causes.constants import differ
 
 if TYPE_CHECKING:  # it loads PyTorch, which two files do without
     from neonext_ascend.verify.layers import Layers

@@ -61,6 +61,7 @@ JOBS: dict[str, dict[str, list[Any]]] = {
         "gate": NOT_A_PATH,
         "max_drop": [*NOT_A_NUMBER, 101],
         "command": NOT_TEXTS,
+        "keep_fp32": NOT_TEXTS,
         "config": NOT_A_PATH,
     },
     "verify": {"subject": NOT_A_MODEL, "accumulation": NOT_A_WORD, "atol": NOT_A_NUMBER, "rtol": NOT_A_NUMBER},

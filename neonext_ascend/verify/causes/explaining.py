@@ -9,9 +9,9 @@ from onnx import helper
 
 from neonext_ascend.precision.groups import find_groups
 from neonext_ascend.runtimes.steps import Step
-from neonext_ascend.verify.activations import ACTIVATIONS, TANH_FORM
-from neonext_ascend.verify.constant_causes import constant_cause
-from neonext_ascend.verify.constants import change_of, close, differ
+from neonext_ascend.verify.causes.activations import ACTIVATIONS, TANH_FORM
+from neonext_ascend.verify.causes.constant_causes import constant_cause
+from neonext_ascend.verify.causes.constants import change_of, close, differ
 from neonext_ascend.verify.nodes import Fault
 from neonext_ascend.verify.pair import AGAIN, Cause, Pair
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from neonext_ascend.precision.half import SMALLEST
 from neonext_ascend.runtimes.steps import Array, Step, Steps
-from neonext_ascend.verify.constants import ROWS, Change, change_of, factors_along
+from neonext_ascend.verify.causes.constants import ROWS, Change, change_of, factors_along
 from neonext_ascend.verify.pair import AGAIN, Cause, Pair
 
 _SIDES = {"left": "A", "right": "B"}

@@ -35,6 +35,9 @@ class Change:
     detail: NDArray[Any] | None = None
 
 
+_Attempt = Callable[[Array, Array, float], Change | None]
+
+
 def differ(got: Array, want: Array, half: bool) -> bool:
     """Whether two constants are apart by more than the rounding of one number."""
     if got.shape != want.shape or got.dtype != want.dtype:
@@ -51,14 +54,7 @@ def change_of(got: Array, want: Array, half: bool = False) -> Change | None:
     """What turns ``want`` into ``got``; ``None`` where nothing that is tried does."""
     if got.dtype.kind != "f" or want.dtype.kind != "f" or want.size == 0:
         return None
-    attempts: list[Callable[[Array, Array, float], Change | None]] = [
-        _transposed,
-        _gone,
-        _moved,
-        _permuted,
-        _rounded,
-        _scaled,
-    ]
+    attempts: Sequence[_Attempt] = (_transposed, _gone, _moved, _permuted, _rounded, _scaled)
     for attempt in attempts:
         # Half an ulp each for the two constants, and as much again for the estimate of a factor.
         found = attempt(got, want, (1.5 if half else 4) * _ULPS[half])
@@ -163,13 +159,3 @@ def _factored(value: Array, axis: int | None) -> Array:
 def _slices(value: Array, axis: int) -> Array:
     """``(n, elements)``: the slices along an axis, one a row."""
     return np.ascontiguousarray(np.moveaxis(value, axis, 0)).reshape(value.shape[axis], -1)
-
-
-_ATTEMPTS: Sequence[Callable[[Array, Array, float], Change | None]] = (
-    _transposed,
-    _gone,
-    _moved,
-    _permuted,
-    _rounded,
-    _scaled,
-)

@@ -1,0 +1,1 @@
+"""Causes: why a node gives what it gives, each hypothesis tried by computing it."""
