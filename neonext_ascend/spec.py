@@ -11,8 +11,11 @@ Dtype = Literal["fp32", "fp16"]
 Layout = Literal["nchw", "chnw"]
 LAYOUTS: tuple[Layout, ...] = ("nchw", "chnw")
 # How a NeoCell is written as products (kernels/lowerings.py).
-LoweringName = Literal["blockdiag", "packed", "patchwise", "kron"]
-LOWERINGS: tuple[LoweringName, ...] = ("blockdiag", "packed", "patchwise", "kron")
+LoweringName = Literal["blockdiag", "packed", "padded", "patchwise", "kron"]
+LOWERINGS: tuple[LoweringName, ...] = ("blockdiag", "packed", "padded", "patchwise", "kron")
+# How GELU is written (exporters/onnx_file/emit.py): exact in five nodes, its tanh form, or the vendor's operator.
+GeluForm = Literal["erf", "tanh", "npu"]
+GELUS: tuple[GeluForm, ...] = ("erf", "tanh", "npu")
 # Names in every exported file: input (N, 3, H, W), output (N, classes), and the dimension of a dynamic batch.
 INPUT, OUTPUT, BATCH = "image", "logits", "batch"
 # ONNX operators that move values and compute none: beside a node that is kept in fp32 they carry what it gave.
@@ -106,3 +109,8 @@ TOLERANCES: Mapping[str, Tolerance] = {
         atol=None, rtol=None, max_relative=1e-2, min_cosine=0.9999, point_relative=2e-2, point_absolute=1e-3
     ),
 }
+
+
+def judged_as(dtype: Dtype, gelu: GeluForm) -> Dtype:
+    """By which dtype's tolerance a file is judged: GELU's tanh form, up to 4.7e-4 off, is for chips with fp16."""
+    return "fp16" if gelu == "tanh" else dtype

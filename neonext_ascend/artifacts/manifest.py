@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 
 from neonext_ascend.errors import FileAccessError
 from neonext_ascend.images.preprocessing import Preprocessing
-from neonext_ascend.spec import OPTIONAL, Bounds, Dtype, Layout, TensorSpec
+from neonext_ascend.spec import OPTIONAL, Bounds, Dtype, GeluForm, Layout, TensorSpec
 
-VERSION = 2
+VERSION = 3
 
 
 # A file in the manifest's folder, never one outside; `$` alone would let a line's end pass.
@@ -52,6 +52,7 @@ class Artifact:
         format, dtype, opset, layout: of the artifact; layout is that of the maps inside.
         layout_reason: why this layout was chosen; empty where it was asked for.
         keep_fp32: nodes of an fp16 ONNX file that compute in fp32; since version 2.
+        gelu: how GELU is written; since version 3, before it always ``erf``.
         files: the artifact, then its external data if any.
     """
 
@@ -61,6 +62,7 @@ class Artifact:
     layout: Layout
     layout_reason: str = field(default="", metadata=OPTIONAL)
     keep_fp32: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
+    gelu: GeluForm = field(default="erf", metadata=OPTIONAL)
     files: Annotated[tuple[ArtifactFile, ...], Bounds(min_length=1)]
 
 

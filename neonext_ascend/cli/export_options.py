@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from neonext_ascend.cli.options import PATH, BatchSize, Finite, ImageSize
-from neonext_ascend.spec import LAYOUTS, LOWERINGS
+from neonext_ascend.spec import GELUS, LAYOUTS, LOWERINGS
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 # As in exporters/om_file/options.py, which the help does not load; tests/runtimes/test_registry.py compares them.
@@ -60,6 +60,13 @@ _FORM = (
         default="auto",
         show_default=True,
         help="Of the NeoCells; auto takes block-diagonal for a CPU, and each stage's cheapest on a chip.",
+    ),
+    click.option(
+        "--gelu",
+        type=click.Choice(GELUS),
+        default="erf",
+        show_default=True,
+        help="erf is exact; tanh up to 4.7e-4 from it, one operator on 910B; npu the vendor's own, for 910B alone.",
     ),
     click.option("--image-sizes", type=ImageSizes(), help="Several, in place of --image-size: files for each."),
 )

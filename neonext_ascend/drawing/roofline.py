@@ -11,13 +11,26 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from neonext_ascend.drawing.style import BLUE, EDGE, GREEN, ORANGE, PAGE, PURPLE, SMALL, SOFT, TEXT, draw, logarithmic
+from neonext_ascend.drawing.style import (
+    BLUE,
+    EDGE,
+    GREEN,
+    ORANGE,
+    PAGE,
+    PINK,
+    PURPLE,
+    SMALL,
+    SOFT,
+    TEXT,
+    draw,
+    logarithmic,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS: Mapping[str, str] = {"blockdiag": BLUE, "packed": GREEN, "patchwise": ORANGE, "kron": PURPLE}
+COLOURS: Mapping[str, str] = {"blockdiag": BLUE, "packed": GREEN, "padded": PINK, "patchwise": ORANGE, "kron": PURPLE}
 WIDTH, PANEL, TOP, BOTTOM = 820, 170, 132, 56
 
 

@@ -27,7 +27,8 @@ from neonext_ascend.jobs.making.request import FileRequest
 from neonext_ascend.jobs.networks import load_networks
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.cann import Cann, find_cann
-from neonext_ascend.spec import Bounds, Dtype
+from neonext_ascend.machine.chips import Soc
+from neonext_ascend.spec import Bounds, Dtype, GeluForm
 from neonext_ascend.verify.subject import Subject
 
 Made = OnnxExport | OmExport | Bundle
@@ -77,6 +78,7 @@ def export(
     opset: int = DEFAULT_OPSET,
     layout: LayoutChoice = "auto",
     lowering: LoweringChoice = "auto",
+    gelu: GeluForm = "erf",
     om: OmRequest | None = None,
     labels: str | Path | Sequence[str] | None = None,
     output: str | Path = ".",
@@ -102,6 +104,7 @@ def export(
         keep_fp32: nodes of an fp16 file that compute in fp32 all the same; an OM's are its own.
         opset: 11 to 18; exactly this one is written.
         layout, lowering: ``auto`` goes by the cost model for a chip.
+        gelu: ``erf`` is exact; ``tanh`` its tanh form, judged as fp16 is; ``npu`` the vendor's operator, for 910B.
         om: the OM that is asked for.
         labels: names of the classes, or a file with one a line.
         output: folder; created where absent.
@@ -130,6 +133,7 @@ def export(
         plan = replace(plan, rescue=rescue)
     if keep_fp32 and dtype != "fp16":
         raise UsageError("--keep-fp32 keeps nodes of half precision; give --dtype fp16 or --format om with it")
+    _check_gelu(gelu, None if plan is None else plan.options.soc)
     gated = _gate(gate, max_drop)
     sizes = image_sizes or (image_size,)
     with watch.working("building the network"):
@@ -150,6 +154,7 @@ def export(
         opset=opset,
         dtype=dtype,
         keep_fp32=tuple(keep_fp32),
+        gelu=gelu,
     )
     orders = Orders(verify, rescue and dtype == "fp16", gated)
     requests = [
@@ -172,6 +177,20 @@ def export(
             artifacts.insert(-1, end)
             watch.made(end)
     return Export(tuple(artifacts))
+
+
+def _check_gelu(gelu: GeluForm, soc: Soc | None) -> None:
+    """The vendor's operator only where its list of operators has it."""
+    if gelu == "npu" and soc is None:
+        raise UsageError(
+            "--gelu npu: writes NPUGeluV2, which only ATC takes, and not for every chip; give --format om and "
+            "--soc-version with it, such as Ascend910B3 (the ONNX file is kept)"
+        )
+    if gelu == "npu" and soc is not None and soc.family != "910B":
+        raise UsageError(
+            f"--gelu npu: that {soc.name} has GeluV2, which NPUGeluV2 becomes, is not established, of 910B alone; "
+            "take --gelu erf"
+        )
 
 
 def _gate(dataset: str | Path | None, max_drop: float | None) -> GateRequest | None:

@@ -21,7 +21,7 @@ from neonext_ascend.jobs.verifying import Options, Verification
 from neonext_ascend.precision.half import OVERFLOWS
 from neonext_ascend.precision.modes import HalfMode
 from neonext_ascend.runtimes.registry import opener, runtime_for
-from neonext_ascend.spec import Dtype, TensorSpec, Tolerance
+from neonext_ascend.spec import Dtype, TensorSpec, Tolerance, judged_as
 from neonext_ascend.verify.feeds import DYNAMIC_BATCHES, feeds_for
 from neonext_ascend.verify.parity import OpenWithPoints, ParityReport, Verdict, check_parity, check_stored
 
@@ -37,7 +37,8 @@ def verify_file(path: Path, against: Path | None, checkpoint: Path | None, optio
     where = check_tensors(path, manifest, open_artifact)
     warnings = file_warnings(path, manifest)
     # What runs on the NPU computes in half precision, whatever its inputs are.
-    bounds = options.bounds("fp16" if runtime in ("acl", "cann") else manifest.artifact.dtype)
+    made = manifest.artifact
+    bounds = options.bounds("fp16" if runtime in ("acl", "cann") else judged_as(made.dtype, made.gelu))
     changed: tuple[str, ...] = ()
     if options.accumulation == "fp16" and (manifest.artifact.format, manifest.artifact.dtype) != ("onnx", "fp16"):
         told = f"{path.name} is {'an OM' if manifest.artifact.format == 'om' else 'fp32'} and was not computed in fp16"

@@ -13,6 +13,7 @@ from neonext_ascend.kernels.geometry import Geometry
 from neonext_ascend.kernels.lower_blockdiag import blockdiag
 from neonext_ascend.kernels.lower_kron import kron
 from neonext_ascend.kernels.lower_packed import packed
+from neonext_ascend.kernels.lower_padded import padded
 from neonext_ascend.kernels.lower_patchwise import patchwise
 from neonext_ascend.kernels.program import Lowered
 from neonext_ascend.spec import LOWERINGS, Layout, LoweringName
@@ -20,6 +21,7 @@ from neonext_ascend.spec import LOWERINGS, Layout, LoweringName
 _WRITERS: Mapping[LoweringName, Callable[[Geometry, int, int, Layout], Lowered]] = {
     "blockdiag": blockdiag,
     "packed": packed,
+    "padded": padded,
     "patchwise": patchwise,
     "kron": kron,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neonext_ascend.kernels.program import Reshape
+from neonext_ascend.kernels.program import Crop, Pad, Reshape
 from neonext_ascend.spec import Layout
 
 
@@ -37,3 +37,12 @@ class Maps:
         if self.layout == "nchw":
             return Reshape((-1, self.channels, height, width))
         return Reshape((self.channels, height, -1, width))
+
+    def padded(self, rows: int, columns: int) -> Pad:
+        """Rows of zeros below and columns of zeros on the right."""
+        after = dict(zip(self.axes, (0, rows, columns), strict=True))
+        return Pad((0,) * 4, tuple(after.get(axis, 0) for axis in range(4)))
+
+    def cropped(self, height: int, width: int) -> Crop:
+        """The upper-left part."""
+        return Crop(tuple((axis, 0, size) for axis, size in zip(self.axes[1:], (height, width), strict=True)))

@@ -7,6 +7,7 @@ from neonext_ascend.passes.fold_downsampling import FoldDownsampling
 from neonext_ascend.passes.fold_layer_scale import FoldLayerScale
 from neonext_ascend.passes.fold_layernorm import FoldLayerNorm
 from neonext_ascend.passes.fold_space_to_depth import FoldSpaceToDepth
+from neonext_ascend.passes.keep_padding import KeepPadding
 from neonext_ascend.passes.lower_neocell import LowerNeoCell
 from neonext_ascend.passes.move_shift import MoveShift
 from neonext_ascend.passes.pipeline import prepare
@@ -19,6 +20,7 @@ __all__ = [
     "FoldLayerNorm",
     "FoldLayerScale",
     "FoldSpaceToDepth",
+    "KeepPadding",
     "LowerNeoCell",
     "MoveShift",
     "Pass",

@@ -18,6 +18,7 @@ from neonext_ascend.passes.fold_layernorm import FoldLayerNorm
 from neonext_ascend.passes.fold_space_to_depth import FoldSpaceToDepth
 from neonext_ascend.passes.frozen.layers import Frozen
 from neonext_ascend.passes.graph import modules, result_of
+from neonext_ascend.passes.keep_padding import KeepPadding
 from neonext_ascend.passes.lower_neocell import LoweringRule, LowerNeoCell
 from neonext_ascend.passes.move_shift import MoveShift
 from neonext_ascend.passes.plain import unwrapped
@@ -90,7 +91,11 @@ def prepare(
         FoldLayerNorm(),
     ]
     if lowering is not None:
-        order += [LowerNeoCell(shape, layout, lowering), *([ToChnw()] if layout == "chnw" else [])]
+        order += [
+            LowerNeoCell(shape, layout, lowering),
+            *([KeepPadding(layout)] if callable(lowering) or lowering == "padded" else []),
+            *([ToChnw()] if layout == "chnw" else []),
+        ]
     reports: list[PassReport] = []
     current: nn.Module = network
     for step in order:

@@ -122,17 +122,20 @@ def _product_form(conv: FrozenConv2d, source: fx.Node, inside: bool) -> FrozenPr
     outputs, inputs, *kernel = weight.shape
     if conv.groups != 1 or tuple(kernel) != conv.stride:
         return None
-    height, width = source.meta[SHAPE][2:]
+    given = source.meta[SHAPE][2:]
+    height, width = (n + more for n, more in zip(given, conv.zeros, strict=True))
     layout: Layout = "chnw" if inside or conv.is_pointwise else "nchw"
     out = (height // kernel[0], width // kernel[1])
     steps: Program = () if conv.is_pointwise else _patches(inputs, (height, width), (kernel[0], kernel[1]), layout)
+    if any(conv.zeros):
+        steps = (Maps(inputs, layout).padded(*conv.zeros), *steps)
     columns = inputs * kernel[0] * kernel[1]
     steps = (*steps, Reshape((columns, -1)), Product("weight", "left"))
     constants: dict[str, Deferred | None] = {"weight": weight.reshaped(outputs, columns)}
     if bias is not None:
         steps, constants["bias"] = (*steps, Add("bias")), bias.reshaped(outputs, 1)
     steps = (*steps, Maps(outputs, "chnw").whole(*out))
-    expects = (inputs, height, None, width) if layout == "chnw" else (None, inputs, height, width)
+    expects = (inputs, given[0], None, given[1]) if layout == "chnw" else (None, inputs, *given)
     return FrozenProgram("convolution as a product", steps, constants, expects)
 
 

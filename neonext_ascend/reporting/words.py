@@ -27,8 +27,15 @@ FOLDED = {
 LOWERED = {
     "blockdiag": "block-diagonal",
     "packed": "packed",
+    "padded": "padded",
     "patchwise": "patchwise",
     "kron": "as Kronecker products",
+}
+
+# Where another than the exact form in five nodes was asked for.
+GELUS = {
+    "tanh": "the tanh form, as asked for: up to 4.7e-4 from the exact one, so judged as half precision is",
+    "npu": "npu::NPUGeluV2, as asked for: for 910B; here ONNX Runtime's Gelu is checked in its place",
 }
 
 
@@ -59,6 +66,7 @@ def form_lines(manifest: Manifest, report: Report) -> list[str]:
     lines = [*labelled("folded", ", ".join(folded) or "nothing")]
     lines += labelled("lowered", f"{len(report.lowerings)} NeoCells: {', '.join(lowered)}" if lowered else "no NeoCell")
     lines += labelled("layout", made.layout + (f": {made.layout_reason}" if made.layout_reason else ""))
+    lines += labelled("gelu", GELUS[made.gelu]) if made.gelu in GELUS else []
     places: dict[str, list[str]] = {}
     for refusal in report.refused:
         places.setdefault(refusal.reason, []).append(refusal.where)

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from neonext_ascend.artifacts.finding import with_its_data
 from neonext_ascend.artifacts.names import utf8_alias, utf8_path
+from neonext_ascend.artifacts.vendor_operators import GELU
 from neonext_ascend.errors import ArtifactError, FileAccessError, NeoNextError, ToolchainError
 from neonext_ascend.machine.environment import disable_telemetry
 from neonext_ascend.runtimes.base import Arrays, Runner
 from neonext_ascend.runtimes.onnx_file import check_onnx_file
+from neonext_ascend.runtimes.sessions import CPU, EXTERNAL, make_session
 from neonext_ascend.spec import TensorSpec
 
 disable_telemetry()
@@ -56,24 +58,22 @@ class OrtRunner(Runner):
         check_onnx_file(path)
         path = with_its_data(path)
         options = _quiet(threads)
-        providers: list[Any] = ["CPUExecutionProvider"]
+        providers: tuple[Any, ...] = (CPU,)
         if provider == "cann":
-            providers = [(_CANN, {"device_id": str(device)})]
+            providers = ((_CANN, {"device_id": str(device)}),)
             # Single nodes that fall back are refused by onnxruntime itself (onnxruntime_session_options_config_keys.h).
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         try:
-            # Without fallback: it would print to standard output, and try again what has failed.
+            self._session: Any
             with _source(path, extra_outputs, options) as source:
-                self._session: Any = onnxruntime.InferenceSession(
-                    source, options, providers=providers, enable_fallback=0
-                )
+                self._session, as_twin = make_session(source, options, providers)
         except NeoNextError:
             raise
         except Exception as error:  # onnxruntime's exceptions share no base class of their own
             if provider == "cann":
                 raise ToolchainError(f"{path}: onnxruntime's {_CANN} cannot run it here: {_reason(error)}") from None
             raise _load_error(path, _reason(error)) from None
-        self.where = f"ONNX Runtime {onnxruntime.__version__} on the CPU"
+        self.where = f"ONNX Runtime {onnxruntime.__version__} on the CPU" + (f", {GELU} as its Gelu" if as_twin else "")
         if provider == "cann":
             _check_no_fallback(path, self._session.get_providers())
             self.where = f"ONNX Runtime {onnxruntime.__version__} with {_CANN}, device {device}"
@@ -107,9 +107,7 @@ class OrtRunner(Runner):
 
 def session_of(model: bytes) -> Any:
     """A quiet session on the CPU for a model in memory; onnxruntime raises its own errors."""
-    import onnxruntime
-
-    return onnxruntime.InferenceSession(model, _quiet(), providers=["CPUExecutionProvider"], enable_fallback=0)
+    return make_session(model, _quiet())[0]
 
 
 def _quiet(threads: int = 0) -> Any:
@@ -161,7 +159,7 @@ def _source(path: Path, extra_outputs: Sequence[str], options: Any) -> Iterator[
         yield name
         return
     with utf8_alias(path.parent) as folder:
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
+        options.add_session_config_entry(EXTERNAL, folder)
         yield _with_outputs(path, extra_outputs) if extra_outputs else path.read_bytes()
 
 

@@ -20,6 +20,7 @@ from neonext_ascend.artifacts.tensors import load_model
 from neonext_ascend.errors import ArtifactError
 from neonext_ascend.machine.environment import disable_telemetry
 from neonext_ascend.runtimes.ordering import bodies, captured, ordered, rename_captured
+from neonext_ascend.runtimes.sessions import make_session
 
 disable_telemetry()
 
@@ -201,7 +202,7 @@ def _open(model: bytes, threads: int) -> Any:
     options.intra_op_num_threads, options.log_severity_level = threads, 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # each node has threads of its own
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return make_session(model, options)[0]
 
 
 def _wide(node: NodeProto) -> NodeProto:

@@ -9,6 +9,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from neonext_ascend.artifacts.staging import staged
+from neonext_ascend.artifacts.vendor_operators import with_twins
 from neonext_ascend.runtimes.steps import Array, Steps
 from neonext_ascend.verify.nodes import Fault
 
@@ -46,7 +47,7 @@ def write_subgraph(folder: Path, steps: Steps, fault: Fault) -> Path:
     )
     model = helper.make_model(graph, opset_imports=steps.opsets, ir_version=steps.ir_version)
     with staged(folder) as stage:
-        onnx.save(model, str(stage.folder / MODEL))
+        onnx.save(with_twins(model), str(stage.folder / MODEL))
         np.savez(stage.folder / INPUTS, **dict(fault.inputs))  # type: ignore[arg-type] # the stub takes names for options
         np.save(stage.folder / EXPECTED, fault.expected)
         (stage.folder / SCRIPT).write_text(_SCRIPT, encoding="utf-8")

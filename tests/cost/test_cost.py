@@ -288,7 +288,11 @@ def assert_counts_agree(config: NetworkConfig, layout: Layout, lowering: Lowerin
     assert sum(cost.parts.values(), Cost()) == cost.total
 
 
-@pytest.mark.parametrize("lowering", LOWERINGS)
+# This count knows NeoCells one by one, not the padding that stays between them.
+COUNTED = [name for name in LOWERINGS if name != "padded"]
+
+
+@pytest.mark.parametrize("lowering", COUNTED)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("definition", DEFINITIONS)
 def test_the_counts_are_those_of_the_exported_graph(
@@ -307,7 +311,7 @@ def test_the_counts_agree_on_a_map_of_odd_sides(definition: DefinitionName, layo
 @pytest.mark.parametrize(
     ("name", "layout", "lowering"),
     [
-        *(("neonext_t", layout, lowering) for layout in LAYOUTS for lowering in LOWERINGS),
+        *(("neonext_t", layout, lowering) for layout in LAYOUTS for lowering in COUNTED),
         ("neonext_t.paper", "nchw", "packed"),
         ("neonext_t.paper", "chnw", "packed"),
         ("neonext_t.table1", "nchw", "kron"),

@@ -25,7 +25,7 @@ POINTS = [
     Point(1, stage, layout, lowering, layout == "nchw", 2.0 / stage, 4e11 / stage)
     for stage in (1, 2)
     for layout in ("nchw", "chnw")
-    for lowering in ("blockdiag", "packed", "patchwise", "kron")
+    for lowering in ("blockdiag", "packed", "padded", "patchwise", "kron")
 ]
 DRAWN = {
     "latencies": draw_latencies(["A", "B"], RUNS.tolist(), "a machine"),

@@ -37,6 +37,7 @@ SIMPLE = {
     "device": [*NOT_WHOLE, 1024],
     "layout": NOT_A_WORD,
     "lowering": NOT_A_WORD,
+    "gelu": NOT_A_WORD,
     "dtype": NOT_A_WORD,
     "reference": NOT_A_WORD,
     "precision": NOT_A_WORD,

@@ -26,6 +26,8 @@ GEOMETRIES = {
     "down-sampling, odd": (Geometry.downsample(4), (7, 9)),
     "up-sampling": (Geometry((CellGroup(Cell(2, 4, 2, 4), 5),)), (6, 8)),
     "remainders": (Geometry.split(23, (4, 7), True), (9, 11)),
+    "4+7 shifted, padded": (Geometry.split(30, (4, 7), True), (28, 56)),
+    "5x3 cells, one side padded": (Geometry((CellGroup(Cell(5, 5, 3, 3), 6),)), (32, 45)),
     "3x3": (Geometry.split(12, (4, 7), False), (3, 3)),
 }
 
@@ -83,10 +85,10 @@ def test_chnw_equals_the_reference(name: LoweringName, case: str) -> None:
 @pytest.mark.parametrize(
     ("geometry", "size", "names"),
     [
-        (Geometry.split(96, (4, 7), True), (56, 56), {"blockdiag", "patchwise"}),
+        (Geometry.split(96, (4, 7), True), (56, 56), {"blockdiag", "padded", "patchwise"}),
         (Geometry.split(768, (4, 7), False), (7, 7), {"blockdiag", "packed", "patchwise", "kron"}),
         (Geometry.split(7, (7,), False), (7, 7), {"blockdiag", "patchwise", "kron"}),  # 7 channels make no pairs
-        (Geometry.downsample(192), (56, 56), {"blockdiag", "packed", "patchwise"}),
+        (Geometry.downsample(192), (56, 56), {"blockdiag", "packed", "padded", "patchwise"}),
     ],
 )
 def test_what_takes_which_neocell(geometry: Geometry, size: tuple[int, int], names: set[str]) -> None:

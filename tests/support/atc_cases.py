@@ -303,6 +303,11 @@ CASES: dict[str, Case] = {
     "int8-variables": Case(lambda: quantised(True, True), lambda: quantised(True, False), "the_MatMul"),
     "int8-right-operand": Case(lambda: quantised(False, True), lambda: quantised(True, False), "the_MatMul"),
     "gelu-erf": Case(lambda: erf(op("Add", "erf", "one")), lambda: erf(op("Mul", "erf", "one")), "erf"),
+    "gelu-npu": Case(
+        lambda: model(op("NPUGeluV2", domain="npu"), domains=[("npu", 1)]),
+        lambda: model(op("NPUMish", domain="npu"), domains=[("npu", 1)]),
+        "the_NPUGeluV2",
+    ),
     "gelu-tanh-dynamic": Case(lambda: tanh_gelu("n"), lambda: tanh_gelu(2), "tanh"),
     "shapes-unknown": Case(
         lambda: model(op("NPUMish", domain="npu")),

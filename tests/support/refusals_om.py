@@ -35,6 +35,20 @@ OM = [
         "take Ascend910B1 to Ascend910B4",
         "`Ascend` and the name from `npu-smi info`.",
     ),
+    Refusal(
+        "the vendor's GELU without a chip",
+        lambda folder: ["export", "neonext_nano", "--gelu", "npu", "-o", folder / "out"],
+        2,
+        "--format om and --soc-version",
+        "Name the chip that it is for, a 910B, or leave `--gelu` out.",
+    ),
+    Refusal(
+        "the vendor's GELU for a chip of which nobody knows that it has it",
+        om("--gelu", "npu", *SOC),
+        2,
+        "is not established",
+        "Leave `--gelu` out.",
+    ),
     Refusal("no chip", om(), 2, "--format om needs --soc-version", "Name the chip."),
     Refusal(
         "a chip without an OM",

@@ -8,6 +8,7 @@ from onnx import TensorProto
 
 from neonext_ascend.artifacts.finding import with_its_data
 from neonext_ascend.artifacts.tensors import fault_of, is_external, place_of, tensors
+from neonext_ascend.artifacts.vendor_operators import DOMAIN, GELU
 from neonext_ascend.errors import NeoNextError
 from neonext_ascend.exporters.atc_rules.checks import DTYPES, Hit, Hits, Subject
 from neonext_ascend.exporters.atc_rules.reading import Node
@@ -138,6 +139,13 @@ def erf_gelu(subject: Subject) -> Hits:
     """Erf with something added to it: the exact form of Gelu."""
     for node in subject.model.nodes():
         if node.standard and node.op == "Erf" and _added_to(node):
+            yield Hit(node.label, {"soc": subject.soc.name})
+
+
+def npu_gelu(subject: Subject) -> Hits:
+    """The vendor's GELU in one operator, on another chip than a 910B."""
+    for node in subject.model.nodes():
+        if (node.domain, node.op) == (DOMAIN, GELU) and subject.soc.family != "910B":
             yield Hit(node.label, {"soc": subject.soc.name})
 
 

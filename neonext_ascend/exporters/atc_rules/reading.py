@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-import onnx.shape_inference
 
 from neonext_ascend.artifacts.skim import skim_model
+from neonext_ascend.artifacts.vendor_operators import infer_shapes
 
 # The default domain has two spellings.
 DEFAULT_DOMAINS = ("", "ai.onnx")
@@ -153,7 +153,7 @@ def read_model(path: Path) -> Model:
 def _inferred(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, str]:
     """The model with inferred shapes, or as it was with the reason."""
     try:
-        return onnx.shape_inference.infer_shapes(proto), ""
+        return infer_shapes(proto), ""
     except Exception as error:  # a broken model may raise anything here, and is inspected all the same
         lines = str(error).strip().splitlines()
         return proto, lines[0][:120] if lines else type(error).__name__

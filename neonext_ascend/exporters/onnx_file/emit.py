@@ -1,13 +1,10 @@
 """From a prepared layer to ONNX nodes: one function for each kind of layer, found by a table.
 
 Operators are those that ATC's ONNX parser registers at opsets 8 to 18; LayerNormalization only at 17 and 18.
-GELU is the exact Erf form: neither ai.onnx 18 nor ATC has a Gelu operator for it. Its order of operations is the
-one that ONNX Runtime fuses again.
 """
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +14,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from neonext_ascend.errors import PassRefusedError
+from neonext_ascend.exporters.onnx_file.gelu import emit_gelu
 from neonext_ascend.exporters.onnx_file.graph import OnnxGraph
 from neonext_ascend.exporters.onnx_file.names import readable
 from neonext_ascend.exporters.onnx_file.program import emit_program
@@ -76,6 +74,7 @@ def _conv(graph: OnnxGraph, node: fx.Node, conv: FrozenConv2d, inputs: list[str]
         kernel_shape=list(conv.constants["weight"].shape[2:]),
         strides=list(conv.stride),
         group=conv.groups,
+        **({"pads": [0, 0, *conv.zeros]} if any(conv.zeros) else {}),
     )
 
 
@@ -117,18 +116,6 @@ def _layer_norm(graph: OnnxGraph, node: fx.Node, norm: FrozenLayerNorm, inputs: 
         value = graph.node("Mul", [value, graph.constant(f"{base}.weight", weight)], scaled)
     if bias:
         graph.node("Add", [value, graph.constant(f"{base}.bias", bias)], out)
-
-
-def _gelu(graph: OnnxGraph, node: fx.Node, module: nn.GELU | None, inputs: list[str], out: str) -> None:
-    approximate = module.approximate if module is not None else node.kwargs.get("approximate", "none")
-    if approximate != "none":
-        raise PassRefusedError(f"{node.name}: the {approximate} form of GELU is not emitted; expected the exact one")
-    (x,) = inputs
-    scaled = graph.node("Div", [x, graph.scalar("gelu.sqrt2", math.sqrt(2.0))], graph.reserve(f"{out}.scaled"))
-    erf = graph.node("Erf", [scaled], graph.reserve(f"{out}.erf"))
-    gate = graph.node("Add", [erf, graph.scalar("gelu.one", 1.0)], graph.reserve(f"{out}.gate"))
-    gated = graph.node("Mul", [x, gate], graph.reserve(f"{out}.gated"))
-    graph.node("Mul", [gated, graph.scalar("gelu.half", 0.5)], out)
 
 
 def _batch_norm(graph: OnnxGraph, node: fx.Node, norm: nn.BatchNorm2d, inputs: list[str], out: str) -> None:
@@ -218,7 +205,7 @@ _MODULES: dict[type[nn.Module], Emitter] = {
     FrozenLinear: _linear,
     FrozenProgram: emit_program,
     FrozenLayerNorm: _layer_norm,
-    nn.GELU: _on_storage(_gelu),
+    nn.GELU: _on_storage(emit_gelu),
     **dict.fromkeys(elementwise.BATCH_NORMS, _batch_norm),
     nn.ReLU: _on_storage(_plain("Relu")),
     nn.Sigmoid: _on_storage(_plain("Sigmoid")),
@@ -226,7 +213,7 @@ _MODULES: dict[type[nn.Module], Emitter] = {
     nn.Flatten: _flatten,
 }
 _FUNCTIONS: dict[Any, Emitter] = {
-    F.gelu: _on_storage(_gelu),
+    F.gelu: _on_storage(emit_gelu),
     F.relu: _on_storage(_plain("Relu")),
     torch.relu: _on_storage(_plain("Relu")),
     operator.add: _plain("Add"),

@@ -13,6 +13,7 @@ from torch import fx
 
 from neonext_ascend._version import __version__
 from neonext_ascend.artifacts.staging import staged
+from neonext_ascend.artifacts.vendor_operators import DOMAIN
 from neonext_ascend.errors import PassRefusedError, UsageError
 from neonext_ascend.exporters.onnx_file import mixed
 from neonext_ascend.exporters.onnx_file.emit import emitter_for
@@ -26,7 +27,7 @@ from neonext_ascend.passes.graph import frozen_form, module_of, result_of
 from neonext_ascend.passes.pipeline import INPUT_SHAPE
 from neonext_ascend.passes.plain import is_replaced, unwrapped
 from neonext_ascend.passes.shapes import propagate_shapes
-from neonext_ascend.spec import BATCH, INPUT, NUMPY_DTYPES, OUTPUT, Dtype, TensorSpec
+from neonext_ascend.spec import BATCH, GELUS, INPUT, NUMPY_DTYPES, OUTPUT, Dtype, GeluForm, TensorSpec
 
 # ATC's parser registers standard operators for 8 to 18; below 11 the emitted attributes would differ.
 OPSETS = range(11, 19)
@@ -64,6 +65,7 @@ def export_onnx(
     opset: int = DEFAULT_OPSET,
     dtype: Dtype = "fp32",
     keep_fp32: Sequence[str] = (),
+    gelu: GeluForm = "erf",
     metadata: Mapping[str, str] | None = None,
     external_data_above: int = PROTOBUF_LIMIT,
 ) -> OnnxArtifact:
@@ -76,6 +78,7 @@ def export_onnx(
         opset: 11 to 18 (``ai.onnx``).
         dtype: of weights, input and output.
         keep_fp32: names of nodes of an fp16 file that compute in fp32, with a Cast on each side.
+        gelu: ``erf``, exact in five nodes; ``tanh``, its tanh form in eight; ``npu``, the vendor's ``NPUGeluV2``.
         metadata: written as ``metadata_props``.
         external_data_above: bytes; a larger file keeps its tensors in ``<name>.data``.
 
@@ -88,6 +91,7 @@ def export_onnx(
     opset = check_opset(opset)
     rows: int | str = BATCH if batch_size is None else whole_number(batch_size, "batch size", most=_MOST_ROWS)
     one_of(dtype, NUMPY_DTYPES, "dtype")
+    one_of(gelu, GELUS, "gelu")
     external_data_above = whole_number(external_data_above, "external_data_above", least=0)
     metadata = _texts(metadata)
     prepared = unwrapped(network)
@@ -95,7 +99,7 @@ def export_onnx(
         raise PassRefusedError("this network was not prepared; call neonext_ascend.passes.prepare first")
     _check_computation(prepared)
     shape = prepared.meta[INPUT_SHAPE]
-    graph, points = _emit(prepared, shape, opset, dtype)
+    graph, points = _emit(prepared, shape, OnnxGraph(opset, dtype, gelu))
     if keep_fp32:
         mixed.keep_fp32(graph, keep_fp32, [OUTPUT, *points])
     numpy_dtype = NUMPY_DTYPES[dtype]
@@ -139,12 +143,11 @@ def check_opset(opset: object) -> int:
     return number
 
 
-def _emit(
-    network: fx.GraphModule, shape: tuple[int, ...], opset: int, dtype: Dtype
-) -> tuple[OnnxGraph, dict[str, str]]:
+def _emit(network: fx.GraphModule, shape: tuple[int, ...], graph: OnnxGraph) -> tuple[OnnxGraph, dict[str, str]]:
     """All nodes, and which of their values can be compared with the original network."""
     propagate_shapes(network, shape)
-    graph, values, points = OnnxGraph(opset, dtype), {}, {}
+    values: dict[fx.Node, str] = {}
+    points: dict[str, str] = {}
     graph.reserve(INPUT)
     graph.reserve(OUTPUT)
     result = result_of(network)
@@ -195,9 +198,10 @@ def _model(
     metadata: Mapping[str, str],
 ) -> ModelProto:
     opset = helper.make_opsetid("", graph.opset)
+    vendors = [helper.make_opsetid(DOMAIN, 1)] if any(node.domain == DOMAIN for node in graph.nodes) else []
     model = helper.make_model(
         helper.make_graph(graph.nodes, "neonext", [_value(s) for s in inputs], [_value(s) for s in outputs]),
-        opset_imports=[opset],
+        opset_imports=[opset, *vendors],
         ir_version=helper.find_min_ir_version_for([opset]),
         producer_name="neonext-ascend",
         producer_version=__version__,

@@ -15,7 +15,7 @@ from onnx import NodeProto, helper
 from neonext_ascend.errors import PassRefusedError
 from neonext_ascend.exporters.onnx_file.stream import Initializer
 from neonext_ascend.passes.frozen.deferred import Deferred
-from neonext_ascend.spec import NUMPY_DTYPES, Dtype
+from neonext_ascend.spec import NUMPY_DTYPES, Dtype, GeluForm
 
 
 @dataclass(slots=True)
@@ -28,10 +28,10 @@ class _View:
 
 
 class OnnxGraph:
-    """Collects nodes and initializers for one opset and one floating dtype."""
+    """Collects nodes and initializers for one opset, one floating dtype and one form of GELU."""
 
-    def __init__(self, opset: int, dtype: Dtype) -> None:
-        self.opset = opset
+    def __init__(self, opset: int, dtype: Dtype, gelu: GeluForm = "erf") -> None:
+        self.opset, self.gelu = opset, gelu
         self.dtype: np.dtype[np.generic] = np.dtype(NUMPY_DTYPES[dtype])
         self.nodes: list[NodeProto] = []
         self.initializers: dict[str, Initializer] = {}

@@ -23,7 +23,7 @@ from neonext_ascend.precision.report import HalfReport
 from neonext_ascend.runtimes.eager import EagerRunner
 from neonext_ascend.runtimes.registry import opener
 from neonext_ascend.runtimes.steps import Steps
-from neonext_ascend.spec import TOLERANCES, Layout
+from neonext_ascend.spec import TOLERANCES, Layout, judged_as
 from neonext_ascend.verify.blame import device_blame, file_blame, first_point, half_blame, own_blame
 from neonext_ascend.verify.graphs import compare_graphs
 from neonext_ascend.verify.ladder import Blame, Climb, Ladder, Rung, logits_of
@@ -124,7 +124,8 @@ class _Climber:
         request = replace(self._plan.request, dtype="fp32", keep_fp32=())
         made, _ = request.emit(self._subject, path)
         with opener(path, "ort")(()) as runner:
-            passed = self._climb.add("onnx", runner.where, logits_of(runner, self._feeds), _FP32)
+            bounds = TOLERANCES[judged_as("fp32", request.gelu)]
+            passed = self._climb.add("onnx", runner.where, logits_of(runner, self._feeds), bounds)
         if not passed:
             self._own("onnx", opener(path, "ort"), made.points, request.form.layout)
         return Steps(path)
@@ -141,7 +142,7 @@ class _Climber:
         makers = [node.name for node in departure.nodes if node.made]
         others = f", and {len(makers) - 1} more" if len(makers) > 1 else ""
         reasons = [f"{makers[0]} makes an error of its own{others}"] if makers else []
-        bounds = _FP16 if self._plan.runtime == "cann" else TOLERANCES[request.dtype]
+        bounds = _FP16 if self._plan.runtime == "cann" else TOLERANCES[judged_as(request.dtype, request.gelu)]
         with opener(path, self._plan.runtime)(()) as runner:
             passed = self._climb.add("artifact", runner.where, logits_of(runner, self._feeds), bounds, reasons)
         if not passed:

@@ -14,7 +14,7 @@ from neonext_ascend.models.config import NetworkConfig, size_text
 from neonext_ascend.passes.base import Report
 from neonext_ascend.passes.pipeline import prepare
 from neonext_ascend.runtimes.registry import opener
-from neonext_ascend.spec import LOWERINGS, TOLERANCES, Dtype, LoweringName
+from neonext_ascend.spec import LOWERINGS, TOLERANCES, Dtype, GeluForm, LoweringName, judged_as
 from neonext_ascend.verify.parity import Checked
 from neonext_ascend.verify.subject import Subject
 
@@ -30,6 +30,7 @@ class FileRequest:
         dtype: of weights, input and output.
         keep_fp32: nodes of an fp16 file that compute in fp32.
         lowerings: of one NeoCell after the other, in place of the form's.
+        gelu: how GELU is written.
     """
 
     form: GraphForm = GraphForm()  # noqa: RUF009 -- frozen
@@ -38,6 +39,7 @@ class FileRequest:
     dtype: Dtype = "fp32"
     keep_fp32: tuple[str, ...] = ()
     lowerings: tuple[LoweringName, ...] = ()
+    gelu: GeluForm = "erf"
 
     @classmethod
     def of(cls, manifest: Manifest) -> FileRequest:
@@ -51,6 +53,7 @@ class FileRequest:
             dtype="fp32" if made.format == "om" else made.dtype,
             keep_fp32=made.keep_fp32,
             lowerings=tuple(name if name in LOWERINGS else "blockdiag" for name in names),
+            gelu=made.gelu,
         )
 
     def lowering(self) -> LoweringName | LoweringRule:
@@ -83,6 +86,7 @@ class FileRequest:
             opset=self.opset,
             dtype=self.dtype,
             keep_fp32=self.keep_fp32,
+            gelu=self.gelu,
             metadata=metadata,
         )
         return artifact, report
@@ -91,7 +95,7 @@ class FileRequest:
         """The file in ONNX Runtime against its network."""
         return subject.check(
             opener(artifact.files[0].path, "ort"),
-            TOLERANCES[self.dtype],
+            TOLERANCES[judged_as(self.dtype, self.gelu)],
             batch_size=self.batch_size,
             points=artifact.points,
             layout=self.form.layout,

@@ -102,9 +102,10 @@ class Frozen(nn.Module, ABC):
 
 
 class FrozenConv2d(Frozen):
-    """``conv2d`` without padding: ``weight (O, I / groups, kh, kw)``, ``bias (O,)`` or none.
+    """``conv2d``: ``weight (O, I / groups, kh, kw)``, ``bias (O,)`` or none.
 
-    ``whole`` refuses a map that the stride does not divide, as space-to-depth does.
+    ``whole`` refuses a map that the stride does not divide, as space-to-depth does; ``zeros`` are rows below and
+    columns on the right of the map, taken as zeros.
     """
 
     def __init__(
@@ -114,9 +115,10 @@ class FrozenConv2d(Frozen):
         stride: tuple[int, int] = (1, 1),
         groups: int = 1,
         whole: bool = False,
+        zeros: tuple[int, int] = (0, 0),
     ) -> None:
         super().__init__({"weight": weight, "bias": bias})
-        self.stride, self.groups, self.whole = stride, groups, whole
+        self.stride, self.groups, self.whole, self.zeros = stride, groups, whole, zeros
 
     @property
     def is_pointwise(self) -> bool:
@@ -128,7 +130,9 @@ class FrozenConv2d(Frozen):
         outputs, inputs, *kernel = self._needed("weight", 4)
         expect_axis(shape, 4, 1, inputs * self.groups)
         self._expect_bias(outputs)
-        sizes = [(n - k) // s + 1 for n, k, s in zip(shape[2:], kernel, self.stride, strict=True)]
+        sizes = [
+            (n + more - k) // s + 1 for n, more, k, s in zip(shape[2:], self.zeros, kernel, self.stride, strict=True)
+        ]
         if self.whole and any(n % s for n, s in zip(shape[2:], self.stride, strict=True)):
             raise PassRefusedError(
                 f"a {shape[2]}x{shape[3]} map is not a multiple of {self.stride[0]}x{self.stride[1]}"
@@ -139,6 +143,9 @@ class FrozenConv2d(Frozen):
 
     def compute(self, x: Tensor, constants: Mapping[str, Tensor]) -> Tensor:
         """``(N, I, H, W)`` to ``(N, O, H', W')``."""
+        if any(self.zeros):
+            below, right = self.zeros
+            x = F.pad(x, (0, right, 0, below))
         return F.conv2d(x, constants["weight"], constants.get("bias"), stride=self.stride, groups=self.groups)
 
 

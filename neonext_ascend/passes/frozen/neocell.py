@@ -11,7 +11,7 @@ from neonext_ascend.kernels.functional import build
 from neonext_ascend.kernels.geometry import Geometry
 from neonext_ascend.kernels.lowerings import lower
 from neonext_ascend.kernels.operands import sizes
-from neonext_ascend.kernels.program import Add, Matrix
+from neonext_ascend.kernels.program import Add, Crop, Matrix
 from neonext_ascend.passes.frozen.deferred import Deferred
 from neonext_ascend.passes.frozen.layers import Frozen, expect_axis
 from neonext_ascend.passes.frozen.program import FrozenProgram
@@ -88,10 +88,14 @@ class FrozenNeoCell(Frozen):
 
         constants: dict[str, Deferred | None] = {name: constant(matrix) for name, matrix in lowered.matrices.items()}
         bias = self._full_bias(height, width, layout)
-        steps = lowered.steps if bias is None else (*lowered.steps, Add("bias"))
+        # A padded map may keep its padding if what is added is the same for every pixel; a Crop then stands last.
+        steps, loose = lowered.steps, lowering == "padded" and not self.group("bias")
+        if bias is not None:
+            end = len(steps) - (loose and isinstance(steps[-1], Crop))
+            steps = (*steps[:end], Add("bias"), *steps[end:])
         channels = geometry.channels
         expects = (None, channels, height, width) if layout == "nchw" else (channels, height, None, width)
-        return FrozenProgram(f"NeoCell ({lowering})", steps, {**constants, "bias": bias}, expects)
+        return FrozenProgram(f"NeoCell ({lowering})", steps, {**constants, "bias": bias}, expects, loose)
 
     def _full_bias(self, height: int, width: int, layout: Layout) -> Deferred | None:
         """Bias and shift, broadcasting to the output's maps; ``None`` where there is neither."""

@@ -23,13 +23,20 @@ class FrozenProgram(Frozen):
         steps: the program.
         constants: by the names in the steps.
         expects: the input's shape, ``None`` for the batch.
+        loose: whether the Pad and the Crop at its ends may be left out, because its constants' zeros erase what then
+            stands in the padding.
     """
 
     def __init__(
-        self, what: str, steps: Program, constants: Mapping[str, Deferred | None], expects: tuple[int | None, ...]
+        self,
+        what: str,
+        steps: Program,
+        constants: Mapping[str, Deferred | None],
+        expects: tuple[int | None, ...],
+        loose: bool = False,
     ) -> None:
         super().__init__(constants)
-        self.what, self.steps, self.expects = what, steps, expects
+        self.what, self.steps, self.expects, self.loose = what, steps, expects, loose
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """As the steps say.
