@@ -161,6 +161,25 @@ def test_a_users_own_network(before: nn.Module, behind: nn.Module, cell: NeoCell
             assert relative(deployed(x), network(x)) <= FOLDED
 
 
+class Mean(nn.Module):
+    """Over height and width: with padding it would be another."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = x.mean((2, 3))
+        return y
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("behind", [Mean(), nn.AvgPool2d(2), nn.Identity()])
+def test_a_reader_that_is_no_layer_of_pixels_gets_the_map_itself(behind: nn.Module, layout: Layout) -> None:
+    network = ready(Own(nn.Conv2d(8, 8, 2, stride=2), behind, NeoCell(Geometry.split(8, (4, 7), True))))
+    deployed, report = passes.prepare(network, input_shape=(1, 8, 56, 56), layout=layout, lowering="padded")
+    assert report.changed["keep_padding"] == 3  # the convolution, the NeoCell and their sum
+    x = torch.randn(2, 8, 56, 56)
+    with torch.no_grad():
+        assert relative(deployed(x), network(x)) <= FOLDED
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_another_size_than_prepared_for_is_refused(layout: Layout) -> None:
     deployed, _ = passes.prepare(small("neonext_nano", (96, 96)), layout=layout, lowering="padded", defer=True)

@@ -506,9 +506,9 @@ ARTIFACTS = [
     ),
     Refusal(
         "a manifest of a newer version",
-        classify(manifest(lambda t: t.replace('"manifest_version": 2', '"manifest_version": 9'))),
+        classify(manifest(lambda t: t.replace('"manifest_version": 3', '"manifest_version": 9'))),
         2,
-        "manifest version 9; this program knows 2",
+        "manifest version 9; this program knows 3",
         "Update neonext-ascend.",
     ),
     Refusal(
