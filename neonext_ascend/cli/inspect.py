@@ -33,7 +33,7 @@ from neonext_ascend.spec import LAYOUTS
     metavar="N,N,...",
     default="1",
     show_default=True,
-    help="Of a MODEL: images at once, one or several numbers.",
+    help="Images at once, one or several numbers; a FILE whose batch is fixed has its own.",
 )
 @click.option(
     "--layout",
@@ -47,9 +47,10 @@ from neonext_ascend.spec import LAYOUTS
 @click.option("--plot", type=PATH, metavar="FILE.svg", help="Of a MODEL: draw its roofline.")
 @json_option
 def command(subject: str | None, as_json: bool, **options: Any) -> int:
-    """What ATC would refuse or quietly change in a FILE, or what a MODEL costs on the chip.
+    """What ATC would refuse or quietly change in a FILE and how fast it may be, or what a MODEL costs on the chip.
 
-    Any ONNX file will do. Nothing is compiled, and weights are not read.
+    Any ONNX file will do. Nothing is compiled, and weights are not read. Images a second are an estimate, fitted on
+    published figures of other networks; the interval says how far off it may be.
 
     For a MODEL of neonext-ascend list: multiplications, bytes and an estimated time of each stage's NeoCell in every
     layout and lowering, of the whole network, and what --layout auto and --lowering auto of the export choose. A file
@@ -73,8 +74,10 @@ def _lines(result: Any) -> list[str]:
 
     if isinstance(result, jobs.InspectedFile):
         from neonext_ascend.reporting.findings import inspection_lines
+        from neonext_ascend.reporting.speed import cost_lines
 
-        return inspection_lines(result.inspection, result.path, result.soc.name, result.precision)
+        lines = inspection_lines(result.inspection, result.path, result.soc.name, result.precision)
+        return [*lines, "", *cost_lines(result.cost)]
     from neonext_ascend.reporting.cost import model_lines
 
     lines = model_lines(result.config, result.soc.name, result.layout, result.stages, result.networks, result.notes)

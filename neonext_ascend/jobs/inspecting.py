@@ -20,22 +20,25 @@ from neonext_ascend.reporting.plotting import plotting
 from neonext_ascend.spec import Bounds
 
 if TYPE_CHECKING:
+    from neonext_ascend.cost.file_cost import FileCost
     from neonext_ascend.cost.rows import NetworkRow, StageRow
     from neonext_ascend.exporters.atc_rules.rules import Inspection
 
 
 @dataclass(frozen=True)
 class InspectedFile:
-    """What ATC would refuse or quietly change in a file, asked for this chip and precision."""
+    """What ATC would refuse or quietly change in a file, asked for this chip and precision, and what the file costs."""
 
     path: Path
     soc: Soc
     precision: Precision
     inspection: Inspection
+    cost: FileCost
 
     def to_json(self) -> dict[str, Any]:
         """The object of ``--json``."""
-        return self.inspection.to_json()
+        estimates = [estimate.to_json() for estimate in self.cost.estimates]
+        return {**self.inspection.to_json(), "estimates": estimates, "cost": self.cost.to_json()}
 
 
 @dataclass(frozen=True)
@@ -86,14 +89,14 @@ def inspect(
     plot: str | Path | None = None,
     watch: Watch = SILENT,
 ) -> InspectedFile | InspectedModel:
-    """Hold a file against ATC's rules, or count a model; nothing is compiled, and weights are not read.
+    """Hold a file against ATC's rules and estimate it, or count a model; nothing is compiled, and no weights are read.
 
     Args:
         subject: anybody's ONNX file; or a model's name or configuration. A file of that name goes before a model.
         soc_version: the chip, such as ``Ascend310P3``.
         config: a TOML file in place of a model.
         precision: of a file: what ATC will be asked for, fp16 by default.
-        batch_sizes: of a model: images at once, 1 by default; each number counts once.
+        batch_sizes: images at once, 1 by default; each number counts once. A file whose batch is fixed has its own.
         layout: of a model's maps; ``auto``, the default, compares both.
         image_size: of a model: pixels, or (height, width).
         plot: of a model: an SVG file for its roofline.
@@ -108,9 +111,9 @@ def inspect(
     if config is None and not isinstance(subject, NetworkConfig) and (subject is None or not _is_model(subject)):
         if subject is None:
             raise UsageError("neither FILE nor MODEL; give an ONNX file, or one of neonext-ascend list")
-        of_a_model = {"batch-size": batch_sizes, "image-size": image_size, "layout": layout, "plot": plot}
+        of_a_model = {"image-size": image_size, "layout": layout, "plot": plot}
         _refuse(of_a_model, f"{subject} is a file", "a MODEL")
-        return _file(Path(subject), soc, precision or "fp16", watch)
+        return _file(Path(subject), soc, precision or "fp16", tuple(dict.fromkeys(batch_sizes or (1,))), watch)
     if subject is not None and config is not None:
         raise UsageError(f"both {subject} and --config {config}; give one")
     name = subject.name if isinstance(subject, NetworkConfig) else subject or config
@@ -154,16 +157,19 @@ def _network(subject: str | Path | NetworkConfig | None, config: str | Path | No
     return subject if isinstance(subject, NetworkConfig) else find_variant(str(subject)).config
 
 
-def _file(path: Path, soc: Soc, precision: Precision, watch: Watch) -> InspectedFile:
+def _file(path: Path, soc: Soc, precision: Precision, batches: Sequence[int], watch: Watch) -> InspectedFile:
     if not path.exists():
         raise FileAccessError(f"{path}: no such file; expected an ONNX file, such as neonext-ascend export writes")
     with watch.working(f"inspecting {path}"):
+        from neonext_ascend.artifacts.skim import skim_model
+        from neonext_ascend.cost.file_cost import cost_or_reason
         from neonext_ascend.exporters.atc_rules.rules import inspect_onnx
         from neonext_ascend.runtimes.onnx_file import check_onnx_file
 
         if path.is_file():  # what is no file is said by inspect_onnx; a pipe would never end here
             check_onnx_file(path)
-        return InspectedFile(path, soc, precision, inspect_onnx(path, soc, precision))
+        inspection = inspect_onnx(path, soc, precision)
+        return InspectedFile(path, soc, precision, inspection, cost_or_reason(skim_model(path), soc, batches))
 
 
 def _model(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import onnx
@@ -51,7 +52,7 @@ def test_json_lists_every_node_and_nothing_else_is_printed(tmp_path: Path, capfd
     path = write(tmp_path / "it.onnx", "Gelu", "Relu", "Gelu", dtype=TensorProto.FLOAT16)
     assert run(["inspect", str(path), *CHIP, "--json"]) == 1
     data = json.loads(capfd.readouterr().out)
-    assert set(data) == {"accepted", "findings"}
+    assert set(data) == {"accepted", "findings", "estimates", "cost"}
     assert data["accepted"] is False
     assert [(f["rule"], f["node"]) for f in data["findings"]] == [("gelu", "the_Gelu0"), ("gelu", "the_Gelu2")]
     assert set(data["findings"][0]) == {"rule", "severity", "node", "message", "remedy", "atc_code"}
@@ -60,7 +61,8 @@ def test_json_lists_every_node_and_nothing_else_is_printed(tmp_path: Path, capfd
 def test_precision_reaches_the_rules(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "it.onnx", "Relu")
     assert run(["inspect", str(path), *CHIP, "--precision", "origin", "--json"]) == 0
-    assert json.loads(capfd.readouterr().out) == {"accepted": True, "findings": []}
+    data = json.loads(capfd.readouterr().out)
+    assert (data["accepted"], data["findings"]) == (True, [])
 
 
 def test_a_node_without_a_name_is_named_by_its_place(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -74,6 +76,17 @@ def test_a_name_cannot_write_lines_of_ours(tmp_path: Path, capfd: pytest.Capture
     out = capfd.readouterr().out
     assert "\nverdict  fine" not in out
     assert "\x1b" not in out
+
+
+def test_images_a_second_stand_behind_the_findings(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "it.onnx", "Relu", "Relu")
+    assert run(["inspect", str(path), *CHIP, "--batch-size", "1,8"]) == 0
+    words = " ".join(capfd.readouterr().out.split())
+    # The file's batch is 1, whatever is asked for.
+    assert re.search(r"speed batch 1: about \d+ images a second \(80% between \d+ and \d+\)", words)
+    assert "batch 8" not in words
+    assert re.search(r"time at batch 1: elementwise \d+%", words)
+    assert "nothing ran (docs/cost.md)" in words
 
 
 @pytest.mark.parametrize(
@@ -118,5 +131,8 @@ def test_the_command_and_the_function_agree(tmp_path: Path, capfd: pytest.Captur
 
     path = write(tmp_path / "it.onnx", "Erf", "Gelu", opset=20)
     assert run(["inspect", str(path), "--soc-version", "Ascend910B3", "--json"]) == 1
-    assert json.loads(capfd.readouterr().out) == inspect_onnx(path, find_soc("Ascend910B3")).to_json()
+    said = json.loads(capfd.readouterr().out)
+    rules = inspect_onnx(path, find_soc("Ascend910B3")).to_json()
+    assert {name: said[name] for name in rules} == rules
+    assert (said["estimates"], said["cost"]["notes"][0][:16]) == ([], "no time is told:")
     assert onnx.load(str(path)).opset_import[0].version == 20

@@ -205,7 +205,6 @@ def test_the_mark_is_explained_for_a_named_layout(call: Call) -> None:
         (["neonext_t", "--soc-version", "Ascend310Z9"], 2, "did you mean Ascend310P3?"),
         (["neonext_t"], 2, "Missing option '--soc-version'"),
         (["neonext_t", *P3, "--precision", "fp16"], 2, "counted in fp16; --precision belongs to a FILE"),
-        (["it.onnx", *P3, "--batch-size", "8"], 2, "it.onnx is a file; --batch-size belongs to a MODEL"),
         (["it.onnx", *P3, "--plot", "it.svg"], 2, "it.onnx is a file; --plot belongs to a MODEL"),
         (["neonext_t", *P3, "--batch-size", "0"], 2, "--batch-size 0: expected a whole number from 1 to 65536"),
         (["neonext_t", *P3, "--batch-size", "8,"], 2, "expected batch sizes with commas between, such as 1,2,4,8"),

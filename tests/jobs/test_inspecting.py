@@ -73,7 +73,6 @@ REFUSED: list[tuple[dict[str, Any], type[NeoNextError], str]] = [
     ({"subject": Path("neonext_nana")}, FileAccessError, "neonext_nana: no such file; expected an ONNX file"),
     ({"subject": "neonext_nano", "precision": "fp16"}, UsageError, "--precision belongs to a FILE"),
     ({"config": "absent.toml", "precision": "fp16"}, UsageError, "absent.toml is a model, counted in fp16"),
-    ({"subject": "a.onnx", "batch_sizes": (1,)}, UsageError, "a.onnx is a file; --batch-size belongs to a MODEL"),
     ({"subject": "a.onnx", "layout": "nchw"}, UsageError, "a.onnx is a file; --layout belongs to a MODEL"),
     ({"subject": "a.onnx", "image_size": 96}, UsageError, "a.onnx is a file; --image-size belongs to a MODEL"),
     ({"subject": "a.onnx", "plot": "a.svg"}, UsageError, "a.onnx is a file; --plot belongs to a MODEL"),

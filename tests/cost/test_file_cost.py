@@ -1,0 +1,188 @@
+"""Operators of ONNX files, grouped and counted; estimates of files, ours and anybody's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from neonext_ascend import jobs
+from neonext_ascend.artifacts.skim import skim_model
+from neonext_ascend.cost.counting import Operator, operators
+from neonext_ascend.cost.file_cost import cost_or_reason, file_cost
+from neonext_ascend.cost.flow import Flow
+from neonext_ascend.errors import ArtifactError
+from neonext_ascend.machine.chips import SOCS
+
+P3, B3 = SOCS["Ascend310P3"], SOCS["Ascend910B3"]
+FOREIGN = sorted(Path(onnx.__file__).parent.rglob("*.onnx"))
+
+
+def model(
+    nodes: Sequence[onnx.NodeProto], shape: Sequence[int | str], out: Sequence[int | str], **constants: Any
+) -> onnx.ModelProto:
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, out)]
+    held = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
+    graph = helper.make_graph(list(nodes), "g", inputs, outputs, held)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def node(op: str, inputs: str, output: str, **attributes: Any) -> onnx.NodeProto:
+    return helper.make_node(op, inputs.split(), [output], name=f"{op.lower()}_{output}", **attributes)
+
+
+def zeros(*shape: int) -> np.ndarray[Any, Any]:
+    return np.zeros(shape, np.float32)
+
+
+def works(*nodes: onnx.NodeProto, shape: Sequence[int | str], batch: int = 1, **constants: Any) -> list[Operator]:
+    found = operators(Flow(model(nodes, shape, ["?"] * len(shape), **constants), batch))
+    return [operator for operator in found if operator.work.kind != "input"]
+
+
+def test_a_convolution_takes_bias_batch_norm_sum_and_activation_with_it() -> None:
+    found = works(
+        node("Relu", "x", "r"),
+        node("Conv", "r w", "c", pads=[1, 1, 1, 1]),
+        node("BatchNormalization", "c s s s s", "b"),
+        node("Add", "b r", "a"),
+        node("Relu", "a", "y"),
+        shape=["N", 32, 8, 8],
+        batch=2,
+        w=zeros(32, 32, 3, 3),
+        s=zeros(32),
+    )
+    assert [operator.nodes for operator in found] == [
+        ("relu_r",),
+        ("conv_c", "batchnormalization_b", "add_a", "relu_y"),
+    ]
+    work = found[1].work
+    assert (work.kind, work.dense, work.cube) == ("conv", 2 * 64 * 32 * 32 * 9, 2 * 64 * 32 * 32 * 9)
+    # The map that is convolved is also the one that is added: read once. Weights: the kernel and four vectors in one.
+    assert (work.read, work.written, work.weights) == (2 * 2 * 32 * 64, 2 * 2 * 32 * 64, 2 * (32 * 32 * 9 + 32))
+
+
+@pytest.mark.parametrize(
+    ("weight", "groups", "kind", "cube"),
+    [
+        ((20, 20, 1, 1), 1, "pointwise", 64 * 32 * 32),  # 20 channels fill two blocks
+        ((20, 1, 3, 3), 20, "depthwise", 2 * 64 * 16 * 9 * 16),  # 16 channels at once, zeros between
+        ((40, 10, 3, 3), 2, "grouped", 64 * 32 * 9 * 48),  # two groups together: 20 inputs and 40 outputs
+    ],
+)
+def test_a_convolution_fills_the_cube(weight: tuple[int, ...], groups: int, kind: str, cube: int) -> None:
+    area = weight[2] * weight[3]
+    found = works(
+        node("Conv", "x w", "y", group=groups, pads=[area // 9] * 4),
+        shape=[1, weight[1] * groups, 8, 8],
+        w=zeros(*weight),
+    )
+    (work,) = (operator.work for operator in found)
+    assert (work.kind, work.dense, work.cube) == (kind, 64 * weight[0] * weight[1] * area, cube)
+
+
+def test_products_of_matrices_by_their_operands() -> None:
+    found = works(
+        node("MatMul", "x w", "m"),
+        node("Add", "m b", "a"),
+        node("MatMul", "a a", "y"),
+        shape=["N", 10, 10],
+        batch=3,
+        w=zeros(10, 10),
+        b=zeros(10),
+    )
+    linear, attention = (operator.work for operator in found)
+    # All rows of the batch meet one matrix: 30 rows are two fractals. Two variables are a product an image.
+    assert (linear.kind, linear.dense, linear.cube) == ("matmul", 30 * 10 * 10, 32 * 16 * 16)
+    assert (attention.kind, attention.dense, attention.cube) == ("attention", 3 * 1000, 3 * 16**3)
+    assert linear.weights == 2 * 110
+
+
+def test_gelu_in_five_nodes_is_one_operator_and_shapes_cost_nothing() -> None:
+    found = works(
+        node("Div", "x root", "d"),
+        node("Erf", "d", "e"),
+        node("Add", "e one", "p"),
+        node("Mul", "x p", "m"),
+        node("Mul", "m half", "g"),
+        node("Shape", "g", "s"),
+        node("Gather", "s zero", "n"),
+        node("Unsqueeze", "n axes", "u"),
+        node("Concat", "u rest", "to", axis=0),
+        node("Reshape", "g to", "y"),
+        shape=["N", 4, 6],
+        batch=5,
+        root=np.float32(1.4142),
+        one=np.float32(1),
+        half=np.float32(0.5),
+        zero=np.int64(0),
+        axes=np.array([0]),
+        rest=np.array([24]),
+    )
+    assert [(operator.what, len(operator.nodes)) for operator in found] == [("GELU", 5)]
+    assert (found[0].work.elements, found[0].work.read, found[0].work.weights) == (120, 240, 0)
+
+
+def test_what_does_not_depend_on_the_input_is_folded() -> None:
+    found = works(
+        node("Mul", "w w", "c"), node("Transpose", "c", "t"), node("MatMul", "x t", "y"), shape=[4, 4], w=zeros(4, 4)
+    )
+    assert [operator.what for operator in found] == ["MatMul"]
+
+
+def test_an_unknown_operator_is_counted_and_said() -> None:
+    graph = model([helper.make_node("Mystery", ["x"], ["y"], domain="org.example")], [1, 4], [1, 4])
+    graph.opset_import.add(domain="org.example", version=1)
+    cost = file_cost(graph, P3, (1,))
+    assert any("counted by their bytes alone: 1 Mystery" in note for note in cost.notes)
+
+
+def test_a_free_side_cannot_be_estimated() -> None:
+    graph = model([node("Relu", "x", "y")], ["N", 3, "H", "W"], ["N", 3, "H", "W"])
+    with pytest.raises(ArtifactError, match="axis 2 is free; export it with a fixed size"):
+        file_cost(graph, P3, (1,))
+    assert cost_or_reason(graph, P3, (1,)).notes == (
+        "no estimate: input 'x': axis 2 is free; export it with a fixed size",
+    )
+
+
+@pytest.mark.parametrize("free", [False, True], ids=["fixed", "free"])
+def test_nano_is_estimated_at_each_batch_or_at_its_own(tmp_path: Path, free: bool) -> None:
+    made = jobs.export("neonext_nano", output=tmp_path, batch_size="dynamic" if free else 4)
+    found = jobs.inspect(made.onnx.path, soc_version="Ascend310P3", batch_sizes=(1, 8))
+    assert isinstance(found, jobs.InspectedFile)
+    estimates = found.to_json()["estimates"]
+    assert [estimate["batch"] for estimate in estimates] == ([1, 8] if free else [4])
+    for estimate in estimates:
+        assert 0 < estimate["low"] < estimate["images_per_second"] < estimate["high"]
+        assert estimate["coverage"] == 0.8
+    whole = found.cost.batch / found.cost.estimates[-1].images_per_second
+    # The operators' times and the start of a model are the whole.
+    assert sum(one.microseconds for one in found.cost.timed) * 1e-6 < whole
+    kinds = Counter(operator.work.kind for operator in found.cost.operators)
+    assert kinds["gelu"] == 6
+    assert kinds["unknown"] == 0
+
+
+def test_a_chip_without_figures_has_counts_and_no_time(tmp_path: Path) -> None:
+    made = jobs.export("neonext_nano", output=tmp_path)
+    cost = file_cost(skim_model(made.onnx.path), B3, (1,))
+    assert cost.estimates == ()
+    assert cost.multiplications > 0
+    assert cost.notes == ("no time is told: there are no published figures for Ascend910B3 to fit on",)
+
+
+def test_files_of_the_onnx_package_are_read() -> None:
+    assert len(FOREIGN) >= 100
+    noted = Counter(
+        cost_or_reason(skim_model(path), P3, (1, 8)).notes[0].split(":")[0] for path in FOREIGN if path.stat().st_size
+    )
+    # Most are followed to their end; of the others the reason is told.
+    assert noted["no estimate"] < len(FOREIGN) / 4
