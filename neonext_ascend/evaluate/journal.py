@@ -18,8 +18,9 @@ from neonext_ascend.evaluate.dataset import Item
 class Journal:
     """What is known of pictures already.
 
-    The first line says what was evaluated: another evaluation's file is refused. A last line that was cut is dropped.
-    A picture that could not be read is not written: the next run tries it again.
+    The first line says what was evaluated: another evaluation's file is refused. Each further one holds a picture with
+    its mark, so that another data set's picture of the same name, or one that was changed, is asked again. A last line
+    that was cut is dropped. A picture that could not be read is not written: the next run tries it again.
 
     Args:
         path: of the file; it may be missing.
@@ -33,7 +34,7 @@ class Journal:
 
     def __init__(self, path: Path, subject: Mapping[str, Any], classes: Sequence[int]) -> None:
         self._path, self._classes = path, classes
-        self._known: dict[str, tuple[str, tuple[Answer, ...]]] = {}
+        self._known: dict[str, tuple[str, str, tuple[Answer, ...]]] = {}
         try:
             FileAccessError.refuse_special(path, "the file of an evaluation")
             self._file = path.open("a+b")
@@ -58,9 +59,9 @@ class Journal:
         self._file.close()
 
     def answers(self, item: Item) -> tuple[Answer, ...] | None:
-        """What was said of a picture; ``None`` where it was not asked, or its label was another."""
-        label, answers = self._known.get(item.name, (None, None))
-        return answers if label == item.label else None
+        """What was said of a marked picture; ``None`` where that was not asked, or its label was another."""
+        label, mark, answers = self._known.get(item.name, ("", "", None))
+        return answers if (label, mark) == (item.label, item.mark) else None
 
     def write(self, entries: Iterable[tuple[Item, Sequence[Answer]]]) -> None:
         """Add pictures; when this returns, a kill no longer loses them.
@@ -69,7 +70,7 @@ class Journal:
             FileAccessError: the system refuses.
         """
         lines = (
-            json.dumps([item.name, item.label, [[answer.index, answer.rank] for answer in answers]]) + "\n"
+            json.dumps([item.name, item.label, item.mark, [[answer.index, answer.rank] for answer in answers]]) + "\n"
             for item, answers in entries
         )
         self._append("".join(lines))
@@ -97,23 +98,30 @@ class Journal:
                 break
             data = _parsed(line)
             if number == 1 and data != subject:
-                what = "another evaluation's file" if isinstance(data, dict) and "artifacts" in data else "no such file"
+                if not (isinstance(data, dict) and "artifacts" in data):
+                    raise self._strange()
                 raise UsageError(
-                    f"{self._path}: {what}: expected these artifacts, their manifests and these classes; "
-                    "take another --resume file"
+                    f"{self._path}: another evaluation's file: expected these artifacts, their manifests, these "
+                    "classes and this runtime; take another --resume file"
                 )
             if number > 1:
                 entry = _entry(data, self._classes)
                 if entry is None:
                     raise UsageError(f"{self._path}: line {number} is damaged; remove the line, or the file")
-                name, label, answers = entry
-                self._known[name] = label, answers
+                name, label, mark, answers = entry
+                self._known[name] = label, mark, answers
             end += len(line)
         if end == 0 and os.fstat(self._file.fileno()).st_size > 0 and not self._could_be_ours(subject):
-            raise UsageError(f"{self._path}: no file of an evaluation; take another --resume file")
+            raise self._strange()
         self._file.truncate(end)
         if end == 0:
             self._append(json.dumps(subject) + "\n")
+
+    def _strange(self) -> UsageError:
+        return UsageError(
+            f"{self._path}: was not written by eval --resume, and is left as it is; give a new name, or the file of an "
+            "evaluation that was begun"
+        )
 
     def _could_be_ours(self, subject: Mapping[str, Any]) -> bool:
         """Whether the one cut line is the beginning of ours; a stranger's text is not to be cleared."""
@@ -131,11 +139,11 @@ def _parsed(line: bytes) -> Any:
         return None
 
 
-def _entry(data: Any, classes: Sequence[int]) -> tuple[str, str, tuple[Answer, ...]] | None:
+def _entry(data: Any, classes: Sequence[int]) -> tuple[str, str, str, tuple[Answer, ...]] | None:
     match data:
-        case [str(name), str(label), [*pairs]] if len(pairs) == len(classes):
+        case [str(name), str(label), str(mark), [*pairs]] if len(pairs) == len(classes):
             if all(_is_answer(pair, count) for pair, count in zip(pairs, classes, strict=True)):
-                return name, label, tuple(Answer(index, rank) for index, rank in pairs)
+                return name, label, mark, tuple(Answer(index, rank) for index, rank in pairs)
     return None
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from neonext_ascend.artifacts.staging import staged
 from neonext_ascend.errors import NeoNextError, UsageError
 from neonext_ascend.evaluate.accuracy import Accuracy
-from neonext_ascend.evaluate.dataset import open_dataset, refuse_empty
+from neonext_ascend.evaluate.dataset import open_dataset
 from neonext_ascend.evaluate.journal import Journal
 from neonext_ascend.evaluate.pace import Pace
 from neonext_ascend.evaluate.paired import Pair
@@ -120,10 +120,9 @@ def evaluate(
         option = "--max-drop" if differing is None else "--differing"
         raise UsageError(f"{option}: compares artifacts; give at least two")
     place = Path(dataset)
-    data = open_dataset(place, None if labels is None else file_path(labels, "labels"))
-    refuse_empty(data)
+    data = open_dataset(place, None if labels is None else file_path(labels, "labels")).refusing_empty()
     target = None if differing is None else file_path(differing, "differing")
-    read = [*files, place, *([] if labels is None else [Path(labels)])]
+    read = [*files, place, *(Path(path) for path in (labels, resume) if path is not None)]
     if target is not None and any(target.resolve() == path.resolve() for path in read):
         raise UsageError(f"--differing {target}: is read by this evaluation; give another name")
     with contextlib.ExitStack() as stack:

@@ -30,7 +30,7 @@ from neonext_ascend.jobs.classifying import Recipe, batch_size, recipe_of, score
 from neonext_ascend.jobs.watching import Watch
 from neonext_ascend.models.variants import VARIANTS
 from neonext_ascend.runtimes.base import Runner
-from neonext_ascend.runtimes.registry import Runtime, is_om, open_runner
+from neonext_ascend.runtimes.registry import Runtime, is_om, open_runner, runtime_for
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -50,6 +50,7 @@ class Contestant:
     recipe: Recipe
     count: int
     classes: Classes
+    runtime: Runtime
     published: Published | None = None
 
     @classmethod
@@ -68,10 +69,10 @@ class Contestant:
                 classes = classes_of(data.classes, recipe.labels, count, folders=data.rows is None)
             except UsageError as error:
                 raise UsageError(f"{data.root}: {error} ({path.name})") from None
-            yield cls(path, runner, recipe, count, classes, _published(path, data))
+            yield cls(path, runner, recipe, count, classes, runtime_for(path, runtime), _published(path, data))
 
     def identity(self) -> dict[str, Any]:
-        """Whatever changes an answer, in digests."""
+        """Whatever changes an answer but the pictures, in digests; a library's version may change while it is away."""
         data = set() if is_om(self.path) else external_data(self.path)
         files = [self.path, *(beside(self.path, name) for name in sorted(data))]
         answers = self.recipe.answers
@@ -83,7 +84,8 @@ class Contestant:
             answers.shift,
         ]
         told = json.dumps([recipe, dict(self.classes.indices)], sort_keys=True)
-        return {"sha256": list(map(sha256_of, files)), "recipe": hashlib.sha256(told.encode()).hexdigest()}
+        digest = hashlib.sha256(told.encode()).hexdigest()
+        return {"sha256": list(map(sha256_of, files)), "recipe": digest, "runtime": self.runtime}
 
     def answer(self, scores: NDArray[np.float64], label: str) -> Answer:
         """What the scores ``(classes)`` say of a picture of this class; of equal ones the smaller index comes first."""
@@ -177,8 +179,10 @@ class Asking:
             raise wrong(f"{self._data.root}: none of its {len(self.failures)} pictures could be read: {kind}")
 
     def _unknown(self) -> Iterator[tuple[int, Item]]:
-        for number, item in enumerate(self._data):
-            known = self._journal.answers(item) if self._journal is not None else None
+        for number, listed in enumerate(self._data):
+            # Marked before it is read: what is written meanwhile is asked again.
+            item = listed if self._journal is None else listed.marked()
+            known = None if self._journal is None else self._journal.answers(item)
             if known is None:
                 yield number, item
             else:

@@ -12,7 +12,7 @@ from neonext_ascend.checkpoints.loading import LoadedNetwork
 from neonext_ascend.cost.choice import LayoutChoice, LoweringChoice, check_form, choose_form
 from neonext_ascend.data import counted_labels, labels_for, read_labels
 from neonext_ascend.errors import UsageError
-from neonext_ascend.evaluate.dataset import open_dataset, refuse_empty
+from neonext_ascend.evaluate.dataset import open_dataset
 from neonext_ascend.exporters.om_file.places import work_place
 from neonext_ascend.exporters.onnx_file.export import DEFAULT_OPSET, check_opset
 from neonext_ascend.jobs.bundle.packing import Bundle, write_bundle
@@ -198,8 +198,7 @@ def _gate(dataset: str | Path | None, max_drop: float | None) -> GateRequest | N
         raise UsageError(f"--max-drop {max_drop:g}: is of --gate; give labelled pictures with it")
     if dataset is None:
         return None
-    refuse_empty(open_dataset(Path(dataset)))
-    return GateRequest(Path(dataset), 0.2 if max_drop is None else max_drop)
+    return GateRequest(open_dataset(Path(dataset)).refusing_empty(), 0.2 if max_drop is None else max_drop)
 
 
 def _om_or_bundle(

@@ -8,7 +8,7 @@ from typing import Any
 
 from neonext_ascend.errors import ParityError
 from neonext_ascend.evaluate.accuracy import Accuracy
-from neonext_ascend.evaluate.dataset import open_dataset, refuse_empty
+from neonext_ascend.evaluate.dataset import Dataset
 from neonext_ascend.evaluate.paired import Pair
 from neonext_ascend.jobs.evaluating_pictures import Asking, Contestant
 from neonext_ascend.jobs.watching import Watch
@@ -25,7 +25,7 @@ class GateRequest:
         max_drop: points of top-1 that it may be behind the network.
     """
 
-    dataset: Path
+    dataset: Dataset
     max_drop: float
 
 
@@ -80,8 +80,7 @@ def gate(subject: Subject, artifact: Path, request: GateRequest, watch: Watch, d
         GateRefusedError: the one-sided 95 % lower bound of the paired drop is beyond the bound.
         UsageError, FileAccessError: the data set is none, or has other classes.
     """
-    data = open_dataset(request.dataset)
-    refuse_empty(data)
+    data = request.dataset
     with Contestant.opened(artifact, data, "auto", device) as contestant:
         name = Path(subject.network.config.name)
         network = replace(contestant, path=name, runner=subject.runner(), published=None)

@@ -11,7 +11,7 @@ import pytest
 from neonext_ascend.data import imagenet_synsets, labels_for
 from neonext_ascend.errors import FileAccessError, UsageError
 from neonext_ascend.evaluate.classes import classes_of
-from neonext_ascend.evaluate.dataset import open_dataset, refuse_empty
+from neonext_ascend.evaluate.dataset import open_dataset
 
 DIGITS = tuple("0123456789")
 
@@ -53,6 +53,12 @@ def test_a_class_is_listed_when_its_turn_comes(tmp_path: Path, monkeypatch: pyte
     assert next(items).label == "a"
     assert listed == [tmp_path.name, "a"]
     assert [item.label for item in items] == ["b", "c"]
+    # To see that there is a picture takes no listing more.
+    listed.clear()
+    data = open_dataset(tmp_path).refusing_empty()
+    assert [item.label for item in data] == ["a", "b", "c"]
+    assert listed == [tmp_path.name, "a", "b", "c"]
+    assert [item.label for item in data] == ["a", "b", "c"]
 
 
 CONTENT = {
@@ -124,7 +130,7 @@ def test_what_is_no_text_or_no_file_is_refused(flat: Path) -> None:
         rows(flat / "a.csv", flat / "a.csv")
     (flat / "empty" / "3").mkdir(parents=True)
     with pytest.raises(UsageError, match="the data set holds no picture"):
-        refuse_empty(open_dataset(flat / "empty"))
+        open_dataset(flat / "empty").refusing_empty()
 
 
 REVERSED = tuple(reversed(DIGITS))

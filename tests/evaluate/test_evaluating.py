@@ -26,7 +26,7 @@ from tests.support.digits import plainly
 def answers_in(journal: Path) -> dict[str, tuple[int, int]]:
     """Class and rank by the picture's name, for one artifact."""
     entries = map(json.loads, journal.read_text().splitlines()[1:])
-    return {name: (index, rank) for name, _, [[index, rank]] in entries}
+    return {name: (index, rank) for name, _, _, [[index, rank]] in entries}
 
 
 @pytest.fixture

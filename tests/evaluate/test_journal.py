@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from neonext_ascend import jobs
 from neonext_ascend.errors import ArtifactError, FileAccessError, NeoNextError, UsageError
@@ -55,10 +59,10 @@ def test_cut_anywhere_it_goes_on_to_the_same_file(nano: Path, held_out: Path, wh
 
 
 def test_what_is_known_is_not_asked_again(
-    nano: Path, held_out: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    nano: Path, held_out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = Path(shutil.copytree(held_out, tmp_path / "data"))
-    journal = Path(shutil.copy(whole, tmp_path))
+    data, journal = Path(shutil.copytree(held_out, tmp_path / "data")), tmp_path / "answers.jsonl"
+    jobs.evaluate(nano, data, resume=journal)
     (data / "3" / "new.png").write_bytes(next((data / "4").iterdir()).read_bytes())
     next((data / "5").iterdir()).unlink()
     asked: list[int] = []
@@ -96,6 +100,40 @@ def test_a_picture_that_could_not_be_read_is_tried_again(nano: Path, tmp_path: P
     assert (found.failures, found.artifacts[0].top1.images) == ((), 3)
 
 
+def test_another_data_set_with_the_same_names_and_labels_is_asked(nano: Path, held_out: Path, tmp_path: Path) -> None:
+    """A copy that keeps size and times too: of each class the first picture, and another of the same size."""
+    first, other, journal = tmp_path / "first" / "3", tmp_path / "other" / "3", tmp_path / "answers.jsonl"
+    for folder, label in ((first, "3"), (other, "8")):
+        folder.mkdir(parents=True)
+        with Image.open(next((held_out / label).iterdir())) as picture:
+            picture.save(folder / "a.bmp")
+        os.utime(folder / "a.bmp", (0, 0))
+    assert first.joinpath("a.bmp").stat().st_size == other.joinpath("a.bmp").stat().st_size
+    for folder, right in ((first, 1), (other, 0), (first, 1)):
+        found = jobs.evaluate(nano, folder.parent, resume=journal)
+        assert (found.artifacts[0].top1.right, found.pace.images) == (right, 1)
+    # The folder may move; a picture that was changed in its place is another, whatever its times say.
+    moved = first.parent.rename(tmp_path / "moved")
+    assert jobs.evaluate(nano, moved, resume=journal).pace.images == 0
+    (moved / "3" / "a.bmp").write_bytes((other / "a.bmp").read_bytes())
+    os.utime(moved / "3" / "a.bmp", (0, 0))
+    found = jobs.evaluate(nano, moved, resume=journal)
+    assert (found.artifacts[0].top1.right, found.pace.images) == (0, 1)
+
+
+def test_a_picture_of_a_list_that_is_gone_is_a_failure_and_no_old_answer(
+    nano: Path, held_out: Path, tmp_path: Path
+) -> None:
+    index, journal = tmp_path / "index.csv", tmp_path / "answers.jsonl"
+    for label in "34":
+        shutil.copy(next((held_out / label).iterdir()), tmp_path / f"{label}.png")
+    index.write_text("3.png,3\n4.png,4\n")
+    jobs.evaluate(nano, index, resume=journal)
+    (tmp_path / "4.png").unlink()
+    found = jobs.evaluate(nano, index, resume=journal)
+    assert ([name for name, _ in found.failures], found.artifacts[0].top1.images) == (["4.png"], 1)
+
+
 def refused(error: type[NeoNextError], words: str, nano: Path, data: Path, journal: Path) -> None:
     before = journal.read_bytes() if journal.is_file() else b""
     with pytest.raises(error, match=words):
@@ -117,15 +155,31 @@ def test_another_evaluations_file_is_refused_and_left_as_it_was(
     strange = tmp_path / "strange.jsonl"
     for content in ("a text\n", "a text without an end", "{}\n", "[1]\n"):
         strange.write_text(content)
-        refused(UsageError, "no such file|no file of an evaluation", nano, held_out, strange)
+        refused(UsageError, "was not written by eval --resume", nano, held_out, strange)
     lines = whole.read_text().splitlines(keepends=True)
     # Of ten classes there is none before 0 or after 9, and no place but 1 to 10.
-    answers = [f'["0/a.png", "0", {said}]\n' for said in ("[[1]]", "[[1, true]]", "[[-1, 1]]", "[[10, 1]]", "[[1, 0]]")]
-    for damage in ("[]\n", "{\n", *answers, '["0/a.png", "0", [[1, 11]]]\n'):
+    answers = [
+        f'["0/a.png", "0", "1.2", {said}]\n' for said in ("[[1]]", "[[1, true]]", "[[-1, 1]]", "[[10, 1]]", "[[1, 0]]")
+    ]
+    for damage in ("[]\n", "{\n", *answers, '["0/a.png", "0", [[1, 1]]]\n'):
         strange.write_text("".join([lines[0], damage, *lines[1:]]))
         refused(UsageError, "line 2 is damaged", nano, held_out, strange)
     refused(FileAccessError, "is not a regular file", nano, held_out, tmp_path)
     refused(FileAccessError, "cannot write the evaluation", nano, held_out, tmp_path / "absent" / "a.jsonl")
+
+
+def test_what_runs_the_artifact_is_part_of_what_is_evaluated(
+    nano: Path, held_out: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluating_pictures, "runtime_for", lambda *_: "cann")
+    refused(UsageError, "another evaluation's file.*and this runtime", nano, held_out, whole)
+
+
+def test_the_differing_pictures_are_not_written_over_the_answers(nano: Path, held_out: Path, whole: Path) -> None:
+    before = whole.read_bytes()
+    with pytest.raises(UsageError, match="is read by this evaluation"):
+        jobs.evaluate([nano, nano], held_out, resume=whole, differing=whole)
+    assert whole.read_bytes() == before
 
 
 def test_weights_beside_the_file_are_part_of_what_is_evaluated(nano: Path, held_out: Path, tmp_path: Path) -> None:
@@ -142,12 +196,25 @@ def test_weights_beside_the_file_are_part_of_what_is_evaluated(nano: Path, held_
     refused(UsageError, "another evaluation's file", alone, index, journal)
 
 
-def test_two_at_once_do_not_write_one_file(nano: Path, held_out: Path, whole: Path) -> None:
-    import fcntl
+def test_two_at_once_do_not_write_one_file(
+    nano: Path, held_out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second ends with a word while the first goes on, and may go on behind it; whole lines alone are left."""
+    journal, said = tmp_path / "answers.jsonl", list[str]()
+    command = [sys.executable, "-m", "neonext_ascend", "eval", str(nano), str(held_out), "--resume", str(journal)]
+    original = evaluating_pictures.Asking._ask
 
-    with whole.open("rb") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        refused(UsageError, "another evaluation writes it", nano, held_out, whole)
+    def meanwhile(self: evaluating_pictures.Asking, pictures: Any) -> None:
+        if not said:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            said.append(f"{done.returncode} {done.stderr}")
+        original(self, pictures)
+
+    monkeypatch.setattr(evaluating_pictures.Asking, "_ask", meanwhile)
+    want = figures(jobs.evaluate(nano, held_out, resume=journal))
+    assert said == [f"2 error: {journal}: another evaluation writes it; wait for it, or take another file\n"]
+    assert len(journal.read_text().splitlines()) == 361
+    assert figures(jobs.evaluate(nano, held_out, resume=journal)) == want
 
 
 def test_an_artifact_that_gives_nan_ends_it_in_words(
