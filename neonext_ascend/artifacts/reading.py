@@ -35,7 +35,10 @@ def manifest_of(artifact: Path) -> Manifest:
     beside = manifest_beside(artifact)
     if beside is None:
         name = manifest_path(artifact).name
-        raise ArtifactError(f"{artifact}: its manifest {name} is missing; expected beside it: copy both files")
+        # Whoever has an ONNX file of other hands learns what takes it all the same.
+        others = "; a file made elsewhere has none: predict, eval, benchmark and debug --against do without"
+        told = others if artifact.suffix == ".onnx" else ""
+        raise ArtifactError(f"{artifact}: its manifest {name} is missing; expected beside it: copy both files{told}")
     return read_manifest(beside)
 
 

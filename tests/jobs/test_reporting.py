@@ -218,3 +218,32 @@ def test_what_is_no_artifact_is_refused(tmp_path: Path, own: Path, capfd: pytest
     assert err.count("error: ") == len(err.splitlines()) == 3
     assert names(tmp_path) == [own.name]
     assert before != names(tmp_path)
+
+
+@pytest.mark.parametrize("command", [["report"], ["verify"], ["verify", "--ladder"], ["debug"]])
+def test_a_file_made_elsewhere_is_refused_with_what_takes_it(
+    command: list[str], own: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    own.with_suffix(".json").unlink()
+    assert run([*command, str(own)]) == 2
+    missing = f"its manifest {own.stem}.json is missing; expected beside it: copy both files"
+    rest = "a file made elsewhere has none: predict, eval, benchmark and debug --against do without"
+    assert capfd.readouterr().err == f"error: {own}: {missing}; {rest}\n"
+    assert names(own.parent) == [own.name]
+
+
+def test_what_the_refusal_names_takes_a_file_without_a_manifest(
+    own: Path, nano: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    own.with_suffix(".json").unlink()
+    picture, data = str(sample_pictures()[3]), own.parent / "data" / "3"
+    data.mkdir(parents=True)
+    shutil.copy(picture, data)
+    brief = ["--sittings", "6", "--repeats", "6"]
+    for name, *words in (
+        ["predict", str(own), picture],
+        ["eval", str(own), str(data.parent)],
+        ["benchmark", str(own), *brief],
+        ["debug", str(own), "--against", str(nano)],
+    ):
+        assert run([name, *words]) == 0, capfd.readouterr().err
