@@ -6,10 +6,26 @@ not in this tree is a bug of ours (exit status 70).
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+# How a word begins that is spoken with a vowel; of one that is spelled, its first letter.
+_VOWEL = re.compile("[AEFHILMNORSX][A-Z]|[AEI](?![A-Z])|O(?!ne|[A-Z])|U(n(?!i)|p)|[aeio]")
+
+
+def counted(number: int, what: str) -> str:
+    """``1 node``, ``2 nodes``, ``2 entries``, ``2 classes``."""
+    many = f"{what[:-1]}ies" if what.endswith("y") else f"{what}{'es' if what.endswith('s') else 's'}"
+    return f"{number:,} {what if number == 1 else many}"
+
+
+def with_article(word: str) -> str:
+    """``a MatMul``, ``an Identity``; a name in capitals is spelled: ``an LSTM``."""
+    return f"{'an' if _VOWEL.match(word) else 'a'} {word}"
 
 
 class NeoNextError(Exception):

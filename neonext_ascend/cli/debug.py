@@ -14,8 +14,8 @@ from neonext_ascend.errors import UsageError
 
 @click.command(
     "debug",
-    epilog="Exit status: 0 no node makes an error; 1 one does, or a chip cannot keep in fp32 what it must; 2 wrong "
-    "usage or input; 5 a file cannot be read or written.",
+    epilog="Exit status: 0 no node makes an error, or the outputs agree all the same; 1 one does, or a chip cannot "
+    "keep in fp32 what it must; 2 wrong usage or input; 5 a file cannot be read or written.",
 )
 @click.argument("artifact", type=PATH, metavar="ARTIFACT.onnx")
 @click.option(
@@ -32,7 +32,7 @@ from neonext_ascend.errors import UsageError
     "--output",
     type=PATH,
     metavar="DIR",
-    help="Folder for the smallest graph that shows the fault; or for keep_dtype.cfg.",
+    help="Folder for what was fed and the smallest graph that shows the fault; or for keep_dtype.cfg.",
 )
 @click.option("--plot", type=PATH, metavar="FILE.svg", help="Draw the errors by depth.")
 @json_option
@@ -50,8 +50,10 @@ def command(
     """Where two graphs depart, node by node: which node makes the error, which were only handed it.
 
     ARTIFACT, any ONNX file, is compared with --against, or with its own network, written once more from its manifest.
-    Nodes are matched by name, then by position and shape; the likely cause is named. With -o the smallest graph that
-    still shows the fault is written, with its inputs and expected values and a script that runs it: a report for
+    Nodes are matched by what they compute and by their neighbours, names and places where that does not tell; the
+    likely cause is named. Where the outputs agree, what differs inside is a note. A DUMP is a folder of NAME.npy, what
+    was fed among them as image.npy; without that seeded noise is fed, which -o writes. With -o the smallest graph that
+    still shows the fault is written too, with its inputs and expected values and a script that runs it: a report for
     whoever makes the compiler.
 
     With --rescue nothing is compared: the smallest set of nodes is looked for that, kept in fp32, lets half precision
@@ -73,12 +75,13 @@ def command(
     else:
         from neonext_ascend.reporting.nodes import debugging_lines
 
-        told = found.nodes, found.unmatched, found.by_position, found.cause
-        for line in debugging_lines(found.artifact, found.against, *told):
+        for line in debugging_lines(found):
             say(line)
+        for file in found.fed:
+            say(f"fed      {file}: what both sides take as input")
         if found.subgraph is not None:
             say(f"wrote    {found.subgraph}: with its inputs, expected values and run.py")
-    return 0 if found.first_made is None else 1
+    return 1 if found.differ else 0
 
 
 def _rescue(artifact: Path, as_json: bool, **options: Any) -> int:

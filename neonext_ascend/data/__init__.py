@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from neonext_ascend.errors import FileAccessError, UsageError
+from neonext_ascend.errors import FileAccessError, UsageError, counted
 
 NANO_WEIGHTS = "neonext_nano.safetensors"
 
@@ -66,5 +66,7 @@ def counted_labels(names: Sequence[str], num_classes: int, where: str) -> tuple[
         UsageError: there are more or fewer.
     """
     if len(names) != num_classes:
-        raise UsageError(f"{where}: holds {len(names)} labels; the model has {num_classes} classes")
+        raise UsageError(
+            f"{where}: holds {counted(len(names), 'label')}; the model has {counted(num_classes, 'class')}"
+        )
     return tuple(names)

@@ -20,6 +20,7 @@ from neonext_ascend.drawing.style import (
     draw,
     logarithmic,
 )
+from neonext_ascend.errors import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,7 +80,7 @@ def draw_by_depth(
             _name_worst(figure, names, shown, worst, error)
 
     words = "no number" if worst is None else f"{'largest' if error else 'smallest'} {worst:.3g}"
-    return draw(WIDTH, HEIGHT, title, f"{label} of {len(names)} nodes: {', '.join(series)}; {words}.", paint)
+    return draw(WIDTH, HEIGHT, title, f"{label} of {counted(len(names), 'node')}: {', '.join(series)}; {words}.", paint)
 
 
 def _name_worst(

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Self
 
-from neonext_ascend.errors import FileAccessError, UsageError
+from neonext_ascend.errors import FileAccessError, UsageError, counted
 from neonext_ascend.evaluate.labels import LABEL_SUFFIXES, Row, read_label_file
 from neonext_ascend.images.finding import pictures_below
 from neonext_ascend.images.formats import EXPECTED
@@ -126,9 +126,8 @@ def _of_label_file(folder: Path, file: Path) -> Dataset:
         return _listed(folder, file, rows)
     names = list(pictures_below(str(folder)))
     if len(names) != len(rows):
-        raise UsageError(
-            f"{file}: holds {len(rows)} labels for {len(names)} pictures in {folder}; expected one a picture"
-        )
+        labels, pictures = counted(len(rows), "label"), counted(len(names), "picture")
+        raise UsageError(f"{file}: holds {labels} for {pictures} in {folder}; expected one a picture")
     return _listed(folder, file, [(name, label) for name, (_, label) in zip(names, rows, strict=True)])
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from neonext_ascend.jobs.benchmarking import Benchmark, benchmark
     from neonext_ascend.jobs.classifying import Prediction
-    from neonext_ascend.jobs.debugging import Debugging, debug
+    from neonext_ascend.jobs.debugging import debug
     from neonext_ascend.jobs.evaluating import Evaluation, evaluate
     from neonext_ascend.jobs.exporting import Export, export
     from neonext_ascend.jobs.inspecting import InspectedFile, InspectedModel, inspect
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from neonext_ascend.jobs.verifying import Verification, verify
     from neonext_ascend.jobs.watching import Watch
     from neonext_ascend.machine.diagnosis import Diagnosis, diagnose
+    from neonext_ascend.verify.debugged import Debugging
     from neonext_ascend.verify.ladder import Ladder
 
 # Job, argument or result -> the file that holds it.
 _HOMES = {
     "Benchmark": "jobs.benchmarking",
-    "Debugging": "jobs.debugging",
+    "Debugging": "verify.debugged",
     "Diagnosis": "machine.diagnosis",
     "Evaluation": "jobs.evaluating",
     "Export": "jobs.exporting",

@@ -20,6 +20,7 @@ from neonext_ascend.images.preprocessing import Preprocessing
 from neonext_ascend.runtimes.answers import answers_of
 from neonext_ascend.runtimes.base import Runner
 from neonext_ascend.runtimes.meanings import LOGITS, ONE_LOGIT, Answers
+from neonext_ascend.runtimes.onnx_file import free_words
 
 _Row = NDArray[np.float32 | np.uint8]
 
@@ -111,6 +112,8 @@ def _picture_size(artifact: Path, runner: Runner) -> tuple[int, int]:
         height, width = (shape[i] for i in (1, 2, 3) if i != axis)
         if isinstance(height, int) and isinstance(width, int):
             return height, width
+        if axis == 1:
+            raise ArtifactError(f"{artifact}: {free_words(runner.inputs[0].name, shape)}")
     raise ArtifactError(
         f"{artifact}: turns no pictures into classes: expected one input (N, 3, H, W) and as output (N, K); it has "
         f"{', '.join(map(str, runner.inputs))} and {', '.join(map(str, runner.outputs))}"

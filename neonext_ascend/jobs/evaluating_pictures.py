@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from neonext_ascend.artifacts.finding import beside, external_data, manifest_beside
 from neonext_ascend.artifacts.reading import read_manifest
 from neonext_ascend.artifacts.staging import sha256_of
-from neonext_ascend.errors import ArtifactError, FileAccessError, NeoNextError, UsageError
+from neonext_ascend.errors import ArtifactError, FileAccessError, NeoNextError, UsageError, counted
 from neonext_ascend.evaluate.accuracy import Accuracy, Answer, Published, Share, Tally
 from neonext_ascend.evaluate.classes import Classes, classes_of
 from neonext_ascend.evaluate.dataset import Dataset, Item
@@ -176,7 +176,9 @@ class Asking:
         if not self.tally.images:
             kind = max((error for _, error in self.failures), key=lambda error: error.exit_code)
             wrong = FileAccessError if isinstance(kind, FileAccessError) else UsageError
-            raise wrong(f"{self._data.root}: none of its {len(self.failures)} pictures could be read: {kind}")
+            raise wrong(
+                f"{self._data.root}: none of its {counted(len(self.failures), 'picture')} could be read: {kind}"
+            )
 
     def _unknown(self) -> Iterator[tuple[int, Item]]:
         for number, listed in enumerate(self._data):

@@ -19,8 +19,8 @@ from neonext_ascend.jobs.bundle.packing import Bundle, write_bundle
 from neonext_ascend.jobs.checking import BatchSize, Model, Size, checked
 from neonext_ascend.jobs.gating import GateRequest
 from neonext_ascend.jobs.making.dry_run import DryRun, dry_run
-from neonext_ascend.jobs.making.holding import held_by_half
 from neonext_ascend.jobs.making.om_file import OmExport, check_nodes, export_om, require_atc
+from neonext_ascend.jobs.making.om_in_half import held_by_half
 from neonext_ascend.jobs.making.om_request import OmPlan, OmRequest
 from neonext_ascend.jobs.making.onnx_file import OnnxExport, Orders, export_verified
 from neonext_ascend.jobs.making.request import FileRequest

@@ -16,12 +16,13 @@ from neonext_ascend.data import sample_pictures
 from neonext_ascend.errors import ArtifactError, UsageError
 from neonext_ascend.exporters.om_file.options import KEEP_FILE
 from neonext_ascend.jobs.checking import checked
-from neonext_ascend.jobs.debugging import load_steps, noise_for
+from neonext_ascend.jobs.debugging import load_steps
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.chips import Soc, find_soc
 from neonext_ascend.runtimes.steps import Steps
 from neonext_ascend.spec import Bounds
 from neonext_ascend.verify.feeds import Feed, feeds_for
+from neonext_ascend.verify.graph_feeds import memory_for, noise_for
 from neonext_ascend.verify.rescue import Rescue
 from neonext_ascend.verify.rescued import rescued
 
@@ -84,11 +85,11 @@ def rescue_nodes(
     path, soc = Path(artifact), None if soc_version is None else find_soc(soc_version)
     if path.suffix == ".om":
         raise UsageError(f"{path}: an OM shows no nodes; give its ONNX file")
-    with watch.working(f"reading {path.name}"):
+    with watch.working(f"reading {path.name}"), memory_for(path):
         steps = load_steps(path)
         manifest = None if (beside := manifest_beside(path)) is None else read_manifest(beside)
         feeds = _feeds(path, steps, manifest, seed)
-    with watch.working("looking for the nodes that need fp32"):
+    with watch.working("looking for the nodes that need fp32"), memory_for(path):
         found, refusal = rescued(steps, feeds, soc)
     remedy, keep_file = "" if refusal or not found.keep else _remedy(steps, found, manifest), None
     if output is not None and found.keep and not refusal:
@@ -104,6 +105,11 @@ def rescue_nodes(
 def _feeds(path: Path, steps: Steps, manifest: Manifest | None, seed: int) -> Sequence[Feed]:
     """Noise and sample pictures, where the file's manifest tells how they are prepared; else noise alone."""
     name, _ = steps.ends()
+    (dtype,) = (dtype for known, dtype, _ in steps.tensors() if known == name)
+    if dtype == "float64":
+        raise ArtifactError(
+            f"{path}: input {name} is float64; half precision is judged against fp32: export it in that"
+        )
     if manifest is None:
         return [Feed("noise", noise_for(steps, path, seed)[name].astype("float32"))]
     return list(feeds_for(manifest.inputs[0].shape, manifest.preprocessing, sample_pictures()))

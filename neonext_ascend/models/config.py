@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any, Literal
 
-from neonext_ascend.errors import GeometryError, UsageError
+from neonext_ascend.errors import GeometryError, UsageError, counted
 from neonext_ascend.kernels.geometry import Geometry
 from neonext_ascend.spec import OPTIONAL, Bounds
 
@@ -84,9 +84,9 @@ class NetworkConfig:
                 f"{self.name}: definition {self.definition!r} is unknown; expected one of {', '.join(DEFINITIONS)}"
             )
         for name in ("depths", "widths", "cells", "shifts"):
-            if len(getattr(self, name)) != STAGES:
+            if len(held := getattr(self, name)) != STAGES:
                 raise UsageError(
-                    f"{self.name}: {name} has {len(getattr(self, name))} entries; a NeoNeXt has {STAGES} stages"
+                    f"{self.name}: {name} has {counted(len(held), 'entry')}; a NeoNeXt has {STAGES} stages"
                 )
         if min(self.depths) < 1 or min(self.widths) < 1 or self.num_classes < 1:
             raise UsageError(f"{self.name}: depths, widths and num_classes must be at least 1")

@@ -48,16 +48,12 @@ def find_groups(steps: Steps) -> list[Group]:
 
 
 class _Search:
-    """Who makes and who reads each value."""
+    """Ways from a group's heart to its ends."""
 
     def __init__(self, steps: Steps) -> None:
         self.constant: Callable[[str], Array | None] = steps.constant
         self.results = set(steps.outputs)
-        self.makers = {name: step for step in steps.steps for name in step.outputs}
-        self.readers: dict[str, list[Step]] = {}
-        for step in steps.steps:
-            for name in step.inputs:
-                self.readers.setdefault(name, []).append(step)
+        self.makers, self.readers = steps.makers, steps.readers
 
     def around(self, heart: Step) -> Group | None:
         """The closed set around the heart that is one of its spellings."""

@@ -96,11 +96,7 @@ class _Blocked(Exception):  # noqa: N818 -- no error, but an answer
 class _Search:
     def __init__(self, steps: Steps) -> None:
         self.steps = steps
-        self.makers = {name: step for step in steps.steps for name in step.outputs}
-        self.readers: dict[str, list[Step]] = {}
-        for step in steps.steps:
-            for name in step.inputs:
-                self.readers.setdefault(name, []).append(step)
+        self.makers, self.readers = steps.makers, steps.readers
 
     def around(self, step: Step, name: str, largest: Mapping[str, float]) -> tuple[Rescaling, set[str]]:
         """The proposal for one value, and the values that it brings down."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 
+from neonext_ascend.errors import counted
 from neonext_ascend.reporting.words import labelled
-from neonext_ascend.verify.nodes import NodeError
-from neonext_ascend.verify.pair import Cause
+from neonext_ascend.verify.debugged import Debugging
+from neonext_ascend.verify.nodes import OutputError
 from neonext_ascend.verify.rescue import Rescue
 from neonext_ascend.verify.rescued import unsettled
 
@@ -14,27 +15,34 @@ _MOST = 12  # rows of the table
 _HEADER = f"{'error':>9} {'made here':>10}  node"
 
 
-def debugging_lines(
-    artifact: str,
-    against: str,
-    nodes: Sequence[NodeError],
-    unmatched: Sequence[str],
-    by_position: int,
-    cause: Cause | None = None,
-) -> list[str]:
+def debugging_lines(found: Debugging) -> list[str]:
     """What was compared, the verdict, the likely cause, and the nodes around the first that makes an error."""
-    made = [node for node in nodes if node.made]
-    lines = [*labelled("artifact", artifact), *labelled("against", against)]
-    also = f", {by_position} of them by position and shape" if by_position else ""
-    left = f"; {len(unmatched)} have no counterpart" if unmatched else ""
-    lines += labelled("matched", f"{len({node.name for node in nodes})} nodes{also}{left}")
-    if not made:
-        worst = max((node.relative for node in nodes), default=0.0)
-        return [*lines, *labelled("verdict", f"no node makes an error; the largest difference is {worst:.2g}")]
-    first = made[0]
-    lines += labelled("verdict", f"{first.name} ({first.operator}) makes an error of {first.own:.2g} by itself")
+    nodes, made = found.nodes, [node for node in found.nodes if node.made]
+    lines = [*labelled("artifact", found.artifact), *labelled("against", found.against)]
+    ways = ", ".join(f"{number:,} by {how}" for how, number in found.matched_by.items())
+    lines += labelled("matched", f"{counted(found.matched, 'node')}: {ways}{_left(found)}")
+    inside, off = found.first_inside, [output for output in found.outputs if output.relative > found.allowed]
+    worst = max((output.relative for output in found.outputs), default=0.0)
+    if found.agree and inside is not None:
+        differ = f"{counted(len(made), 'node')} inside {'differ' if len(made) > 1 else 'differs'}"
+        lines += labelled("verdict", f"differs inside, the outputs agree (largest difference {worst:.2g}): {differ}")
+        return [*lines, *labelled("note", f"the first is {inside.name} ({inside.operator}): {_error(inside.own)}")]
+    outputs = [line for output in off for line in labelled("", output.words or _differs(output))]
+    if inside is None:
+        largest = max((node.relative for node in nodes), default=0.0)
+        told = f"no node makes an error; the largest difference is {largest:.2g}"
+        if not found.differ:
+            return [*lines, *labelled("verdict", told)]
+        lacks = f": the other has what this lacks: {', '.join(found.missing[:3])}" if found.missing else ""
+        return [*lines, *labelled("verdict", f"no node makes an error, but the outputs differ{lacks}"), *outputs]
+    first, cause = inside, found.cause
+    lines += labelled("verdict", f"{first.name} ({first.operator}) makes {_error(first.own)} by itself")
+    lines += [line for output in off if output.words for line in labelled("", output.words)]
     if len(made) > 1:
-        lines += labelled("", f"{len(made) - 1} more do: {', '.join(node.name for node in made[1:4])}")
+        lines += labelled(
+            "",
+            f"{len(made) - 1} more {'does' if len(made) == 2 else 'do'}: {', '.join(node.name for node in made[1:4])}",
+        )
     if cause is not None:
         place = "" if cause.node == first.name else f"{cause.node}: "
         lines += [*labelled("cause", f"{place}{cause.what}"), *labelled("try", cause.remedy)]
@@ -50,6 +58,21 @@ def debugging_lines(
     return lines
 
 
+def _left(found: Debugging) -> str:
+    number = len(found.unmatched)
+    return f"; {number:,} {'has' if number == 1 else 'have'} no counterpart" if number else ""
+
+
+def _differs(output: OutputError) -> str:
+    return f"{output.name} differs by {output.relative:.2g}"
+
+
+def _error(own: float) -> str:
+    if not math.isfinite(own):
+        return "an infinite error (infinity, NaN or another shape on one side alone)"
+    return f"an error of {own:.2g}"
+
+
 def rescue_lines(artifact: str, found: Rescue, refusal: str, remedy: str) -> list[str]:
     """What was judged, what has to stay in fp32, what that costs and how, or why a chip cannot have it."""
     lines = [*labelled("artifact", artifact), *labelled("judged", f"in fp16: {found.verdicts[0].report.fp16}")]
@@ -58,7 +81,8 @@ def rescue_lines(artifact: str, found: Rescue, refusal: str, remedy: str) -> lis
     own = f"{len(found.beyond)} give what is beyond 65504" if found.beyond else "what they lose adds up"
     lines += labelled(
         "fp32",
-        f"{len(found.keep)} nodes: {own}, {len(found.products)} are products, {found.casts} casts{unsettled(found)}",
+        f"{counted(len(found.keep), 'node')}: {own}, {counted(len(found.products), 'product')}, "
+        f"{counted(found.casts, 'cast')}{unsettled(found)}",
     )
     lines += [f"{'':9}{name}" for name in found.keep]
     if refusal:

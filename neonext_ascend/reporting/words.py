@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from neonext_ascend.artifacts.manifest import Manifest, Weights
+from neonext_ascend.errors import counted
 from neonext_ascend.models.config import NetworkConfig, size_text
 from neonext_ascend.verify.compare import summarize
 
@@ -83,7 +84,7 @@ def parity_lines(report: ParityReport, label: str = "parity") -> list[str]:
     lines = labelled(label, f"{'passed' if report.passed else 'FAILED'}: {figures}")
     if report.points:
         largest = max(p.relative for p in report.points)
-        agreement += f"; {len(report.points)} inner points, largest max rel {largest:.2g}"
+        agreement += f"; {counted(len(report.points), 'inner point')}, largest max rel {largest:.2g}"
     lines += labelled("", agreement)
     smallest = report.to_json()["smallest_passing"]
     if smallest and report.passed:
@@ -91,6 +92,8 @@ def parity_lines(report: ParityReport, label: str = "parity") -> list[str]:
         lines += labelled("", f"smallest tolerance that passes: {bounds}")
     if not report.passed:
         lines += [line for reason in report.reasons() for line in labelled("", reason)]
+        if smallest is None:
+            lines += labelled("", "no larger tolerance would pass: what failed is no bound of the difference")
         lines += labelled("", f"first departure: {report.departure}")
     return lines
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from neonext_ascend.artifacts.wire import Fields
@@ -10,6 +11,15 @@ from neonext_ascend.files import foreign
 
 # ModelProto has fields 1 to 8, 14, 20, 25 and 26 (onnx.proto); a higher number means another kind of file.
 _HIGHEST_FIELD = 100
+
+
+def free_words(name: str, shape: Sequence[int | str]) -> str:
+    """That an input takes pictures of any size, and how to fix one."""
+    sizes = "x".join("?" if isinstance(length, str) or not length else str(length) for length in shape)
+    return (
+        f"takes pictures of any size ({name}: {sizes}); give it one: python -m "
+        f"onnxruntime.tools.make_dynamic_shape_fixed --input_name {name} --input_shape 1,3,224,224 IN.onnx OUT.onnx"
+    )
 
 
 def check_onnx_file(path: Path) -> None:

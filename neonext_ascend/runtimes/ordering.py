@@ -10,7 +10,7 @@ from heapq import heappop, heappush
 import onnx
 from onnx import GraphProto, NodeProto
 
-from neonext_ascend.errors import ArtifactError
+from neonext_ascend.errors import ArtifactError, counted
 
 
 def ordered(graph: GraphProto, where: str) -> list[NodeProto]:
@@ -41,7 +41,9 @@ def ordered(graph: GraphProto, where: str) -> list[NodeProto]:
         sorter.prepare()
     except CycleError as error:
         circle = [graph.node[number].name or graph.node[number].op_type for number in error.args[1]]
-        raise ArtifactError(f"{where}{circle[0]}: waits for itself through {len(circle) - 1} nodes") from None
+        raise ArtifactError(
+            f"{where}{circle[0]}: waits for itself through {counted(len(circle) - 1, 'node')}"
+        ) from None
     ready, done = sorted(sorter.get_ready()), list[NodeProto]()
     while ready:
         number = heappop(ready)

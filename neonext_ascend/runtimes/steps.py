@@ -6,28 +6,29 @@ for the CPU's kernels would do so anyway: who wants it rounded, rounds what a no
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from neonext_ascend.artifacts.tensors import load_model
-from neonext_ascend.errors import ArtifactError
+from neonext_ascend.errors import ArtifactError, counted
 from neonext_ascend.machine.environment import disable_telemetry
-from neonext_ascend.runtimes.ordering import bodies, captured, ordered, rename_captured
+from neonext_ascend.runtimes.ordering import captured, ordered, rename_captured
 from neonext_ascend.runtimes.sessions import make_session
+from neonext_ascend.runtimes.widening import HALVES, wide, widened
 
 disable_telemetry()
 
 Array = NDArray[np.generic]
 # A constant up to this size stands in the node's own model: some operators want it there.
 _SMALL = 1024
-_DTYPE_ATTRIBUTES = ("to", "dtype")
 
 
 class Step:
@@ -36,14 +37,14 @@ class Step:
     Attributes:
         number: its place in the order of computation.
         node: with half precision turned into float32.
-        name: its own, or its first output's.
+        name: its own, where it has one that nothing else bears; else its first output's, which is nobody else's.
         inputs: every value that it reads, those of sub-graphs from outside included; none twice.
     """
 
-    def __init__(self, number: int, node: NodeProto) -> None:
-        self.number, self.node = number, _wide(node)
+    def __init__(self, number: int, node: NodeProto, named: bool) -> None:
+        self.number, self.node = number, wide(node)
         self.outputs = [name for name in node.output if name]
-        self.name = node.name or next(iter(self.outputs), node.op_type)
+        self.name = node.name if named else next(iter(self.outputs), f"{node.op_type}_{number}")
         self.inputs = list(dict.fromkeys([*filter(None, node.input), *captured(node)]))
 
 
@@ -67,7 +68,12 @@ class Steps:
         self.inputs = [value.name for value in graph.input if value.name not in self._held]
         self.outputs = [value.name for value in graph.output]
         self._where = f"{model}: " if isinstance(model, Path) else ""
-        self.steps = [Step(number, node) for number, node in enumerate(ordered(graph, self._where))]
+        nodes = ordered(graph, self._where)
+        times, results = Counter(node.name for node in nodes), {name for node in nodes for name in node.output}
+        self.steps = [
+            Step(number, node, bool(node.name) and times[node.name] == 1 and node.name not in results - {*node.output})
+            for number, node in enumerate(nodes)
+        ]
         self._last = {name: step.number for step in self.steps for name in step.inputs}
         self._last |= dict.fromkeys(self.outputs, len(self.steps))
 
@@ -91,7 +97,21 @@ class Steps:
         """Whether the file holds half precision, which is computed in float32 here."""
         kinds = {tensor.data_type for tensor in self._held.values()}
         kinds |= {value.type.tensor_type.elem_type for value in self._model.graph.input}
-        return TensorProto.FLOAT16 in kinds
+        return not kinds.isdisjoint(HALVES)
+
+    @cached_property
+    def makers(self) -> dict[str, Step]:
+        """The node that makes each value."""
+        return {name: step for step in self.steps for name in step.outputs}
+
+    @cached_property
+    def readers(self) -> dict[str, list[Step]]:
+        """The nodes that read each value or constant, in their order; absent where none does."""
+        readers: dict[str, list[Step]] = {}
+        for step in self.steps:
+            for name in step.inputs:
+                readers.setdefault(name, []).append(step)
+        return readers
 
     def tensors(self) -> Iterator[tuple[str, str, tuple[int, ...]]]:
         """Name, dtype (numpy's name) and shape of each input; a free dimension is 0."""
@@ -109,7 +129,7 @@ class Steps:
             ArtifactError: there are several inputs or none, or no node computes the output.
         """
         if len(self.inputs) != 1:
-            raise ArtifactError(f"{self._where}it has {len(self.inputs)} inputs; expected one")
+            raise ArtifactError(f"{self._where}it has {counted(len(self.inputs), 'input')}; expected one")
         result = next(iter(self.outputs), "")
         if not any(result in step.outputs for step in self.steps):
             raise ArtifactError(f"{self._where}its output {result!r} is not computed by a node; expected one that is")
@@ -117,7 +137,7 @@ class Steps:
 
     def constant(self, name: str) -> Array | None:
         """An initializer's value, ``None`` where the name is no initializer's."""
-        return None if name not in self._held else _widened(numpy_helper.to_array(self._held[name]))
+        return None if name not in self._held else widened(numpy_helper.to_array(self._held[name]))
 
     def iterate(self, feeds: Mapping[str, Array]) -> Iterator[tuple[Step, dict[str, Array]]]:
         """Compute all nodes in order; behind each, the values that are alive: a value is dropped behind its last use.
@@ -128,7 +148,7 @@ class Steps:
         Raises:
             ArtifactError: onnxruntime cannot compute a node.
         """
-        values = {name: _widened(np.asarray(feeds[name])) for name in self.inputs}
+        values = {name: widened(np.asarray(feeds[name])) for name in self.inputs}
         for step in self.steps:
             made = self.compute(step, [values[n] if n in values else self.needed(n) for n in step.inputs])
             values |= dict(zip(step.outputs, made, strict=True))
@@ -203,35 +223,6 @@ def _open(model: bytes, threads: int) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # each node has threads of its own
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return make_session(model, options)[0]
-
-
-def _wide(node: NodeProto) -> NodeProto:
-    """A copy in which half precision is float32."""
-    copy = NodeProto()
-    copy.CopyFrom(node)
-    for attribute in copy.attribute:
-        if attribute.name in _DTYPE_ATTRIBUTES and attribute.i in (TensorProto.FLOAT16, TensorProto.BFLOAT16):
-            attribute.i = TensorProto.FLOAT
-        if attribute.type == onnx.AttributeProto.TENSOR:
-            _widen(attribute.t)
-    for body in bodies(copy):
-        for tensor in body.initializer:
-            _widen(tensor)
-        for value in (*body.input, *body.output, *body.value_info):
-            if value.type.tensor_type.elem_type == TensorProto.FLOAT16:
-                value.type.tensor_type.elem_type = TensorProto.FLOAT
-        for inner in body.node:
-            inner.CopyFrom(_wide(inner))
-    return copy
-
-
-def _widen(tensor: TensorProto) -> None:
-    if tensor.data_type == TensorProto.FLOAT16:
-        tensor.CopyFrom(numpy_helper.from_array(_widened(numpy_helper.to_array(tensor)), tensor.name))
-
-
-def _widened(array: Array) -> Array:
-    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def _value_info(name: str, value: Array) -> onnx.ValueInfoProto:

@@ -73,8 +73,9 @@ def file_blame(rung: str, cause: Cause | None) -> Blame:
     return Blame(
         rung,
         "",
-        "each node alone computes what it should; together they do not in this runtime, which fuses nodes",
-        "try another version of the runtime, and report it there",
+        "no node alone makes an error on the noise that was fed; the whole file does in this runtime, which may fuse "
+        "nodes, or on other inputs",
+        "try another version of the runtime, and tell its makers if that helps",
     )
 
 

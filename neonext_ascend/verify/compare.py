@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neonext_ascend.errors import ArtifactError
+from neonext_ascend.errors import ArtifactError, counted
 from neonext_ascend.spec import Tolerance
 
 Array = NDArray[np.generic]
@@ -26,7 +26,8 @@ class Comparison:
         max_rel: ``max|difference| / max|reference|``.
         cosine: between the flattened arrays.
         top1, top5: share of rows with the same first class, and the same five in any order.
-        needed: the smallest multiple of the tolerance's bounds that passes (at most 1 means it passed).
+        needed: the smallest multiple of the tolerance's bounds that passes (at most 1 means it passed); infinite where
+            none does: a number that is none, cosine, the first class.
         failures: what is out of bounds, in words; empty means passed.
     """
 
@@ -86,7 +87,7 @@ def compare_logits(what: str, candidate: Array, reference: Array, tolerance: Tol
     same_five = [set(a) == set(b) for a, b in zip(_top5(got), _top5(want), strict=True)]
     needed, failures = 0.0, []
     if not finite:
-        needed, failures = float("inf"), ["NaN or infinity in the output"]
+        needed, failures = float("inf"), [_not_finite(got, want)]
     if tolerance.atol is not None and tolerance.rtol is not None and finite:
         allowed = tolerance.atol + tolerance.rtol * np.abs(want)
         # Where nothing is allowed, any difference is infinitely too large; none is still fine.
@@ -104,9 +105,10 @@ def compare_logits(what: str, candidate: Array, reference: Array, tolerance: Tol
             failures.append(f"relative difference {max_rel:.3g} is above {tolerance.max_relative:g}")
     if tolerance.min_cosine is not None and finite and cosine < tolerance.min_cosine:
         failures.append(f"cosine {cosine:.6f} is below {tolerance.min_cosine:g}")
-        needed = max(needed, (1 - cosine) / (1 - tolerance.min_cosine))
+        needed = float("inf")  # no bound of the difference mends it, nor the class below
     if finite and not _top1_excused(same_first, want, difference, tolerance):
-        failures.append(f"the first class changes on {int((~same_first).sum())} of {len(same_first)} images")
+        needed = float("inf")
+        failures.append(f"the first class changes on {int((~same_first).sum())} of {counted(len(same_first), 'image')}")
     return Comparison(
         what=what,
         images=len(want),
@@ -121,14 +123,29 @@ def compare_logits(what: str, candidate: Array, reference: Array, tolerance: Tol
 
 
 def relative_error(candidate: Array, reference: Array) -> tuple[float, float]:
-    """``max|difference| / max|reference|`` and ``max|difference|``; infinite where a value is not finite."""
+    """``max|difference| / max|reference|`` and ``max|difference|``.
+
+    The same infinity or NaN at the same place is no difference; on one side alone it is an infinite one.
+    """
     if candidate.shape != reference.shape:
         raise ArtifactError(f"got shape {candidate.shape}, the reference has {reference.shape}")
     got, want = candidate.astype(np.float64), reference.astype(np.float64)
-    if not (np.isfinite(got).all() and np.isfinite(want).all()):
+    numbers = np.isfinite(got) & np.isfinite(want)
+    if not (numbers | (got == want) | (np.isnan(got) & np.isnan(want))).all():
         return float("inf"), float("inf")
+    got, want = (got, want) if numbers.all() else (got[numbers], want[numbers])
     largest = float(np.abs(got - want).max(initial=0.0))
     return _ratio(largest, float(np.abs(want).max(initial=0.0))), largest
+
+
+def _not_finite(got: NDArray[np.float64], want: NDArray[np.float64]) -> str:
+    """Whose it is: no logits of this kind pass, but the network itself may give them."""
+    ours, theirs = (int((~np.isfinite(side)).sum()) for side in (got, want))
+    if not theirs:
+        return f"NaN or infinity in the output: {counted(ours, 'number')} of {got.size:,}"
+    if not ours:
+        return f"NaN or infinity in the reference alone: {counted(theirs, 'number')} of {want.size:,}"
+    return f"NaN or infinity in the output and in the reference ({theirs:,} of {want.size:,}): fp32 itself gives them"
 
 
 def summarize(comparisons: Sequence[Comparison]) -> dict[str, Any]:
@@ -146,7 +163,7 @@ def summarize(comparisons: Sequence[Comparison]) -> dict[str, Any]:
 
 
 def smallest_passing(comparisons: Sequence[Comparison], tolerance: Tolerance) -> dict[str, float] | None:
-    """The smallest tolerance that would have passed: every bound times the same factor."""
+    """The smallest tolerance that would have passed: every bound times the same factor; ``None`` where none would."""
     needed = max(c.needed for c in comparisons)
     if not np.isfinite(needed):
         return None

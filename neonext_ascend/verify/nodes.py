@@ -7,17 +7,22 @@ there, the node makes itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from neonext_ascend.runtimes.steps import Array, Step, Steps
+from neonext_ascend.runtimes.widening import widened
+from neonext_ascend.spec import MOVES
 from neonext_ascend.verify.compare import relative_error
+from neonext_ascend.verify.reference import Reference
 
 # A node's own error, max|difference| / max|reference|, that rounding does not explain.
 MADE_FP32, MADE_FP16 = 1e-5, 2e-3
+# What gives nearly the same for numbers that are far apart.
+_SWALLOWING = frozenset({"Softmax", "Sigmoid", "HardSigmoid", "Tanh", "ArgMax", "TopK", "Clip", "Round", "Cast"})
 NUMBERS = "fiub"  # numpy's kinds of dtypes that are compared
 
 
@@ -65,26 +70,40 @@ class Fault:
     got: Array
 
 
-class Reference:
-    """Values of the reference, asked for in any order; each is given once."""
+@dataclass(frozen=True)
+class OutputError:
+    """One output of the graph.
 
-    def __init__(self, values: Iterator[tuple[str, Array]], names: Mapping[str, str]) -> None:
-        self._values, self._names = values, names
-        self._wanted = set(names.values())
-        self._ahead: dict[str, Array] = {}
+    Args:
+        name, other: in the graph and in the reference.
+        relative: its error, or that of what a Softmax at the end made it from; infinite where the shapes differ.
+        words: how the shapes differ; empty where they do not.
+    """
 
-    def counterpart(self, name: str) -> str | None:
-        """The reference's name of a value."""
-        return self._names.get(name)
+    name: str
+    other: str
+    relative: float
+    words: str = ""
 
-    def take(self, name: str) -> Array:
-        """The reference's value for one of the graph's names; computes as far as it must."""
-        wanted = self._names[name]
-        while wanted not in self._ahead:
-            made, value = next(self._values)
-            if made in self._wanted:
-                self._ahead[made] = value
-        return self._ahead.pop(wanted)
+    def to_json(self) -> dict[str, Any]:
+        """By name; what is not finite is ``null``."""
+        relative = self.relative if np.isfinite(self.relative) else None
+        return {"name": self.name, "other": self.other, "relative": relative}
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two computations.
+
+    Args:
+        nodes: each that has a counterpart, in order.
+        outputs: the graph's.
+        fault: the first node that makes an error; ``None`` where none does.
+    """
+
+    nodes: tuple[NodeError, ...]
+    outputs: tuple[OutputError, ...]
+    fault: Fault | None
 
 
 def values_of(steps: Steps, feeds: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
@@ -99,51 +118,87 @@ def compare_nodes(
     feeds: Mapping[str, Array],
     reference: Reference,
     bound: float = MADE_FP32,
-    on_fault: Callable[[Fault], None] = lambda _: None,
     suspects: Collection[str] = (),
-) -> Iterator[NodeError]:
-    """Each node that has a counterpart, in order.
+) -> Compared:
+    """Each node that has a counterpart, and the outputs.
 
     Args:
         steps: the graph.
         feeds: every input by name.
         reference: the other computation, on the same feeds.
         bound: of a node's own error; more is made there.
-        on_fault: given the first node that makes an error, with all that is needed to show it.
         suspects: nodes that make one for certain, however small: a constant of theirs is another.
 
     Raises:
         ArtifactError: a node cannot be computed.
     """
-    fed: dict[str, Array] = {name: np.asarray(feeds[name]) for name in steps.inputs}
+    fed: dict[str, Array] = {name: widened(np.asarray(feeds[name])) for name in steps.inputs}
     behind: dict[str, tuple[Step, ...]] = {}  # value without a counterpart -> the steps that it takes from matched ones
     outside: dict[str, Array] = dict(fed)
-    found = False
+    nodes: list[NodeError] = []
+    fault, last, errors = None, dict(fed), dict[str, float]()
     for step, values in steps.iterate(feeds):
-        own = steps.compute(step, [fed[name] if name in fed else steps.needed(name) for name in step.inputs])
+        last = values
+        # Where all that it reads is the same, it gives the same.
+        same = all(name not in fed or fed[name] is values.get(name) for name in step.inputs)
+        own = [values[name] for name in step.outputs] if same else _computed(steps, step, fed)
         around = (*dict.fromkeys(s for name in step.inputs for s in behind.get(name, ())), step)
         for name, made in zip(step.outputs, own, strict=True):
             other = reference.counterpart(name)
             if other is None or made.dtype.kind not in NUMBERS:
                 fed[name], behind[name] = made, around
                 continue
-            want = reference.take(name).astype(made.dtype, copy=False)
-            # A shape that depends on values, as NonZero's does, may be another one.
-            want = want.reshape(made.shape) if want.size == made.size else want
-            fed[name] = outside[name] = want
+            want = reference.take(name, made.shape).astype(made.dtype, copy=False)
+            # A result of another shape is no input for what follows here.
+            want_here = made if want.shape != made.shape else want
+            fed[name] = outside[name] = values[name] if _same(want_here, values[name]) else want_here
             relative, error = _apart(values[name], want), _apart(made, want)
             # Roundings of the nodes between two counterparts add up as random steps do.
             makes = error > bound * math.sqrt(len(around)) or step.name in suspects
-            if makes and not found:
-                found = True
+            if makes and fault is None:
                 inner = {n for one in around for n in one.outputs}
                 read = {n for one in around for n in one.inputs if n not in inner}
-                on_fault(Fault(step, around, {n: outside[n] for n in read if n in outside}, want, made))
-            yield NodeError(step.name, step.node.op_type, other, relative, error, makes)
+                fault = Fault(step, around, {n: outside[n] for n in read if n in outside}, want, made)
+            errors[name] = relative
+            nodes.append(NodeError(step.name, step.node.op_type, other, relative, error, makes))
         steps.forget(step, fed)
         for name in list(outside):
-            if name not in fed and not found and not _needed(name, behind):
+            if name not in fed and fault is None and not _needed(name, behind):
                 del outside[name]
+    reference.finish()
+    ends = (
+        _output(name, last[name], reference, errors.get(_unswallowed(steps, name), 0.0))
+        for name in reference.outputs
+        if name in last
+    )
+    return Compared(tuple(nodes), tuple(end for end in ends if end is not None), fault)
+
+
+def _computed(steps: Steps, step: Step, fed: Mapping[str, Array]) -> list[Array]:
+    return steps.compute(step, [fed[name] if name in fed else steps.needed(name) for name in step.inputs])
+
+
+def _unswallowed(steps: Steps, name: str) -> str:
+    """The value that an output was made from, before what hides a difference: Softmax gives 0 and 1."""
+    while (maker := steps.makers.get(name)) is not None and maker.node.op_type in _SWALLOWING | MOVES and maker.inputs:
+        name = maker.inputs[0]
+    return name
+
+
+def _output(name: str, value: Array, reference: Reference, before: float) -> OutputError | None:
+    other, want = reference.outputs[name], reference.result(name, value.shape)
+    if want is None or value.dtype.kind not in NUMBERS:
+        return None
+    words = "" if value.shape == want.shape else f"{name} is {_size(value)}, the other's {other} {_size(want)}"
+    return OutputError(name, other, max(_apart(value, want), before), words)
+
+
+def _size(value: Array) -> str:
+    return "x".join(map(str, value.shape)) or "one number"
+
+
+def _same(want: Array, value: Array) -> bool:
+    return want.dtype == value.dtype and np.array_equal(want, value, equal_nan=want.dtype.kind == "f")
 
 
 def _apart(value: Array, want: Array) -> float:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from neonext_ascend.errors import counted
 from neonext_ascend.runtimes.steps import Array, Step, Steps
 from neonext_ascend.verify.causes.constants import differ
+from neonext_ascend.verify.fingerprints import COMMUTATIVE
 
 if TYPE_CHECKING:  # it loads PyTorch, which two files do without
     from neonext_ascend.verify.layers import Layers
@@ -52,18 +54,28 @@ class Pair:
 
     def counterpart(self, step: Step) -> Step | None:
         """The right graph's node that gives the same value."""
-        makers = (self.makers.get(self.names.get(name, "")) for name in step.outputs)
+        makers = (self.theirs.makers.get(self.names.get(name, "")) for name in step.outputs)
         return next((maker for maker in makers if maker is not None), None)
-
-    @cached_property
-    def makers(self) -> dict[str, Step]:
-        """Who makes each value of the right graph."""
-        return {name: step for step in self.theirs.steps for name in step.outputs}
 
     def changed(self, step: Step, other: Step) -> Iterator[tuple[str, Array, Array]]:
         """Constants of a node that are not the right ones: name, value, the right value."""
         half = self.steps.half or self.theirs.half
-        for mine, right in zip(step.node.input, other.node.input, strict=False):
+        for mine, right in self.slots(step, other):
             got, want = self.steps.constant(mine), self.theirs.constant(right)
             if got is not None and want is not None and differ(got, want, half):
                 yield mine, got, want
+
+    def slots(self, step: Step, other: Step) -> list[tuple[str, str]]:
+        """What the two read, slot by slot: of a sum or a product of a value and a constant, each with its kind."""
+        ours, theirs = ([*filter(None, one.node.input)] for one in (step, other))
+        if step.node.op_type == other.node.op_type and step.node.op_type in COMMUTATIVE:
+            ours.sort(key=lambda name: self.steps.constant(name) is not None)
+            theirs.sort(key=lambda name: self.theirs.constant(name) is not None)
+            return list(zip(ours, theirs, strict=False))
+        read = zip_longest(step.node.input, other.node.input, fillvalue="")
+        return [(mine, right) for mine, right in read if mine and right]
+
+    def lacking(self, step: Step, other: Step) -> str:
+        """What one of two nodes reads and the other does not, in words; empty where they read as many."""
+        ours, theirs = (sum(map(bool, one.node.input)) for one in (step, other))
+        return f"it reads {counted(ours, 'input')} in place of {theirs}" if ours != theirs else ""

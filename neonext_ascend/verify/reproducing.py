@@ -13,7 +13,7 @@ from neonext_ascend.artifacts.vendor_operators import with_twins
 from neonext_ascend.runtimes.steps import Array, Steps
 from neonext_ascend.verify.nodes import Fault
 
-_SCRIPT = """import numpy as np, onnxruntime as ort
+_SCRIPT = """import os, numpy as np, onnxruntime as ort; os.chdir(os.path.dirname(os.path.abspath(__file__)))
 feeds, expected = np.load("inputs.npz"), np.load("expected.npy")
 print(abs(ort.InferenceSession("subgraph.onnx").run(None, dict(feeds))[0] - expected).max() / abs(expected).max())
 """

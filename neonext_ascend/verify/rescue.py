@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from neonext_ascend.errors import ParityError
+from neonext_ascend.errors import ParityError, counted
 from neonext_ascend.precision.half import LARGEST, OVERFLOWS, Overflow
 from neonext_ascend.precision.modes import ALL, PRODUCTS, HalfMode
 from neonext_ascend.precision.report import HalfNode
@@ -103,10 +103,6 @@ class _Search:
     def __init__(self, steps: Steps, feeds: Sequence[Feed], overflows: Sequence[Overflow], mode: HalfMode) -> None:
         self.steps, self.feeds, self.overflows, self.mode = steps, feeds, overflows, mode
         self.tries, self.settled = 0, True
-        self.readers: dict[str, list[str]] = {}
-        for step in steps.steps:
-            for name in step.inputs:
-                self.readers.setdefault(name, []).append(step.name)
         self.every = {step.name for step in steps.steps if step.node.op_type not in MOVES}
         self.largest = self._magnitudes()
         over = {name for name, value in self.largest.items() if not value <= LARGEST}
@@ -158,9 +154,9 @@ class _Search:
         behind, ways = {node}, {seen_at}
         for name in names:
             if name in behind:
-                behind |= {reader for value in outputs[name] for reader in self.readers.get(value, ())}
+                behind |= {reader.name for value in outputs[name] for reader in self.steps.readers.get(value, ())}
         for name in reversed(names):
-            if any(reader in ways for value in outputs[name] for reader in self.readers.get(value, ())):
+            if any(reader.name in ways for value in outputs[name] for reader in self.steps.readers.get(value, ())):
                 ways.add(name)
         return behind & ways | {node}
 
@@ -172,7 +168,7 @@ class _Search:
         low, high = 0, len(ranked)
         if not self.passes(keep | set(ranked)):
             raise ParityError(
-                f"half precision does not hold the graph even with all {len(self.every)} nodes in fp32: "
+                f"half precision does not hold the graph even with all {counted(len(self.every), 'node')} in fp32: "
                 f"{worst.reasons()[0]}"
             )
         while high - low > 1:
@@ -186,8 +182,11 @@ class _Search:
     def by_error(self, nodes: Sequence[HalfNode]) -> list[str]:
         """Names, the largest growth of the error over what a node was handed first."""
         errors = {node.name: node.relative for node in nodes}
-        makers = {name: step.name for step in self.steps.steps for name in step.outputs}
-        inputs = {step.name: [errors.get(makers.get(n, ""), 0.0) for n in step.inputs] for step in self.steps.steps}
+        makers = self.steps.makers
+        inputs = {
+            step.name: [errors.get(makers[n].name, 0.0) for n in step.inputs if n in makers]
+            for step in self.steps.steps
+        }
         growth = {name: error - max(inputs[name], default=0.0) for name, error in errors.items()}
         return sorted((name for name in growth if name in self.every), key=lambda name: -growth[name])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from neonext_ascend.errors import counted
 from neonext_ascend.machine.chips import Soc
 from neonext_ascend.precision.half import overflows_of
 from neonext_ascend.precision.modes import ALL, HalfMode
@@ -36,9 +37,11 @@ def rescued(steps: Steps, feeds: Sequence[Feed], soc: Soc | None = None, mode: H
 
 def kept_words(found: Rescue) -> str:
     """What is kept and what that costs, in one line."""
-    fp32 = f"{len(found.products)} of them products, " if found.products else ""
+    products = len(found.products)
+    fp32 = f"{products} of them {'products' if products > 1 else 'a product'}, " if products else ""
+    nodes, casts = counted(len(found.keep), "node"), counted(found.casts, "cast")
     return (
-        f"half precision fails; it holds with {len(found.keep)} nodes kept in fp32 ({fp32}{found.casts} casts"
+        f"half precision fails; it holds with {nodes} kept in fp32 ({fp32}{casts}"
         f"{unsettled(found)}): --keep-fp32 {','.join(found.keep)}"
     )
 

@@ -90,7 +90,7 @@ def test_labels_alone_are_those_of_the_sorted_pictures(flat: Path) -> None:
     assert [(item.name, item.label) for item in dataset] == want
     assert dataset.classes == ("n01440764", "n01443537")
     (flat / "labels.txt").write_text("n01440764\n")
-    with pytest.raises(UsageError, match=r"holds 1 labels for 3 pictures in .*; expected one a picture"):
+    with pytest.raises(UsageError, match=r"holds 1 label for 3 pictures in .*; expected one a picture"):
         open_dataset(flat)
 
 

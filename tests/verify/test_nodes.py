@@ -96,7 +96,7 @@ def test_names_are_no_matter(nano: Path, tmp_path: Path) -> None:
     found = jobs.debug(changed(nano, tmp_path, rename), against=nano)
     assert found.first_made is not None
     assert found.first_made.name == f"n_{FAULTS[0][0][::-1]}"
-    assert (found.matched, found.by_position, found.unmatched) == (67, 67, ())
+    assert (found.matched, dict(found.matched_by), found.unmatched) == (67, {"structure": 67}, ())
 
 
 def test_the_same_file_and_its_own_network_make_no_error(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ class _Climber:
         found = load_steps(with_its_data(path))
         fed = {found.inputs[0]: self._first.array}
         departure = compare_graphs(found, steps, fed, layers=Layers(self._subject.network))
-        makers = [node.name for node in departure.nodes if node.made]
+        makers = [node.name for node in departure.compared.nodes if node.made]
         others = f", and {len(makers) - 1} more" if len(makers) > 1 else ""
         reasons = [f"{makers[0]} makes an error of its own{others}"] if makers else []
         bounds = _FP16 if self._plan.runtime == "cann" else TOLERANCES[judged_as(request.dtype, request.gelu)]

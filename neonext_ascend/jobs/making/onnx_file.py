@@ -17,7 +17,7 @@ from neonext_ascend.errors import ParityError
 from neonext_ascend.exporters.onnx_file.export import OnnxArtifact
 from neonext_ascend.images.preprocessing import preprocessing_for
 from neonext_ascend.jobs.gating import Gated, GateRefusedError, GateRequest, gate
-from neonext_ascend.jobs.making.half import kept_by_gate, to_keep
+from neonext_ascend.jobs.making.keeping_fp32 import kept_by_gate, to_keep
 from neonext_ascend.jobs.making.request import FileRequest
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.environment import versions

@@ -50,6 +50,15 @@ def differ(got: Array, want: Array, half: bool) -> bool:
     return not bool((far <= _ULPS[half] * (scale + 1e-3 * scale.max(initial=0.0))).all())
 
 
+def unlike(got: Array | None, want: Array | None) -> float:
+    """How far two constants are apart: ``sum|difference| / sum|want|``, at most 2; that where only one is there."""
+    if got is None or want is None or got.shape != want.shape or "f" not in got.dtype.kind + want.dtype.kind:
+        return 0.0 if got is want else 2.0
+    mine, right = got.astype(np.float64), want.astype(np.float64)
+    far, size = float(np.abs(mine - right).sum()), float(np.abs(right).sum())
+    return min(far / size, 2.0) if far < np.inf and size else float(far != 0) * 2.0
+
+
 def change_of(got: Array, want: Array, half: bool = False) -> Change | None:
     """What turns ``want`` into ``got``; ``None`` where nothing that is tried does."""
     if got.dtype.kind != "f" or want.dtype.kind != "f" or want.size == 0:

@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
+from neonext_ascend.errors import with_article
 from neonext_ascend.precision.groups import find_groups
 from neonext_ascend.runtimes.steps import Step
 from neonext_ascend.verify.causes.activations import ACTIVATIONS, TANH_FORM
 from neonext_ascend.verify.causes.constant_causes import constant_cause
 from neonext_ascend.verify.causes.constants import change_of, close, differ
+from neonext_ascend.verify.fingerprints import COMMUTATIVE
 from neonext_ascend.verify.nodes import Fault
 from neonext_ascend.verify.pair import AGAIN, Cause, Pair
 
 # Two results that are the same up to a float32 kernel's rounding.
 _EXPLAINED = 1e-4
-_COMMUTATIVE = ("Add", "Mul", "Max", "Min", "Sum", "And", "Or")
 _PUT_BACK = f"put the Add back: {AGAIN}, and look at what removed it (an optimiser, a hand-made edit)"
 _EXACT = "export GELU in its exact form, with Erf (nn.GELU(approximate='none'))"
 
@@ -35,6 +36,7 @@ def explain(fault: Fault, pair: Pair) -> Cause:
         or _wiring(step, other, pair)
         or constant_cause(step, other, pair)
         or _attributes(step, other)
+        or _fewer(step, other, pair)
     )
     return (
         found
@@ -94,7 +96,8 @@ def _too_many(fault: Fault, pair: Pair) -> Cause | None:
     for name in fault.step.inputs:
         value = values.get(name)
         if value is not None and value.shape == fault.expected.shape and close(value, fault.expected, _EXPLAINED):
-            told = f"it is a {fault.step.node.op_type} too many: {name}, which it reads, is the right result already"
+            what = with_article(fault.step.node.op_type)
+            told = f"it is {what} too many: {name}, which it reads, is the right result already"
             return Cause(fault.step.name, told, f"take the node out, or {AGAIN}")
     return None
 
@@ -120,13 +123,14 @@ def _operator(step: Step, other: Step, pair: Pair) -> Cause | None:
         return Cause(step.name, "Tanh in place of Erf: the tanh form of GELU", _EXACT)
     if step.node.op_type == other.node.op_type:
         return None
-    told = f"it is a {step.node.op_type} in place of {_group_of(other, pair) or f'a {other.node.op_type}'}"
+    right = _group_of(other, pair) or with_article(other.node.op_type)
+    told = f"it is {with_article(step.node.op_type)} in place of {right}"
     return Cause(step.name, told, f"{AGAIN}, and look at what replaced the operator")
 
 
 def _exchanged(step: Step, other: Step, pair: Pair) -> Cause | None:
     """The right inputs in another order, where the order matters."""
-    if step.node.op_type in _COMMUTATIVE or len(step.node.input) != len(other.node.input):
+    if step.node.op_type in COMMUTATIVE or len(step.node.input) != len(other.node.input):
         return None
 
     def same(mine: str, right: str) -> bool:
@@ -145,8 +149,8 @@ def _exchanged(step: Step, other: Step, pair: Pair) -> Cause | None:
 def _wiring(step: Step, other: Step, pair: Pair) -> Cause | None:
     """Another value in place of one that it should read, as where a sum was taken out before it."""
     read, known = {name: pair.names.get(name) for name in step.inputs}, set(pair.names.values())
-    for mine, right in zip(step.node.input, other.node.input, strict=False):
-        maker, reads = pair.makers.get(right), read.get(mine)
+    for mine, right in pair.slots(step, other):
+        maker, reads = pair.theirs.makers.get(right), read.get(mine)
         if maker is None or reads is None or right in read.values():
             continue
         if maker.node.op_type == "Add" and reads in maker.inputs and right not in known:
@@ -166,6 +170,12 @@ def _attributes(step: Step, other: Step) -> Cause | None:
     return None
 
 
+def _fewer(step: Step, other: Step, pair: Pair) -> Cause | None:
+    """A bias that only one of the two has, say."""
+    told = pair.lacking(step, other)
+    return Cause(step.name, told, f"{AGAIN}, and look at what took it away or added it") if told else None
+
+
 def _attribute(held: Any) -> str:
     if held is None:
         return "absent"
@@ -176,7 +186,13 @@ def _attribute(held: Any) -> str:
 def _result(fault: Fault) -> Cause | None:
     """What the node gives, held against what it should give."""
     name, got, want = fault.step.name, fault.got, fault.expected
-    if not np.isfinite(got).all():
+    if got.shape != want.shape:
+        held, wanted = ("x".join(map(str, value.shape)) or "one number" for value in (got, want))
+        return Cause(name, f"its result is {held} in place of {wanted}", f"{AGAIN}, and see what it is made for")
+    if np.isfinite(got).all() and not np.isfinite(want).all():
+        told = "its result is finite, the right one holds NaN or infinity"
+        return Cause(name, told, "look at the reference: an overflow or a division by zero in what it reads")
+    if not np.isfinite(got).all() and not np.array_equal(np.isfinite(got), np.isfinite(want)):
         return Cause(name, "its result is not finite", "look for an overflow or a division by zero in what it reads")
     change = change_of(got, want)
     if change is None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from neonext_ascend.errors import counted
 from neonext_ascend.jobs.gating import GateRefusedError
 from neonext_ascend.jobs.making.request import FileRequest
 from neonext_ascend.jobs.watching import Watch
@@ -56,10 +57,11 @@ def kept_by_gate(
     ranked = by_error(Steps(path), list(subject.feeds(request.batch_size)))
     for power in range(len(ranked).bit_length() + 1):
         keep = (*request.keep_fp32, *(name for name in ranked[: 2**power] if name not in request.keep_fp32))
-        with watch.working(f"asking with {len(keep)} nodes in fp32"):
+        nodes = counted(len(keep), "node")
+        with watch.working(f"asking with {nodes} in fp32"):
             again = replace(request, keep_fp32=keep)
             if _passes(ask, again):
-                told = f"the gate refuses it in fp16; it passes with the {len(keep)} nodes in fp32 that add most error"
+                told = f"the gate refuses it in fp16; it passes with the {nodes} in fp32 that add most error"
                 watch.note(f"{told}: --keep-fp32 {','.join(keep)}")
                 return again
     raise GateRefusedError(f"{refused}; nor does it pass with every node in fp32 inside", refused.gated) from None
