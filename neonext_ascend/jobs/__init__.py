@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from neonext_ascend.jobs.verifying import Verification, verify
     from neonext_ascend.jobs.watching import Watch
     from neonext_ascend.machine.diagnosis import Diagnosis, diagnose
-    from neonext_ascend.verify.debugged import Debugging
     from neonext_ascend.verify.ladder import Ladder
+    from neonext_ascend.verify.nodewise.debugged import Debugging
 
 # Job, argument or result -> the file that holds it.
 _HOMES = {

@@ -16,11 +16,11 @@ from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.reporting.plotting import plotting
 from neonext_ascend.runtimes.steps import Array, Steps
 from neonext_ascend.spec import Bounds
-from neonext_ascend.verify.debugged import Debugging
-from neonext_ascend.verify.dumps import Dump
-from neonext_ascend.verify.graph_feeds import memory_for, noise_for, write_feeds
-from neonext_ascend.verify.graphs import Departure, compare_graphs
-from neonext_ascend.verify.nodes import MADE_FP16, MADE_FP32, NodeError
+from neonext_ascend.verify.nodewise.debugged import Debugging
+from neonext_ascend.verify.nodewise.dumps import Dump
+from neonext_ascend.verify.nodewise.graph_feeds import memory_for, noise_for, write_feeds
+from neonext_ascend.verify.nodewise.graphs import Departure, compare_graphs
+from neonext_ascend.verify.nodewise.nodes import MADE_FP16, MADE_FP32, NodeError
 from neonext_ascend.verify.reproducing import write_subgraph
 
 

@@ -22,7 +22,7 @@ from neonext_ascend.machine.chips import Soc, find_soc
 from neonext_ascend.runtimes.steps import Steps
 from neonext_ascend.spec import Bounds
 from neonext_ascend.verify.feeds import Feed, feeds_for
-from neonext_ascend.verify.graph_feeds import memory_for, noise_for
+from neonext_ascend.verify.nodewise.graph_feeds import memory_for, noise_for
 from neonext_ascend.verify.rescue import Rescue
 from neonext_ascend.verify.rescued import rescued
 

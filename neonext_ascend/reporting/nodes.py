@@ -6,8 +6,8 @@ import math
 
 from neonext_ascend.errors import counted
 from neonext_ascend.reporting.words import labelled
-from neonext_ascend.verify.debugged import Debugging
-from neonext_ascend.verify.nodes import OutputError
+from neonext_ascend.verify.nodewise.debugged import Debugging
+from neonext_ascend.verify.nodewise.nodes import OutputError
 from neonext_ascend.verify.rescue import Rescue
 from neonext_ascend.verify.rescued import unsettled
 

@@ -10,7 +10,7 @@ from neonext_ascend.spec import Tolerance
 from neonext_ascend.verify.compare import summarize
 from neonext_ascend.verify.feeds import Feed
 from neonext_ascend.verify.ladder import Blame, Rung
-from neonext_ascend.verify.pair import Cause
+from neonext_ascend.verify.nodewise.pair import Cause
 from neonext_ascend.verify.parity import OpenWithPoints
 from neonext_ascend.verify.points import compare_points, first_departure
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from neonext_ascend.exporters.onnx_file.names import readable
 from neonext_ascend.models.neocell import NeoCell
-from neonext_ascend.verify.pair import AGAIN
+from neonext_ascend.verify.nodewise.pair import AGAIN
 
 _Norm = tuple[nn.modules.batchnorm._BatchNorm, str]  # and its path
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from neonext_ascend.runtimes.steps import Array
-from neonext_ascend.verify.layouts import laid_out
+from neonext_ascend.verify.nodewise.layouts import laid_out
 
 
 class Reference:

@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 from neonext_ascend.artifacts.staging import staged
 from neonext_ascend.artifacts.vendor_operators import with_twins
 from neonext_ascend.runtimes.steps import Array, Steps
-from neonext_ascend.verify.nodes import Fault
+from neonext_ascend.verify.nodewise.nodes import Fault
 
 _SCRIPT = """import os, numpy as np, onnxruntime as ort; os.chdir(os.path.dirname(os.path.abspath(__file__)))
 feeds, expected = np.load("inputs.npz"), np.load("expected.npy")
@@ -26,7 +26,7 @@ def write_subgraph(folder: Path, steps: Steps, fault: Fault) -> Path:
     Args:
         folder: takes four files; created where absent.
         steps: the graph that the fault is in.
-        fault: from :func:`neonext_ascend.verify.nodes.compare_nodes`.
+        fault: from :func:`neonext_ascend.verify.nodewise.nodes.compare_nodes`.
 
     Returns:
         The ONNX file.

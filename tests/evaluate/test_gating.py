@@ -17,6 +17,7 @@ from neonext_ascend.checkpoints.loading import load
 from neonext_ascend.cli.main import run
 from neonext_ascend.data import labels_for
 from neonext_ascend.errors import FileAccessError, NeoNextError, UsageError
+from neonext_ascend.evaluate.dataset import open_dataset
 from neonext_ascend.jobs import gating
 from neonext_ascend.jobs.gating import Gated, GateRefusedError, GateRequest
 from neonext_ascend.jobs.making.onnx_file import Orders, export_verified
@@ -150,7 +151,7 @@ def test_where_fp32_loses_as_much_a_rescue_says_that_half_precision_is_not_why(
     worse: None, held_out: Path, tmp_path: Path
 ) -> None:
     loaded, folder = load("neonext_nano"), tmp_path / "out"
-    orders = Orders(verify=False, rescue=True, gate=GateRequest(held_out, 5))
+    orders = Orders(verify=False, rescue=True, gate=GateRequest(open_dataset(held_out), 5))
     with pytest.raises(GateRefusedError, match=r"in fp32 it is refused too, so half precision is not why"):
         export_verified(loaded, folder, labels_for("neonext_nano", 10), FileRequest(dtype="fp16"), orders)
     assert not folder.exists()

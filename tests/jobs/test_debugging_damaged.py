@@ -233,7 +233,7 @@ def test_a_damaged_dump_ends_in_one_line(what: str, tmp_path: Path, capsys: pyte
 
 
 def steps_values(path: Path) -> Any:
-    from neonext_ascend.verify.nodes import values_of
+    from neonext_ascend.verify.nodewise.nodes import values_of
 
     return values_of(Steps(path), {"x": np.random.RandomState(0).standard_normal((2, 4)).astype(np.float32)})
 

@@ -16,7 +16,7 @@ from neonext_ascend.cli.main import run
 from neonext_ascend.data import sample_pictures
 from neonext_ascend.errors import ArtifactError, FileAccessError, counted, with_article
 from neonext_ascend.runtimes.steps import Steps
-from neonext_ascend.verify.nodes import values_of
+from neonext_ascend.verify.nodewise.nodes import values_of
 from tests.support.graphs import draw, graph
 
 LARGE = {"w": draw(8, 8), "k": np.float32(1e6), "j": np.float32(1e-6)}

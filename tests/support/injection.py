@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, helper, numpy_helper
 
 from neonext_ascend.runtimes.steps import Steps
-from neonext_ascend.verify.nodes import values_of
+from neonext_ascend.verify.nodewise.nodes import values_of
 
 PLANTED = "planted"
 

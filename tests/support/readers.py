@@ -74,7 +74,7 @@ def make(folder: Path) -> None:
     from neonext_ascend.data import sample_pictures
     from neonext_ascend.models.neonext import redraw_at_order_one
     from neonext_ascend.runtimes.steps import Steps
-    from neonext_ascend.verify.nodes import values_of
+    from neonext_ascend.verify.nodewise.nodes import values_of
 
     torch.set_num_threads(1)
     config = folder / "tiny.toml"

@@ -13,7 +13,7 @@ from neonext_ascend import jobs
 from neonext_ascend.cli.main import run
 from neonext_ascend.errors import ArtifactError
 from neonext_ascend.runtimes.steps import Array, Steps
-from neonext_ascend.verify.nodes import values_of
+from neonext_ascend.verify.nodewise.nodes import values_of
 from tests.support.graphs import draw, graph
 
 SHAPE = (1, 3, 6, 5)

@@ -20,7 +20,7 @@ from neonext_ascend.cli.main import run
 from neonext_ascend.errors import ArtifactError, UsageError
 from neonext_ascend.runtimes.steps import Steps
 from neonext_ascend.verify.feeds import noise
-from neonext_ascend.verify.nodes import values_of
+from neonext_ascend.verify.nodewise.nodes import values_of
 
 
 @pytest.fixture(scope="module")

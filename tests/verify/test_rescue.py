@@ -24,7 +24,7 @@ from neonext_ascend.precision.rescaling import rescaled, rescalings
 from neonext_ascend.runtimes.steps import Steps
 from neonext_ascend.verify.feeds import Feed
 from neonext_ascend.verify.half import judge_steps
-from neonext_ascend.verify.nodes import values_of
+from neonext_ascend.verify.nodewise.nodes import values_of
 from neonext_ascend.verify.rescue import rescue
 from neonext_ascend.verify.rescued import kept_words, rescaling
 

@@ -25,9 +25,9 @@ from neonext_ascend.runtimes.registry import opener
 from neonext_ascend.runtimes.steps import Steps
 from neonext_ascend.spec import TOLERANCES, Layout, judged_as
 from neonext_ascend.verify.blame import device_blame, file_blame, first_point, half_blame, own_blame
-from neonext_ascend.verify.graphs import compare_graphs
 from neonext_ascend.verify.ladder import Blame, Climb, Ladder, Rung, logits_of
 from neonext_ascend.verify.layers import Layers
+from neonext_ascend.verify.nodewise.graphs import compare_graphs
 from neonext_ascend.verify.parity import OpenWithPoints
 from neonext_ascend.verify.pictures import input_cause, preparation_cause
 from neonext_ascend.verify.subject import tensors_of

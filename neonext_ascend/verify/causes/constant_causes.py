@@ -9,7 +9,7 @@ import numpy as np
 from neonext_ascend.precision.half import SMALLEST
 from neonext_ascend.runtimes.steps import Array, Step, Steps
 from neonext_ascend.verify.causes.constants import ROWS, Change, change_of, factors_along
-from neonext_ascend.verify.pair import AGAIN, Cause, Pair
+from neonext_ascend.verify.nodewise.pair import AGAIN, Cause, Pair
 
 _SIDES = {"left": "A", "right": "B"}
 

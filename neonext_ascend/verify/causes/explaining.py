@@ -13,9 +13,9 @@ from neonext_ascend.runtimes.steps import Step
 from neonext_ascend.verify.causes.activations import ACTIVATIONS, TANH_FORM
 from neonext_ascend.verify.causes.constant_causes import constant_cause
 from neonext_ascend.verify.causes.constants import change_of, close, differ
-from neonext_ascend.verify.fingerprints import COMMUTATIVE
-from neonext_ascend.verify.nodes import Fault
-from neonext_ascend.verify.pair import AGAIN, Cause, Pair
+from neonext_ascend.verify.nodewise.fingerprints import COMMUTATIVE
+from neonext_ascend.verify.nodewise.nodes import Fault
+from neonext_ascend.verify.nodewise.pair import AGAIN, Cause, Pair
 
 # Two results that are the same up to a float32 kernel's rounding.
 _EXPLAINED = 1e-4

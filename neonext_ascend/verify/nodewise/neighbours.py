@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 
 from neonext_ascend.runtimes.steps import Step, Steps
-from neonext_ascend.verify.fingerprints import COMMUTATIVE, Fingerprints
+from neonext_ascend.verify.nodewise.fingerprints import COMMUTATIVE, Fingerprints
 
 # Value name -> its shape, of what is known.
 Shapes = Mapping[str, tuple[int, ...]]

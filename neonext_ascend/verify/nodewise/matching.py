@@ -11,8 +11,8 @@ from typing import Literal, get_args
 from neonext_ascend.precision.groups import find_groups
 from neonext_ascend.runtimes.steps import Step, Steps
 from neonext_ascend.verify.causes.constants import unlike
-from neonext_ascend.verify.fingerprints import labels
-from neonext_ascend.verify.neighbours import Shapes, Side
+from neonext_ascend.verify.nodewise.fingerprints import labels
+from neonext_ascend.verify.nodewise.neighbours import Shapes, Side
 
 How = Literal["structure", "neighbours", "name", "position"]
 _ALIKE = 1e-3  # two constants that only rounding tells apart

@@ -16,10 +16,10 @@ import numpy as np
 from neonext_ascend.errors import ArtifactError, FileAccessError, counted
 from neonext_ascend.runtimes.steps import Array, Steps
 from neonext_ascend.spec import INPUT
-from neonext_ascend.verify.graphs import Departure, shapes_of
-from neonext_ascend.verify.layouts import CHANNELS_LAST, laid_out, order_of
-from neonext_ascend.verify.matching import Matched
-from neonext_ascend.verify.nodes import MADE_FP16, NUMBERS, compare_nodes
+from neonext_ascend.verify.nodewise.graphs import Departure, shapes_of
+from neonext_ascend.verify.nodewise.layouts import CHANNELS_LAST, laid_out, order_of
+from neonext_ascend.verify.nodewise.matching import Matched
+from neonext_ascend.verify.nodewise.nodes import MADE_FP16, NUMBERS, compare_nodes
 from neonext_ascend.verify.reference import Reference
 
 _SIGNS = re.compile(r"[^0-9A-Za-z]+")

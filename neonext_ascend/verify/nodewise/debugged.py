@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neonext_ascend.verify.nodes import NodeError, OutputError
-from neonext_ascend.verify.pair import Cause
+from neonext_ascend.verify.nodewise.nodes import NodeError, OutputError
+from neonext_ascend.verify.nodewise.pair import Cause
 
 
 @dataclass(frozen=True)

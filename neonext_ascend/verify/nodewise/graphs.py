@@ -12,11 +12,11 @@ from onnx import ModelProto, TensorProto
 from neonext_ascend.errors import ArtifactError, counted
 from neonext_ascend.runtimes.steps import Array, Steps
 from neonext_ascend.verify.causes.explaining import explain
-from neonext_ascend.verify.fingerprints import labels
-from neonext_ascend.verify.matching import Matched, match
-from neonext_ascend.verify.neighbours import Shapes
-from neonext_ascend.verify.nodes import MADE_FP32, Compared, compare_nodes, values_of
-from neonext_ascend.verify.pair import Cause, Pair
+from neonext_ascend.verify.nodewise.fingerprints import labels
+from neonext_ascend.verify.nodewise.matching import Matched, match
+from neonext_ascend.verify.nodewise.neighbours import Shapes
+from neonext_ascend.verify.nodewise.nodes import MADE_FP32, Compared, compare_nodes, values_of
+from neonext_ascend.verify.nodewise.pair import Cause, Pair
 from neonext_ascend.verify.reference import Reference
 
 if TYPE_CHECKING:  # it loads PyTorch, which two files do without

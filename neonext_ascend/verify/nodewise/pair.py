@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from neonext_ascend.errors import counted
 from neonext_ascend.runtimes.steps import Array, Step, Steps
 from neonext_ascend.verify.causes.constants import differ
-from neonext_ascend.verify.fingerprints import COMMUTATIVE
+from neonext_ascend.verify.nodewise.fingerprints import COMMUTATIVE
 
 if TYPE_CHECKING:  # it loads PyTorch, which two files do without
     from neonext_ascend.verify.layers import Layers
