@@ -110,13 +110,13 @@ def _say(made: Made, quiet: bool, last: bool) -> None:
     from neonext_ascend.reporting import exports as words
 
     if isinstance(made, Bundle):
-        lines = words.bundle_lines(made.path, made.nbytes, made.top)
+        lines = words.bundle_lines(made.path, made.nbytes, made.top, made.gated)
     elif isinstance(made, OnnxExport):
         lines = words.onnx_lines(shown_path(made.path), made.manifest, made.report, made.verdict, made.gated)
         lines += words.next_lines(shown_path(made.path)) if last and not quiet else []
     else:
         for text in words.warning_lines(made.findings):
             warn(text)
-        lines = words.om_lines(shown_path(made.path), made.manifest, made.verdict, made.unchecked)
+        lines = words.om_lines(shown_path(made.path), made.manifest, made.verdict, made.unchecked, made.gated)
     for line in lines:
         say(line, quiet)

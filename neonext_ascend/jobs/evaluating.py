@@ -20,7 +20,7 @@ from neonext_ascend.jobs.checking import Device, checked
 from neonext_ascend.jobs.evaluating_pictures import Asking, Contestant, Difference
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.models.arguments import file_path
-from neonext_ascend.runtimes.registry import Runtime
+from neonext_ascend.runtimes.registry import Runtime, open_runner
 from neonext_ascend.spec import Bounds
 
 MOST = 26  # a letter each
@@ -130,7 +130,8 @@ def evaluate(
         contestants = []
         for file in files:
             with watch.working(f"loading {file.name}"):
-                contestants.append(stack.enter_context(Contestant.opened(file, data, runtime, device)))
+                runner = stack.enter_context(open_runner(file, runtime=runtime, device=device))
+                contestants.append(Contestant.of(file, data, runner, runtime))
             if contestants[-1].recipe.assumed:
                 watch.warn(f"{file.name}: {contestants[-1].recipe.assumed}")
         journal = None

@@ -8,7 +8,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -30,7 +30,7 @@ from neonext_ascend.jobs.classifying import Recipe, batch_size, recipe_of, score
 from neonext_ascend.jobs.watching import Watch
 from neonext_ascend.models.variants import VARIANTS
 from neonext_ascend.runtimes.base import Runner
-from neonext_ascend.runtimes.registry import Runtime, is_om, open_runner, runtime_for
+from neonext_ascend.runtimes.registry import Runtime, is_om, runtime_for
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -54,22 +54,20 @@ class Contestant:
     published: Published | None = None
 
     @classmethod
-    @contextmanager
-    def opened(cls, path: Path, data: Dataset, runtime: Runtime, device: int) -> Iterator[Self]:
-        """Open one; it is closed at the end.
+    def of(cls, path: Path, data: Dataset, runner: Runner, runtime: Runtime = "auto") -> Self:
+        """Of an artifact that ``runner`` has opened.
 
         Raises:
-            NeoNextError: it cannot be opened, or has other classes than the data set.
+            NeoNextError: it is no network of pictures and classes, or has other classes than the data set.
         """
-        with open_runner(path, runtime=runtime, device=device) as runner:
-            recipe, count = recipe_of(path, runner), runner.outputs[0].shape[-1]
-            if not isinstance(count, int) or count < 2:
-                raise ArtifactError(f"{path}: gives {runner.outputs[0]}; accuracy needs a known number of classes")
-            try:
-                classes = classes_of(data.classes, recipe.labels, count, folders=data.rows is None)
-            except UsageError as error:
-                raise UsageError(f"{data.root}: {error} ({path.name})") from None
-            yield cls(path, runner, recipe, count, classes, runtime_for(path, runtime), _published(path, data))
+        recipe, count = recipe_of(path, runner), runner.outputs[0].shape[-1]
+        if not isinstance(count, int) or count < 2:
+            raise ArtifactError(f"{path}: gives {runner.outputs[0]}; accuracy needs a known number of classes")
+        try:
+            classes = classes_of(data.classes, recipe.labels, count, folders=data.rows is None)
+        except UsageError as error:
+            raise UsageError(f"{data.root}: {error} ({path.name})") from None
+        return cls(path, runner, recipe, count, classes, runtime_for(path, runtime), _published(path, data))
 
     def identity(self) -> dict[str, Any]:
         """Whatever changes an answer but the pictures, in digests; a library's version may change while it is away."""

@@ -19,7 +19,7 @@ from neonext_ascend.jobs.bundle.packing import Bundle, write_bundle
 from neonext_ascend.jobs.checking import BatchSize, Model, Size, checked
 from neonext_ascend.jobs.gating import GateRequest
 from neonext_ascend.jobs.making.dry_run import DryRun, dry_run
-from neonext_ascend.jobs.making.om_file import OmExport, check_nodes, export_om, require_atc
+from neonext_ascend.jobs.making.om_file import OmExport, check_nodes, export_om, gated_by_half, require_atc
 from neonext_ascend.jobs.making.om_in_half import held_by_half
 from neonext_ascend.jobs.making.om_request import OmPlan, OmRequest
 from neonext_ascend.jobs.making.onnx_file import OnnxExport, Orders, export_verified
@@ -173,7 +173,7 @@ def export(
         artifacts.append(made)
         watch.made(made)
         if plan is not None and cann is not None:
-            end = _om_or_bundle(plan, loaded, made, cann, verify, command, watch)
+            end = _om_or_bundle(plan, loaded, made, cann, orders, command, watch)
             artifacts.insert(-1, end)
             watch.made(end)
     return Export(tuple(artifacts))
@@ -206,16 +206,17 @@ def _om_or_bundle(
     loaded: LoadedNetwork,
     made: OnnxExport,
     cann: Cann,
-    verify: bool,
+    orders: Orders,
     command: Sequence[str],
     watch: Watch,
 ) -> OmExport | Bundle:
     options = held_by_half(loaded, made, plan, watch)
     if plan.bundle is None:
         limit = plan.time_limit_s
-        return export_om(loaded, made, options, cann, time_limit_s=limit, verify=verify, command=command, watch=watch)
+        return export_om(loaded, made, options, cann, orders, time_limit_s=limit, command=command, watch=watch)
+    gated = gated_by_half(loaded, made, options, orders, watch)
     with watch.working(f"packing {plan.bundle.name}"):
-        return write_bundle(plan.bundle, loaded, made, options, command)
+        return replace(write_bundle(plan.bundle, loaded, made, options, command), gated=gated)
 
 
 def _check_before(

@@ -1,18 +1,28 @@
-"""The task gate: an artifact asked about labelled pictures beside the network that it was made from."""
+"""The task gate: an artifact asked about labelled pictures beside the network that it was made from.
+
+ONNX Runtime's CPU kernels keep float32 between fp16 nodes, and an OM runs on its chip alone: where half precision
+is meant and no device is here, what answers is the ONNX file computed as the chip may compute it.
+"""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from neonext_ascend.errors import ParityError
+from neonext_ascend.errors import ArtifactError, ParityError
 from neonext_ascend.evaluate.accuracy import Accuracy
 from neonext_ascend.evaluate.dataset import Dataset
 from neonext_ascend.evaluate.paired import Pair
 from neonext_ascend.jobs.evaluating_pictures import Asking, Contestant
 from neonext_ascend.jobs.watching import Watch
+from neonext_ascend.precision.half import OVERFLOWS, Overflow
+from neonext_ascend.precision.modes import ALL, HalfMode
+from neonext_ascend.precision.running import HalfRunner
 from neonext_ascend.reporting.accuracy import gate_text
+from neonext_ascend.runtimes.base import Runner
+from neonext_ascend.runtimes.registry import open_runner
 from neonext_ascend.verify.subject import Subject
 
 
@@ -30,6 +40,21 @@ class GateRequest:
 
 
 @dataclass(frozen=True)
+class Simulated:
+    """An ONNX file as a chip may compute it.
+
+    Args:
+        overflows: the chip's way of overflowing, or both: the worse counts.
+        mode: what is rounded.
+        told: of what that is the judgement, to be told with it.
+    """
+
+    overflows: tuple[Overflow, ...] = OVERFLOWS
+    mode: HalfMode = ALL
+    told: str = ""
+
+
+@dataclass(frozen=True)
 class Gated:
     """The network's accuracy and the artifact's, on the same pictures.
 
@@ -37,17 +62,20 @@ class Gated:
         network, artifact: the accuracies.
         pair: their discordant pictures; the network is the first.
         max_drop: points of top-1 that may be lost.
+        judged_by: what answered for the artifact, in words.
     """
 
     network: Accuracy
     artifact: Accuracy
     pair: Pair
     max_drop: float
+    judged_by: str
 
     def to_json(self) -> dict[str, Any]:
         """By name."""
         return {
             "images": self.pair.images,
+            "judged_by": self.judged_by,
             "network": self.network.to_json()["top1"],
             "artifact": self.artifact.to_json()["top1"],
             **self.pair.to_json(["network", "artifact"], self.max_drop),
@@ -55,40 +83,88 @@ class Gated:
 
     def __str__(self) -> str:
         drop = f"top-1 {100 * self.network.top1.value:.2f} % in PyTorch, {100 * self.artifact.top1.value:.2f} % here"
-        return f"{gate_text(self.pair, self.max_drop)} ({drop}, {self.pair.images} pictures)"
+        return (
+            f"{gate_text(self.pair, self.max_drop)} ({drop}, {self.pair.images} pictures); judged by {self.judged_by}"
+        )
 
 
 class GateRefusedError(ParityError):
-    """The artifact loses more top-1 than it may; carries the figures. Nothing was left under the final name."""
+    """The artifact loses more top-1 than it may, or has no answers in half precision; carries the figures.
 
-    def __init__(self, message: str, gated: Gated) -> None:
+    Nothing was left under the final name.
+    """
+
+    def __init__(self, message: str, gated: Gated | None) -> None:
         super().__init__(message)
         self.gated = gated
 
 
-def gate(subject: Subject, artifact: Path, request: GateRequest, watch: Watch, device: int = 0) -> Gated:
-    """Ask both about every picture.
+def gate(
+    subject: Subject,
+    artifact: Path,
+    request: GateRequest,
+    watch: Watch,
+    simulated: Simulated | None = None,
+    name: str = "",
+) -> Gated:
+    """Refuse an artifact that loses too much.
 
     Args:
-        subject: the network as it was trained.
-        artifact: with its manifest beside it; ONNX Runtime on the CPU or the device runs it.
-        request: pictures and bound.
-        watch: told of the progress and of each picture that cannot be read.
-        device: number of the NPU.
+        subject, artifact, request, watch, simulated: as of :func:`judged`.
+        name: of what is to be written, where that is not the artifact.
 
     Raises:
         GateRefusedError: the one-sided 95 % lower bound of the paired drop is beyond the bound.
         UsageError, FileAccessError: the data set is none, or has other classes.
     """
-    data = request.dataset
-    with Contestant.opened(artifact, data, "auto", device) as contestant:
-        name = Path(subject.network.config.name)
-        network = replace(contestant, path=name, runner=subject.runner(), published=None)
-        asking = Asking([network, contestant], data, None, watch)
-        asking.run()
-        tally = asking.tally
-        sides = [each.accuracy(tally.top1(i), tally.top5(i)) for i, each in enumerate((network, contestant))]
-    found = Gated(sides[0], sides[1], Pair(0, 1, *tally.only(0, 1), tally.images), request.max_drop)
+    found = judged(subject, artifact, request, watch, simulated)
     if found.pair.gate(request.max_drop).refused:
-        raise GateRefusedError(f"{artifact.name}: {found}; nothing was written", found)
+        raise GateRefusedError(f"{name or artifact.name}: {found}; nothing was written", found)
     return found
+
+
+def judged(
+    subject: Subject, artifact: Path, request: GateRequest, watch: Watch, simulated: Simulated | None = None
+) -> Gated:
+    """Ask both about every picture.
+
+    Args:
+        subject: the network as it was trained.
+        artifact: with its manifest beside it.
+        request: pictures and bound.
+        watch: told of the progress and of each picture that cannot be read.
+        simulated: how an ONNX file is computed in half precision; without it ONNX Runtime on the CPU or the device runs
+            the artifact.
+
+    Raises:
+        GateRefusedError: in half precision it gives NaN or infinity.
+        UsageError, FileAccessError: the data set is none, or has other classes.
+    """
+    data = request.dataset
+    with ExitStack() as stack:
+        sides = [Contestant.of(artifact, data, stack.enter_context(runner)) for runner in _runners(artifact, simulated)]
+        recipe = sides[0].recipe
+        host = replace(recipe, preprocessing=replace(recipe.preprocessing, normalised_on="host"))
+        name = Path(subject.network.config.name)
+        network = replace(sides[0], path=name, runner=subject.runner(), recipe=host, published=None)
+        asking = Asking([network, *sides], data, None, watch)
+        try:
+            asking.run()
+        except ArtifactError as error:
+            if simulated is None:
+                raise
+            raise GateRefusedError(f"{error} (on the gate's pictures); nothing was written", None) from None
+        tally = asking.tally
+        first, *others = (each.accuracy(tally.top1(i), tally.top5(i)) for i, each in enumerate((network, *sides)))
+    told = f"; {simulated.told}" if simulated is not None and simulated.told else ""
+    found = [
+        Gated(first, other, Pair(0, 1, *tally.only(0, i), tally.images), request.max_drop, other.where + told)
+        for i, other in enumerate(others, 1)
+    ]
+    return max(found, key=lambda one: one.pair.drop.low)
+
+
+def _runners(artifact: Path, simulated: Simulated | None) -> list[Runner]:
+    if simulated is None:
+        return [open_runner(artifact)]
+    return [HalfRunner(artifact, way, simulated.mode) for way in simulated.overflows]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from neonext_ascend.artifacts.finding import manifest_beside
 from neonext_ascend.artifacts.names import json_text, readable
 from neonext_ascend.artifacts.reading import manifest_of
 from neonext_ascend.artifacts.staging import staged
@@ -16,7 +17,7 @@ from neonext_ascend.jobs.inquiry.parts import Parts
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.reporting.page import page, require_pages
 from neonext_ascend.reporting.thumbnails import thumbnails
-from neonext_ascend.runtimes.registry import Runtime
+from neonext_ascend.runtimes.registry import Runtime, is_om
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ def report(
     """Write one HTML page about an artifact that asks nothing of any other host, and the JSON that it is made from.
 
     Args:
-        artifact: an ONNX or OM file with its manifest beside it. Of an OM the nodes are those of the ONNX file that it
-            was compiled from, where that stands beside it.
+        artifact: an OM with its manifest beside it, whose nodes are those of the ONNX file that it was compiled from,
+            where that stands beside it; or anybody's ONNX file, of which less is known without a manifest.
         checkpoint: of the weights, where they were not packaged or drawn from a seed.
         against: another ONNX file, the reference for nodes and on the data set; or for nodes a folder with a dump.
         data: labelled pictures, as :func:`neonext_ascend.jobs.evaluate` takes them.
@@ -84,14 +85,15 @@ def report(
     """
     path = Path(artifact)
     require_pages(f"the page about {path.name}")
-    manifest = manifest_of(path)
+    alone = path.is_file() and not is_om(path) and manifest_beside(path) is None
+    manifest = None if alone else manifest_of(path)
     name = f"{path.name.removesuffix(path.suffix)}.report"
     with staged(path.parent if output is None else Path(output)) as stage:
         parts = Parts(
             path,
             manifest,
             graph_of(path, manifest),
-            why_absent(path, runtime, device),
+            why_absent(path, runtime, device, described=manifest is not None),
             checkpoint=None if checkpoint is None else Path(checkpoint),
             against=None if against is None else Path(against),
             dataset=None if data is None else Path(data),

@@ -88,7 +88,7 @@ def rescue_nodes(
     with watch.working(f"reading {path.name}"), memory_for(path):
         steps = load_steps(path)
         manifest = None if (beside := manifest_beside(path)) is None else read_manifest(beside)
-        feeds = _feeds(path, steps, manifest, seed)
+        feeds = feeds_of(path, steps, manifest, seed)
     with watch.working("looking for the nodes that need fp32"), memory_for(path):
         found, refusal = rescued(steps, feeds, soc)
     remedy, keep_file = "" if refusal or not found.keep else _remedy(steps, found, manifest), None
@@ -102,7 +102,7 @@ def rescue_nodes(
     return Rescuing(str(path), soc, found, refusal, remedy, keep_file)
 
 
-def _feeds(path: Path, steps: Steps, manifest: Manifest | None, seed: int) -> Sequence[Feed]:
+def feeds_of(path: Path, steps: Steps, manifest: Manifest | None, seed: int) -> Sequence[Feed]:
     """Noise and sample pictures, where the file's manifest tells how they are prepared; else noise alone."""
     name, _ = steps.ends()
     (dtype,) = (dtype for known, dtype, _ in steps.tensors() if known == name)

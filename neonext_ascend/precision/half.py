@@ -8,6 +8,7 @@ beyond becomes infinity on 910B and A3 by default; 310P and 310B saturate, witho
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from neonext_ascend.machine.chips import Soc
 
 Overflow = Literal["ieee", "saturate"]
+WORDS: Mapping[Overflow, str] = {"saturate": "saturating, as 310P and 310B do", "ieee": "IEEE, as 910B and A3 do"}
 OVERFLOWS: tuple[Overflow, ...] = ("saturate", "ieee")
 LARGEST = 65504.0
 SMALLEST = 2.0**-24

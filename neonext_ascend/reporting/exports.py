@@ -56,12 +56,15 @@ def next_lines(path: str) -> list[str]:
     return [*labelled("next", "classify a picture:"), _copied(f"neonext-ascend predict {quoted(path)} PICTURE")]
 
 
-def om_lines(path: str, manifest: Manifest, verdict: Verdict | None, unchecked: str) -> list[str]:
+def om_lines(
+    path: str, manifest: Manifest, verdict: Verdict | None, unchecked: str, gated: object | None = None
+) -> list[str]:
     """The OM and its verdict, or why there is none and where to get it."""
     compiled = manifest.compilation
     assert compiled is not None
     what = f"{bytes_text(manifest.artifact.files[0].bytes)}, {compiled.soc_version}, precision {compiled.precision}"
     lines = [*labelled("wrote", f"{path} ({what})"), *labelled("", manifest_path(Path(path)).name)]
+    lines += labelled("gate", str(gated)) if gated else []
     if verdict is not None:
         return [*lines, *parity_lines(verdict.artifact, label="on npu")]
     lines += labelled("parity", f"of the OM: not checked ({unchecked}); on a {compiled.soc_version}:")
@@ -74,9 +77,10 @@ def warning_lines(findings: Sequence[Finding]) -> Iterator[str]:
         yield f"{first.rule}: {first.message}" + (f" ({1 + len(more)} nodes)" if more else "")
 
 
-def bundle_lines(path: Path, nbytes: int, top: str) -> list[str]:
+def bundle_lines(path: Path, nbytes: int, top: str, gated: object | None = None) -> list[str]:
     """The archive, and what to do with it on the other machine."""
     lines = labelled("packed", f"{path} ({bytes_text(nbytes)})")
+    lines += labelled("gate", str(gated)) if gated else []
     lines += labelled("next", "on the machine with CANN, after sourcing its set_env.sh:")
     return [*lines, _copied(f"tar xzf {quoted(path.name)} && python3 {quoted(top)}/run.py")]
 

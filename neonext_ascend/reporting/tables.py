@@ -27,14 +27,13 @@ class Table:
 
 def tables(it: Json) -> dict[str, Table]:
     """Every table that there is something for."""
-    manifest = it["manifest"]
-    files = [(file["name"], bytes_text(file["bytes"]), file["sha256"]) for file in manifest["artifact"]["files"]]
+    files = [(file["name"], bytes_text(file["bytes"]), file["sha256"]) for file in it["file"]["files"]]
     tensors = [
         (way, one["name"], one["dtype"], " x ".join(map(str, one["shape"])))
         for way in ("inputs", "outputs")
-        for one in manifest[way]
+        for one in it["file"][way]
     ]
-    passes = manifest["passes"]
+    passes = (it["manifest"] or {"passes": {}})["passes"]
     changed = [(name, FOLDED.get(name, ""), str(often)) for name, often in _entries(passes.get("changed"))]
     lowered = Counter(str(name) for _, name in _entries(passes.get("lowerings")))
     refused = passes.get("refused")
@@ -192,7 +191,7 @@ def _cost(cost: Sequence[Json]) -> Table:
 
 
 def _environment(it: Json) -> Iterator[Row]:
-    here, there = it["environment"], it["manifest"]["environment"]
+    here, there = it["environment"], (it["manifest"] or {"environment": {}})["environment"]
     for name in dict.fromkeys((*here, *there)):
         yield name, str(here.get(name, "")), str(there.get(name, ""))
 
@@ -216,8 +215,10 @@ def _name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def network_text(manifest: Json) -> str:
-    """The network in one line."""
+def network_text(manifest: Json | None) -> str:
+    """The network in one line; empty where no manifest tells."""
+    if manifest is None:
+        return ""
     network, image = manifest["network"], size_text(tuple(manifest["preprocessing"]["image_size"]))
     name, definition, classes = (network.get(key) for key in ("name", "definition", "num_classes"))
     return f"{name}, {definition} definition, image {image}, {classes} classes"

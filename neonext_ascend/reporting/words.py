@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from neonext_ascend.artifacts.manifest import Manifest, Weights
 from neonext_ascend.errors import counted
 from neonext_ascend.models.config import NetworkConfig, size_text
+from neonext_ascend.precision.half import WORDS
 from neonext_ascend.verify.compare import summarize
 
 if TYPE_CHECKING:  # these load PyTorch or more
@@ -98,9 +99,6 @@ def parity_lines(report: ParityReport, label: str = "parity") -> list[str]:
     return lines
 
 
-_WAYS = {"saturate": "saturating, as 310P and 310B do", "ieee": "IEEE, as 910B and A3 do"}
-
-
 def half_lines(verdicts: Sequence[HalfVerdict]) -> list[str]:
     """What half precision, computed node by node, makes of it, in each way of overflowing."""
     if not verdicts:
@@ -108,7 +106,7 @@ def half_lines(verdicts: Sequence[HalfVerdict]) -> list[str]:
     kept = verdicts[0].report.in_fp32
     but = f", but for {kept} in fp32 by the file's own types" if kept else ""
     lines = labelled("fp16", f"each node's result rounded{but}, products accumulated in {verdicts[0].accumulation}:")
-    failed = [(_WAYS[verdict.report.overflow], verdict) for verdict in verdicts if not verdict.passed]
+    failed = [(WORDS[verdict.report.overflow], verdict) for verdict in verdicts if not verdict.passed]
     for way, verdict in failed:
         lines += [line for reason in verdict.reasons() for line in labelled("", f"FAILED, {way}: {reason}")]
     tightest = verdicts[0].report.tightest

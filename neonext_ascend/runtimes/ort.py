@@ -105,9 +105,19 @@ class OrtRunner(Runner):
         self._session = None
 
 
-def session_of(model: bytes) -> Any:
-    """A quiet session on the CPU for a model in memory; onnxruntime raises its own errors."""
-    return make_session(model, _quiet())[0]
+def session_of(model: bytes, as_written: bool = False) -> Any:
+    """A quiet session on the CPU for a model in memory; onnxruntime raises its own errors.
+
+    Args:
+        model: serialized.
+        as_written: fuse no node with another, and leave none out.
+    """
+    import onnxruntime
+
+    options = _quiet()
+    if as_written:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return make_session(model, options)[0]
 
 
 def _quiet(threads: int = 0) -> Any:

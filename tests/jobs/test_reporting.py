@@ -14,9 +14,11 @@ import pytest
 import torch
 
 from neonext_ascend import create, jobs
+from neonext_ascend.artifacts.staging import sha256_of
 from neonext_ascend.cli.main import run
 from neonext_ascend.data import sample_pictures
 from neonext_ascend.errors import CheckpointError, FileAccessError, ToolchainError
+from tests.support import digits
 from tests.support.html import Page
 from tests.support.networks import tiny_config
 from tests.support.om_commands import SOC, ask, export
@@ -33,6 +35,13 @@ def own(nano: Path, tmp_path: Path) -> Path:
     for file in (nano, nano.with_suffix(".json")):
         shutil.copy(file, tmp_path)
     return tmp_path / nano.name
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> Path:
+    """Three digits in a folder per class."""
+    pixels, labels = digits.held_out()
+    return digits.write((pixels[:3], labels[:3]), tmp_path / "few")
 
 
 def names(folder: Path) -> list[str]:
@@ -208,14 +217,55 @@ def test_a_file_that_was_changed_is_said_so(own: Path) -> None:
     assert "changed since its export" in jobs.report(own).contents["warnings"][0]
 
 
+def test_a_file_without_a_manifest_is_told_as_far_as_it_tells_itself(own: Path, few: Path) -> None:
+    own.with_suffix(".json").unlink()
+    told = jobs.report(own, data=few, against=own)
+    contents, page = told.contents, Page(told.page.read_text(encoding="utf-8")).root.words
+    assert contents["manifest"] is None
+    assert contents["file"]["inputs"] == [{"name": "image", "dtype": "float32", "shape": [1, 3, 96, 96]}]
+    assert contents["file"]["files"][0]["sha256"] == sha256_of(own)
+    assert contents["missing"].keys() == {"ladder", "cost", "speed"}
+    assert contents["missing"]["ladder"] == "no manifest tells its network"
+    assert contents["verdict"] == {"passed": None, "words": "nothing overflows in fp16; the ladder was not climbed"}
+    assert contents["accuracy"]["artifacts"][0]["images"] == 3
+    assert contents["nodes"]["first_made"] is None
+    assert "opset 17, 67 nodes" in page
+    assert "No manifest tells more." in page
+    alone = jobs.report(own).contents["missing"]
+    assert alone["nodes"] == "no manifest tells its network; give another file with --against"
+
+
+def test_a_strangers_file_that_cannot_be_run_here_has_a_page_with_the_reason(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = onnx.helper.make_tensor_value_info("words", onnx.TensorProto.INT64, ["n", 8])
+    table = onnx.helper.make_tensor_value_info("table", onnx.TensorProto.FLOAT, [5, 4])
+    result = onnx.helper.make_tensor_value_info("result", onnx.TensorProto.FLOAT, ["n", 8, 4])
+    node = onnx.helper.make_node("Gather", ["table", "words"], ["result"])
+    graph = onnx.helper.make_graph([node], "g", [words, table], [result])
+    opset = onnx.helper.make_opsetid("", 17)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8), tmp_path / "theirs.onnx")
+    assert run(["report", str(tmp_path / "theirs.onnx"), "--benchmark"]) == 0
+    said = capfd.readouterr()
+    assert "theirs.onnx itself was not run here: " in said.err
+    contents = json.loads((tmp_path / "theirs.report.json").read_text())
+    assert contents["file"]["inputs"][0] == {"name": "words", "dtype": "int64", "shape": ["n", 8]}
+    assert set(contents["missing"]) == {"accuracy", "ladder", "nodes", "half", "cost", "speed"}
+    assert "2 inputs" in contents["missing"]["half"]
+    assert contents["verdict"]["words"] == "not judged here"
+
+
 def test_what_is_no_artifact_is_refused(tmp_path: Path, own: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = names(tmp_path)
     assert run(["report", str(tmp_path / "absent.onnx"), "-o", str(tmp_path / "new")]) == 5
     assert run(["report", str(own), "--data", str(tmp_path / "nothing"), "-o", str(tmp_path / "new")]) == 5
-    own.with_suffix(".json").unlink()
+    own.with_suffix(".json").write_text("{}")
     assert run(["report", str(own), "-o", str(tmp_path / "new")]) == 2
+    own.with_suffix(".json").unlink()
+    own.write_bytes(own.read_bytes()[:1000])
+    assert run(["report", str(own), "-o", str(tmp_path / "new")]) == 5
     err = capfd.readouterr().err
-    assert err.count("error: ") == len(err.splitlines()) == 3
+    assert err.count("error: ") == len(err.splitlines()) == 4
     assert names(tmp_path) == [own.name]
     assert before != names(tmp_path)
 

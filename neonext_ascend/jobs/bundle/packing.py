@@ -27,6 +27,7 @@ from neonext_ascend.data import sample_pictures
 from neonext_ascend.exporters.om_file.command import atc_command
 from neonext_ascend.exporters.om_file.options import AtcOptions
 from neonext_ascend.jobs.bundle.running import EXPECTED, INPUTS, OPTIONS, options_json
+from neonext_ascend.jobs.gating import Gated
 from neonext_ascend.jobs.making.om_file import check_accepted, planned_manifest
 from neonext_ascend.jobs.making.onnx_file import OnnxExport
 from neonext_ascend.verify.feeds import Feed, feeds_for
@@ -71,16 +72,19 @@ What ATC is called with, for a try by hand in this folder, if its path is of A-Z
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """What was packed: the archive, its SHA-256 and size in bytes, and the folder inside."""
+    """What was packed: the archive, its SHA-256 and size in bytes, the folder inside, and what the gate said."""
 
     path: Path
     sha256: str
     nbytes: int
     top: str
+    gated: Gated | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The archive's entry in ``--json``."""
-        return {"path": str(self.path.absolute()), "format": "bundle", "sha256": self.sha256, "bytes": self.nbytes}
+        gated = None if self.gated is None else self.gated.to_json()
+        path = str(self.path.absolute())
+        return {"path": path, "format": "bundle", "sha256": self.sha256, "bytes": self.nbytes, "gate": gated}
 
 
 def write_bundle(

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from neonext_ascend.artifacts.finding import beside, manifest_beside, with_its_data
-from neonext_ascend.artifacts.manifest import Manifest
+from neonext_ascend.artifacts.manifest import Manifest, manifest_path
 from neonext_ascend.artifacts.reading import read_manifest
-from neonext_ascend.errors import ToolchainError
+from neonext_ascend.errors import ArtifactError, ToolchainError
+from neonext_ascend.jobs.inquiry.file import file_facts
 from neonext_ascend.jobs.inquiry.parts import MissingError, Parts
 from neonext_ascend.jobs.verifying_file import file_warnings
 from neonext_ascend.machine.environment import machine, versions
@@ -33,10 +34,14 @@ def contents_of(parts: Parts, timed: bool) -> dict[str, Any]:
         NeoNextError: of the parts, but for a tool or a device that is missing.
     """
     manifest, watch = parts.manifest, parts.watch
-    warnings = file_warnings(parts.path, manifest)
+    if manifest is None:
+        unknown = "how it was made, its network and its pictures are not known"
+        warnings = [f"no manifest {manifest_path(parts.path).name} beside it: {unknown}"]
+    else:
+        warnings = file_warnings(parts.path, manifest)
     if parts.absent:
         warnings.append(f"{parts.path.name} itself was not run here: {parts.absent}")
-    if not manifest.weights.trained:
+    if manifest is not None and not manifest.weights.trained:
         warnings.append("untrained weights: the answers mean nothing")
     for text in warnings:
         watch.warn(text)
@@ -49,19 +54,20 @@ def contents_of(parts: Parts, timed: bool) -> dict[str, Any]:
             missing[name] = str(reason)
             return None
 
-    if manifest.command:
+    if manifest is not None and manifest.command:
         parts.commands["the artifact"] = shlex.join(manifest.command)
     accuracy = part("accuracy", parts.accuracy)  # what a user gave is refused before the long work
     climbed, nodes, half = part("ladder", parts.ladder), part("nodes", parts.nodes), part("half", parts.half)
     speed, cost = part("speed", parts.speed) if timed else None, part("cost", parts.cost)
-    told = manifest.to_json()
+    told = {} if manifest is None else manifest.to_json()
     return {
         "report_version": VERSION,
         "artifact": parts.path.name,
         "graph": None if parts.graph is None else parts.graph[0].name,
         "verdict": _verdict(climbed, half),
         "warnings": warnings,
-        "manifest": {name: value for name, value in told.items() if name not in _LEFT_OUT},
+        "file": file_facts(parts.path, manifest),
+        "manifest": {name: value for name, value in told.items() if name not in _LEFT_OUT} or None,
         "ladder": climbed,
         "nodes": nodes,
         "half": half,
@@ -76,21 +82,25 @@ def contents_of(parts: Parts, timed: bool) -> dict[str, Any]:
     }
 
 
-def graph_of(path: Path, manifest: Manifest) -> tuple[Path, Manifest] | None:
+def graph_of(path: Path, manifest: Manifest | None) -> tuple[Path, Manifest | None] | None:
     """The ONNX file that an artifact is, or was compiled from, with its manifest; ``None`` where it is not beside it.
 
     Raises:
         FileAccessError, ArtifactError: a file cannot be read, or is none.
     """
-    if manifest.compilation is None:
+    if manifest is None or manifest.compilation is None:
         return with_its_data(path), manifest
     file = beside(path, manifest.compilation.onnx.name)
     described = manifest_beside(file)
     return (file, read_manifest(described)) if file.is_file() and described is not None else None
 
 
-def why_absent(path: Path, runtime: Runtime, device: int) -> str:
+def why_absent(path: Path, runtime: Runtime, device: int, described: bool = True) -> str:
     """Why an artifact does not run here; empty where it does.
+
+    Args:
+        path, runtime, device: of the artifact.
+        described: whether it has a manifest: a stranger's file need not be one that this package runs.
 
     Raises:
         ToolchainError: what ``runtime`` names is missing.
@@ -101,6 +111,10 @@ def why_absent(path: Path, runtime: Runtime, device: int) -> str:
             return ""
     except ToolchainError as error:
         if runtime != "auto":
+            raise
+        return str(error)
+    except ArtifactError as error:
+        if described:
             raise
         return str(error)
 

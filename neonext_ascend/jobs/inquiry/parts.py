@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from neonext_ascend.artifacts.manifest import Manifest
+from neonext_ascend.artifacts.manifest import Compilation, Manifest
 from neonext_ascend.cost.convnext import times_too_fast
 from neonext_ascend.cost.rows import assumptions, network_rows
 from neonext_ascend.data import sample_pictures
 from neonext_ascend.errors import ArtifactError, UsageError
 from neonext_ascend.jobs.benchmarking import benchmark
-from neonext_ascend.jobs.debugging import debug
+from neonext_ascend.jobs.debugging import debug, load_steps
 from neonext_ascend.jobs.evaluating import evaluate
 from neonext_ascend.jobs.laddering import ladder
+from neonext_ascend.jobs.rescuing import feeds_of
 from neonext_ascend.jobs.verifying_file import has_network
 from neonext_ascend.jobs.watching import Watch
 from neonext_ascend.machine.chips import SOCS, find_soc
@@ -24,9 +25,9 @@ from neonext_ascend.models.variants import VARIANTS
 from neonext_ascend.precision.half import OVERFLOWS, overflows_of
 from neonext_ascend.precision.modes import ALL, HalfMode
 from neonext_ascend.runtimes.registry import Runtime
-from neonext_ascend.verify.feeds import feeds_for
 
 PROGRAM = "neonext-ascend"
+_NO_MANIFEST = "no manifest tells its network"
 _SITTINGS, _SECONDS = 6, 3.0
 
 
@@ -39,7 +40,7 @@ class Parts:
     """What is asked about, and what was found on the way.
 
     Args:
-        path, manifest: the artifact.
+        path, manifest: the artifact; an ONNX file of a stranger has none.
         graph: the ONNX file whose nodes are looked at, the artifact or what it was compiled from, with its manifest.
         absent: why the artifact does not run here; empty where it does.
         checkpoint, against, dataset, labels, runtime, device, watch: as of :func:`neonext_ascend.jobs.report`.
@@ -49,8 +50,8 @@ class Parts:
     """
 
     path: Path
-    manifest: Manifest
-    graph: tuple[Path, Manifest] | None
+    manifest: Manifest | None
+    graph: tuple[Path, Manifest | None] | None
     absent: str
     checkpoint: Path | None
     against: Path | None
@@ -86,6 +87,8 @@ class Parts:
     def nodes(self) -> dict[str, Any]:
         """Each node against the artifact's own network, written once more, or against what was given."""
         file, _ = self._need_graph()
+        if self.against is None and self.manifest is None:
+            raise MissingError(f"{_NO_MANIFEST}; give another file with --against")
         if self.against is None:
             self._need_network()
         weights = self.checkpoint if self.against is None else None
@@ -95,15 +98,20 @@ class Parts:
 
     def half(self) -> list[dict[str, Any]]:
         """Each way of overflowing with every node, on the noise or the pictures that fare worst."""
-        from neonext_ascend.verify.half import judge_half
+        from neonext_ascend.verify.half import judge_steps
 
         file, manifest = self._need_graph()
-        overflows, mode, made = OVERFLOWS, ALL, self.manifest.compilation
+        overflows, mode, made = OVERFLOWS, ALL, self._compilation
         if made is not None:
             overflows, mode = overflows_of(find_soc(made.soc_version)), HalfMode(made.precision, made.keep_fp32)
-        feeds = feeds_for(manifest.inputs[0].shape, manifest.preprocessing, sample_pictures())
-        with self.watch.working("computing each node in fp16"):
-            found = judge_half(file, feeds, overflows, mode)
+        try:
+            with self.watch.working("computing each node in fp16"):
+                steps = load_steps(file)
+                found = judge_steps(steps, feeds_of(file, steps, manifest, 0), overflows, mode)
+        except ArtifactError as error:
+            if self.manifest is not None:
+                raise
+            raise MissingError(str(error)) from None  # a stranger's file need not be one that is fed noise
         return [{**one.to_json(), "nodes": [node.to_json() for node in one.report.nodes]} for one in found]
 
     def accuracy(self) -> dict[str, Any]:
@@ -113,7 +121,7 @@ class Parts:
         files = [] if self.absent else [self.path]
         if self.against is not None and self.against.is_file():
             files.insert(0, self.against)
-        elif self.graph is not None and self.manifest.compilation is not None:
+        elif self.graph is not None and self._compilation is not None:
             files.insert(0, self.graph[0])
         if not files:
             raise MissingError(self.absent)
@@ -143,6 +151,8 @@ class Parts:
         """An estimate for each chip whose peak and bandwidth are known."""
         if importlib.util.find_spec("torch") is None:
             raise MissingError("PyTorch is not installed here")
+        if self.manifest is None:
+            raise MissingError(_NO_MANIFEST)
         from neonext_ascend.checkpoints.loading import network_config
 
         try:
@@ -167,6 +177,10 @@ class Parts:
         given = [w for name, v in options.items() if v is not None for w in (f"--{name.replace('_', '-')}", v)]
         self.commands[part] = shlex.join(map(str, (PROGRAM, *words, *given)))
 
+    @property
+    def _compilation(self) -> Compilation | None:
+        return None if self.manifest is None else self.manifest.compilation
+
     def _where(self) -> dict[str, object]:
         device = self.device or None
         return {"runtime": None if self.runtime == "auto" else self.runtime, "device": device}
@@ -174,13 +188,16 @@ class Parts:
     def _need_network(self) -> None:
         if importlib.util.find_spec("torch") is None:
             raise MissingError("PyTorch is not installed here")
+        if self.manifest is None:
+            raise MissingError(_NO_MANIFEST)
         if not has_network(self.manifest, self.checkpoint):
             raise MissingError(f"its weights are those of {self.manifest.weights.file}: give it with --checkpoint")
 
-    def _need_graph(self) -> tuple[Path, Manifest]:
+    def _need_graph(self) -> tuple[Path, Manifest | None]:
         if self.graph is None:
             raise MissingError("an OM shows no nodes, and the ONNX file that it was compiled from is not beside it")
         return self.graph
 
     def _label(self, number: int) -> str:
-        return self.manifest.labels[number] if number < len(self.manifest.labels) else f"class_{number}"
+        labels = () if self.manifest is None else self.manifest.labels
+        return labels[number] if number < len(labels) else f"class_{number}"

@@ -16,9 +16,12 @@ from neonext_ascend.exporters.atc_rules.rules import Finding, inspect_onnx
 from neonext_ascend.exporters.om_file.manifest import om_manifest, om_name, om_preprocessing, stored_shape
 from neonext_ascend.exporters.om_file.options import AtcOptions
 from neonext_ascend.exporters.om_file.planned import compile_planned
-from neonext_ascend.jobs.making.onnx_file import OnnxExport, ParityFailedError, artifact_json
+from neonext_ascend.jobs.gating import Gated, Simulated, gate
+from neonext_ascend.jobs.making.onnx_file import CHECKED, OnnxExport, Orders, ParityFailedError, artifact_json
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.cann import Cann
+from neonext_ascend.precision.half import overflows_of
+from neonext_ascend.precision.modes import HalfMode
 from neonext_ascend.runtimes.registry import opener
 from neonext_ascend.spec import MOVES, TOLERANCES
 from neonext_ascend.verify.feeds import noise_feed
@@ -36,6 +39,7 @@ class OmExport:
     findings: tuple[Finding, ...]
     verdict: Verdict | None
     unchecked: str = ""
+    gated: Gated | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The artifact's entry in ``--json``."""
@@ -45,6 +49,7 @@ class OmExport:
             "compilation": asdict(self.manifest.compilation),
             "findings": [finding.to_json() for finding in self.findings],
             "parity": None if self.verdict is None else self.verdict.to_json(),
+            "gate": None if self.gated is None else self.gated.to_json(),
         }
 
 
@@ -77,9 +82,9 @@ def export_om(
     made: OnnxExport,
     options: AtcOptions,
     cann: Cann,
+    orders: Orders = CHECKED,
     *,
     time_limit_s: float,
-    verify: bool = True,
     command: Sequence[str] = (),
     watch: Watch = SILENT,
 ) -> OmExport:
@@ -90,20 +95,22 @@ def export_om(
         made: its ONNX file; the OM appears in the same folder.
         options: of ATC.
         cann: of this machine.
+        orders: whether to check on a device, and what accuracy to keep.
         time_limit_s: seconds that ATC may take.
-        verify: whether to check on a device.
         command: recorded in the manifest.
         watch: told each line that ATC prints, and what is done after it.
 
     Raises:
         UsageError, ArtifactError: the pre-check or ATC refuses the file.
         ToolchainError: ATC is missing or broken.
-        ParityFailedError: the device's numbers differ; nothing was left.
+        ParityFailedError, GateRefusedError: the device's numbers differ, or the accuracy drops; nothing was left.
     """
     findings = check_accepted(made.path, options)
     subject = Subject(loaded.network, om_preprocessing(made.manifest, options))
     planned = planned_manifest(subject, made, options, command)
     name, folder = planned.artifact.files[0].name, made.path.parent
+    verdict, unchecked = None, _why_not_checked(orders.verify, cann, options)
+    gated = gated_by_half(loaded, made, options, orders, watch) if unchecked else None
     with staged(folder) as stage, watch.working(f"making an OM of {made.path.name}") as on_line:
         _, manifest = compile_planned(
             made.path,
@@ -117,7 +124,6 @@ def export_om(
             on_line=on_line,
         )
         om = stage.folder / name
-        verdict, unchecked = None, _why_not_checked(verify, cann, options)
         if not unchecked:
             on_line("checking it on the device")
             batch = manifest.inputs[0].shape[0]
@@ -129,9 +135,27 @@ def export_om(
                 raise ParityFailedError(f"{name}: parity failed on the device; no OM was written", verdict)
             manifest = replace(manifest, parity=verdict.to_json())
             manifest.write(manifest_path(om))
+            if orders.gate is not None:
+                gated = gate(subject, om, orders.gate, watch)
         stage.publish(name, manifest_path(om).name)
     final = folder / name
-    return OmExport(final, manifest_path(final), manifest, findings, verdict, unchecked)
+    return OmExport(final, manifest_path(final), manifest, findings, verdict, unchecked, gated)
+
+
+def gated_by_half(
+    loaded: LoadedNetwork, made: OnnxExport, options: AtcOptions, orders: Orders, watch: Watch
+) -> Gated | None:
+    """What the gate says of an OM that cannot run here, by its ONNX file in the chip's half precision.
+
+    Raises:
+        GateRefusedError: the accuracy drops.
+    """
+    if orders.gate is None:
+        return None
+    mode = HalfMode(options.precision, options.keep_fp32)
+    simulated = Simulated(overflows_of(options.soc), mode, "the OM itself did not run")
+    subject, name = Subject(loaded.network, made.manifest.preprocessing), om_name(made.path.name, options)
+    return gate(subject, made.path, orders.gate, watch, simulated, name)
 
 
 def check_accepted(onnx: Path, options: AtcOptions) -> tuple[Finding, ...]:

@@ -16,7 +16,7 @@ from neonext_ascend.checkpoints.loading import LoadedNetwork
 from neonext_ascend.errors import ParityError
 from neonext_ascend.exporters.onnx_file.export import OnnxArtifact
 from neonext_ascend.images.preprocessing import preprocessing_for
-from neonext_ascend.jobs.gating import Gated, GateRefusedError, GateRequest, gate
+from neonext_ascend.jobs.gating import Gated, GateRefusedError, GateRequest, Simulated, gate
 from neonext_ascend.jobs.making.keeping_fp32 import kept_by_gate, to_keep
 from neonext_ascend.jobs.making.request import FileRequest
 from neonext_ascend.jobs.watching import SILENT, Watch
@@ -178,7 +178,8 @@ def export_verified(
         if orders.gate is not None:
             subject = Subject(loaded.network, preprocessing)
             try:
-                gated = gate(subject, stage.folder / name, orders.gate, watch)
+                simulated = Simulated() if request.dtype == "fp16" else None
+                gated = gate(subject, stage.folder / name, orders.gate, watch, simulated)
             except GateRefusedError as refused:
                 if not orders.rescue:
                     raise
