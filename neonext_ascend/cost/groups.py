@@ -14,7 +14,7 @@ import numpy as np
 
 from neonext_ascend.cost.flow import Flow, Node
 from neonext_ascend.cost.rules import ACTIVATIONS, BLOCK, KINDS, PRODUCTS, Kind
-from neonext_ascend.cost.spelled import Function, Search
+from neonext_ascend.runtimes.spelled import Function, Search
 
 Step = Callable[[Sequence[Node], str], list[Node]]
 

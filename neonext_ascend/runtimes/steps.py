@@ -47,6 +47,11 @@ class Step:
         self.name = node.name if named else next(iter(self.outputs), f"{node.op_type}_{number}")
         self.inputs = list(dict.fromkeys([*filter(None, node.input), *captured(node)]))
 
+    @property
+    def op(self) -> str:
+        """Its operator."""
+        return self.node.op_type
+
 
 class Steps:
     """A whole ONNX file.

@@ -88,9 +88,10 @@ class Search(Generic[N]):
             for name in dict.fromkeys(node.inputs):
                 self._readers.setdefault(name, []).append(node)
 
-    def functions(self) -> list[Function[N]]:
-        """All that are spelled out."""
-        found = (self._around(node) for node in self._nodes if node.op in SPELLINGS)
+    def functions(self, *names: str) -> list[Function[N]]:
+        """All that are spelled out, or those of these names."""
+        hearts = {op for op, (name, _) in SPELLINGS.items() if not names or name in names}
+        found = (self._around(node) for node in self._nodes if node.op in hearts)
         return [function for function in found if function is not None]
 
     def _around(self, heart: N) -> Function[N] | None:
