@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -62,7 +62,7 @@ def debug(
     folder = None if output is None else Path(output)
     with plotting(None if plot is None else Path(plot)) as publish:
         with watch.working(f"comparing {path.name} node by node"), memory_for(path):
-            steps, found, what, files = _compared(path, against, checkpoint, folder, seed)
+            steps, found, what, feeds = _compared(path, against, checkpoint, seed)
         if plot is not None:
             publish(_by_depth(path, found.compared.nodes))
     matched, compared = found.matched, found.compared
@@ -77,7 +77,7 @@ def debug(
         bound=found.bound,
         allowed=found.allowed,
         missing=matched.missing,
-        fed=files,
+        fed=() if folder is None else tuple(write_feeds(folder, feeds)),
     )
     if made.first_made is None or compared.fault is None:
         return made
@@ -110,9 +110,9 @@ def load_steps(path: Path) -> Steps:
 
 
 def _compared(
-    path: Path, against: str | Path | None, checkpoint: str | Path | None, output: Path | None, seed: int
-) -> tuple[Steps, Departure, str, tuple[Path, ...]]:
-    """The file, how it departs from its reference, that in words, and what was fed, as files."""
+    path: Path, against: str | Path | None, checkpoint: str | Path | None, seed: int
+) -> tuple[Steps, Departure, str, dict[str, Array]]:
+    """The file, how it departs from its reference, that in words, and what was fed."""
     steps, other = load_steps(path), None if against is None else Path(against)
     if other is not None and checkpoint is not None:
         raise UsageError(f"both --against {against} and --checkpoint {checkpoint}; give one")
@@ -120,12 +120,11 @@ def _compared(
         dump = Dump(other, steps)
         known = dump.fed()
         feeds = noise_for(steps, path, seed, known)
-        files = _written(output, feeds)
         found, what = dump.compare(feeds)
         lacking = [name for name in steps.inputs if name not in known]
         if lacking:
             what += f"; {', '.join(lacking)} is not among them: noise of seed {seed} was fed"
-        return steps, found, what, files
+        return steps, found, what, feeds
     if other is None:
         from neonext_ascend.jobs.debugging_network import fresh_graph
 
@@ -133,10 +132,5 @@ def _compared(
     else:
         theirs, layers, what = load_steps(other), None, str(other)
     feeds = noise_for(steps, path, seed, like=theirs)
-    files = _written(output, feeds)
     bound = MADE_FP16 if layers is None and (steps.half or theirs.half) else MADE_FP32
-    return steps, compare_graphs(steps, theirs, feeds, bound, layers), what, files
-
-
-def _written(output: Path | None, feeds: Mapping[str, Array]) -> tuple[Path, ...]:
-    return () if output is None else tuple(write_feeds(output, feeds))
+    return steps, compare_graphs(steps, theirs, feeds, bound, layers), what, feeds

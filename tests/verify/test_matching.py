@@ -115,3 +115,16 @@ def test_a_constant_is_held_to_that_of_its_own_slot(tmp_path: Path) -> None:
     found = jobs.debug(without, against=right)
     assert found.cause is not None
     assert (found.cause.node, found.cause.what) == ("n_a", "it reads 2 inputs in place of 3")
+
+
+def test_texts_are_told_apart_and_not_compared(tmp_path: Path) -> None:
+    """A file may look words up: what is no number is no difference of numbers."""
+    rows: list[Row] = [("Gather", "words,at", "a"), ("Relu", "x", "y")]
+    held = {"words": np.array(["cat", "dog"]), "at": np.array([0])}
+    right = graph(tmp_path / "right.onnx", rows, held)
+    for words in (["cat", "dog"], ["cow", "dog"]):
+        it = graph(tmp_path / "it.onnx", rows, {**held, "words": np.array(words)})
+        assert jobs.debug(it, against=right).first_inside is None
+    numbers = graph(tmp_path / "numbers.onnx", rows, {**held, "words": np.arange(2, dtype=np.float32)})
+    assert jobs.debug(numbers, against=right).first_inside is None
+    assert jobs.debug(right, against=numbers).first_inside is None

@@ -62,8 +62,10 @@ class Fingerprints:
                 return None
             if value.dtype.kind == "f":
                 with np.errstate(over="ignore"):
-                    value = value.astype(np.float16 if self._half else np.float32)
-            self._held[name] = _digest(value.dtype.kind, value.shape, np.ascontiguousarray(value).tobytes())
+                    value = value.astype(np.float16 if self._half else np.float32, copy=False)
+            flat = np.ascontiguousarray(value).reshape(-1)
+            held = flat.tolist() if flat.dtype.hasobject else flat.view(np.uint8).data  # texts are objects
+            self._held[name] = _digest(value.dtype.kind, value.shape, held)
         return self._held[name]
 
     def constants(self, step: Step) -> tuple[bytes | None, ...]:
@@ -120,7 +122,7 @@ def _operator(step: Step) -> bytes:
 def _digest(*parts: object) -> bytes:
     made = blake2b(digest_size=16)
     for part in parts:
-        made.update(part if isinstance(part, bytes) else repr(part).encode())
+        made.update(part if isinstance(part, bytes | memoryview) else repr(part).encode())
         made.update(b"\0")
     return made.digest()
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import onnx
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto, TensorProto, helper
 
 from neonext_ascend.errors import ArtifactError, counted
 from neonext_ascend.runtimes.steps import Array, Steps
@@ -21,6 +22,8 @@ from neonext_ascend.verify.reference import Reference
 
 if TYPE_CHECKING:  # it loads PyTorch, which two files do without
     from neonext_ascend.verify.layers import Layers
+
+_SHAPE = 64  # numbers of a constant that may be a shape
 
 
 @dataclass(frozen=True)
@@ -95,14 +98,22 @@ def paired(first: list[str], second: list[str]) -> dict[str, str]:
 
 def shapes_of(steps: Steps, feeds: Mapping[str, Array]) -> Shapes:
     """Shapes of the values, as far as they are known before anything is computed."""
-    model = ModelProto()
-    model.CopyFrom(steps.model)
+    model, given = ModelProto(), steps.model
+    for field in ("opset_import", "functions"):
+        getattr(model, field).extend(getattr(given, field))
+    model.ir_version = given.ir_version
+    for field in ("node", "input", "output"):
+        getattr(model.graph, field).extend(getattr(given.graph, field))
+    for tensor in given.graph.initializer:
+        # Small ones may be shapes; of the others their own shape is enough.
+        if math.prod(tensor.dims) <= _SHAPE:
+            model.graph.initializer.append(tensor)
+        elif not any(value.name == tensor.name for value in given.graph.input):
+            model.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
     for value in model.graph.input:
         if value.name in feeds:
             value.CopyFrom(
-                onnx.helper.make_tensor_value_info(
-                    value.name, value.type.tensor_type.elem_type, feeds[value.name].shape
-                )
+                helper.make_tensor_value_info(value.name, value.type.tensor_type.elem_type, feeds[value.name].shape)
             )
     try:
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph

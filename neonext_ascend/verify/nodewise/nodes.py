@@ -145,14 +145,17 @@ def compare_nodes(
         around = (*dict.fromkeys(s for name in step.inputs for s in behind.get(name, ())), step)
         for name, made in zip(step.outputs, own, strict=True):
             other = reference.counterpart(name)
-            if other is None or made.dtype.kind not in NUMBERS:
+            want = made if other is None else reference.take(name, made.shape)
+            if other is None or not {made.dtype.kind, want.dtype.kind} <= {*NUMBERS}:  # texts, say
                 fed[name], behind[name] = made, around
                 continue
-            want = reference.take(name, made.shape).astype(made.dtype, copy=False)
+            want = want.astype(made.dtype, copy=False)
+            if equal := _same(want, values[name]):
+                want = values[name]
             # A result of another shape is no input for what follows here.
-            want_here = made if want.shape != made.shape else want
-            fed[name] = outside[name] = values[name] if _same(want_here, values[name]) else want_here
-            relative, error = _apart(values[name], want), _apart(made, want)
+            fed[name] = outside[name] = want if want.shape == made.shape else made
+            relative = 0.0 if equal else _apart(values[name], want)
+            error = relative if made is values[name] else _apart(made, want)
             # Roundings of the nodes between two counterparts add up as random steps do.
             makes = error > bound * math.sqrt(len(around)) or step.name in suspects
             if makes and fault is None:
@@ -187,7 +190,7 @@ def _unswallowed(steps: Steps, name: str) -> str:
 
 def _output(name: str, value: Array, reference: Reference, before: float) -> OutputError | None:
     other, want = reference.outputs[name], reference.result(name, value.shape)
-    if want is None or value.dtype.kind not in NUMBERS:
+    if want is None or not {value.dtype.kind, want.dtype.kind} <= {*NUMBERS}:
         return None
     words = "" if value.shape == want.shape else f"{name} is {_size(value)}, the other's {other} {_size(want)}"
     return OutputError(name, other, max(_apart(value, want), before), words)
