@@ -28,6 +28,8 @@ from neonext_ascend.cli.terminal import put_json, say, shown_path, watching
 def command(artifact: Path, as_json: bool, **options: Any) -> None:
     """Write NAME.report.html, one page about an artifact, and NAME.report.json, all that it says.
 
+    Of an ONNX file without a manifest the parts that need one are left out, with the reason.
+
     The page tells what the artifact is and how it was made, its parity ladder, the error and the range in half
     precision of every node, the pictures whose answer flips, accuracy (--data), speed (--benchmark), what it would cost
     on each chip by estimate, and the command that repeats each part. It asks nothing of any other host.

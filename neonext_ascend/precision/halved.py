@@ -55,6 +55,7 @@ class _World:
         ]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what a damaged file holds is to be judged, not warned of
 def halved(
     steps: Steps, feeds: Mapping[str, Array], overflows: Sequence[Overflow] = OVERFLOWS, mode: HalfMode = ALL
 ) -> list[HalfReport]:

@@ -67,7 +67,14 @@ def tables(it: Json) -> dict[str, Table]:
         made["speed"] = _speed(it["speed"])
     if it["cost"]:
         made["cost"] = _cost(it["cost"])
-    return {name: table for name, table in made.items() if table.rows}
+    return {name: _narrowed(table) for name, table in made.items() if table.rows}
+
+
+def _narrowed(table: Table) -> Table:
+    """Without the columns that say nothing in any row."""
+    full = [column for column in range(len(table.head)) if column == 0 or any(row[column] for row in table.rows)]
+    head, *rows = (tuple(row[column] for column in full) for row in (table.head, *table.rows))
+    return Table(table.caption, head, rows)
 
 
 def node_rows(it: Json) -> list[dict[str, Any]]:

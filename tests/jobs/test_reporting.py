@@ -231,7 +231,12 @@ def test_a_file_without_a_manifest_is_told_as_far_as_it_tells_itself(own: Path, 
     assert contents["nodes"]["first_made"] is None
     assert "opset 17, 67 nodes" in page
     assert "No manifest tells more." in page
-    alone = jobs.report(own).contents["missing"]
+    assert "assuming ImageNet's resize, crop, mean and std" in page
+    assert "No decision changes." in page  # of the file and itself
+    again = jobs.report(own, data=few)
+    alone, page = again.contents["missing"], Page(again.page.read_text(encoding="utf-8")).root.words
+    assert "Nothing was compared." in page
+    assert "error of the file" not in page  # a column without a number
     assert alone["nodes"] == "no manifest tells its network; give another file with --against"
 
 

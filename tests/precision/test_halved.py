@@ -255,3 +255,12 @@ def test_a_file_that_holds_both_dtypes_says_itself_what_is_fp16() -> None:
     # An fp32 file is taken as ATC compiles it.
     (fp32,) = halved(small(helper.make_node("Mul", ["x", "large"], ["y"], "up"), large=np.float32(1e6)), x, ["ieee"])
     assert (fp32.by_types, fp32.alarms[0].node) == (False, "up")
+
+
+def test_a_nan_that_signals_is_a_value_like_another_and_no_warning() -> None:
+    """Of a damaged weight; a cast of one to another width sets the processor's flag."""
+    factor = np.array([1.0, 0.0, 2.0, 3.0], np.float32)
+    factor.view(np.uint32)[1] = 0x7F800001
+    steps = small(helper.make_node("Mul", ["x", "f"], ["y"], "multiply"), f=factor)
+    for report in halved(steps, {"x": np.ones((1, 4), np.float32)}):
+        assert [alarm.node for alarm in report.alarms] == ["multiply"]

@@ -35,7 +35,7 @@ _AIPP_FIXED = {
     "related_input_rank": {"0"},
     "crop": {"false"},
     "csc_switch": {"false"},
-    "rbuv_swap_switch": {"false"},
+    "rbuv_swap_switch": {"false", "true"},
 }
 
 
@@ -155,7 +155,7 @@ def _round(model: ModelProto, precision: str, keep: Iterable[str]) -> None:
 
 
 def read_aipp(text: str) -> dict[str, list[float]]:
-    """``mean``, ``min``, ``var`` of the channels and ``size`` (H, W); in fp16 what the guide's template has in it.
+    """``mean``, ``min``, ``var`` of the channels, their ``order``, and ``size``; in fp16 what the template has so.
 
     Raises:
         RefusedError: E10052 for what is missing, unknown, doubled or of a wrong kind.
@@ -167,6 +167,7 @@ def read_aipp(text: str) -> dict[str, list[float]]:
         if not colon or key in fields:
             raise RefusedError("E10052", f"AIPP configuration is invalid. Reason: {line}.")
         fields[key] = value
+    swap = fields.get("rbuv_swap_switch") == "true"
     for key, allowed in _AIPP_FIXED.items():
         if fields.pop(key, None) not in allowed:
             raise RefusedError("E10052", f"AIPP configuration is invalid. Reason: {key} is none of {allowed}.")
@@ -175,6 +176,7 @@ def read_aipp(text: str) -> dict[str, list[float]]:
             "mean": [float(int(fields.pop(f"mean_chn_{i}"))) for i in range(3)],
             "min": [float(np.float16(fields.pop(f"min_chn_{i}"))) for i in range(3)],
             "var": [float(np.float16(fields.pop(f"var_reci_chn_{i}"))) for i in range(3)],
+            "order": [2.0, 1.0, 0.0] if swap else [0.0, 1.0, 2.0],
             "size": [float(int(fields.pop(f"src_image_size_{side}"))) for side in "hw"],
         }
     except (KeyError, ValueError) as error:
@@ -186,7 +188,11 @@ def read_aipp(text: str) -> dict[str, list[float]]:
 
 
 def _insert_aipp(model: ModelProto, aipp: dict[str, list[float]]) -> None:
-    """Put ``(pixel - mean - min) * var`` before the first input, which becomes uint8 ``(N, H, W, C)``."""
+    """Put ``(pixel - mean - min) * var`` before the first input, which becomes uint8 ``(N, H, W, C)``.
+
+    Channels are swapped first, and mean and factor are those of the swapped ones (CANN 8.0, ATC guide, AIPP:
+    "Configuration File Template").
+    """
     graph = model.graph
     value = graph.input[0]
     name, tensor = value.name, value.type.tensor_type
@@ -198,8 +204,11 @@ def _insert_aipp(model: ModelProto, aipp: dict[str, list[float]]) -> None:
     for key in ("mean", "min", "var"):
         array = np.array(aipp[key], np.float32).reshape(1, 3, 1, 1)
         graph.initializer.append(numpy_helper.from_array(array, f"aipp/{key}"))
+    order = np.array(aipp["order"], np.int64)
+    graph.initializer.append(numpy_helper.from_array(order, "aipp/order"))
     steps = [
-        helper.make_node("Cast", [name], ["aipp/float"], to=TensorProto.FLOAT),
+        helper.make_node("Gather", [name, "aipp/order"], ["aipp/pixels"], axis=3),
+        helper.make_node("Cast", ["aipp/pixels"], ["aipp/float"], to=TensorProto.FLOAT),
         helper.make_node("Transpose", ["aipp/float"], ["aipp/nchw"], perm=[0, 3, 1, 2]),
         helper.make_node("Sub", ["aipp/nchw", "aipp/mean"], ["aipp/centred"]),
         helper.make_node("Sub", ["aipp/centred", "aipp/min"], ["aipp/exact"]),

@@ -136,6 +136,7 @@ def plan_of(reader: str, folder: Path) -> Plan:
                 *([verify] if reader != "external" else []),
                 *([debug] if reader != "manifest" or case % 4 == 1 else []),
                 *([["eval", str(copy), str(labels)]] if case % 4 == 0 else []),
+                *([["report", str(copy), "-o", str(output)]] if case % 8 == 5 else []),
             ]
 
         return Plan((whole,), damaged / whole.name, commands)

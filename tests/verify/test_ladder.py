@@ -292,9 +292,9 @@ def test_what_cannot_be_climbed_is_refused(path: Path, monkeypatch: pytest.Monke
         jobs.ladder(path)
 
 
-def om(folder: Path, monkeypatch: pytest.MonkeyPatch, pixels: Callable[[Preprocessing], Preprocessing]) -> Path:
-    """An OM of the stand-in that normalises pixels itself, by this preparation in place of the right one."""
-    monkeypatch.setattr(command, "aipp_config", lambda right: aipp_config(pixels(right)))
+def om(folder: Path, monkeypatch: pytest.MonkeyPatch, config: Callable[[Preprocessing], str]) -> Path:
+    """An OM of the stand-in that normalises pixels itself, by this configuration in place of the right one."""
+    monkeypatch.setattr(command, "aipp_config", config)
     wanted = jobs.OmRequest("Ascend310P3", aipp=True)
     made = jobs.export(CONFIG, checkpoint=CHECKPOINT, output=folder, om=wanted, verify=False).artifacts[0]
     assert isinstance(made, OmExport)
@@ -302,28 +302,35 @@ def om(folder: Path, monkeypatch: pytest.MonkeyPatch, pixels: Callable[[Preproce
 
 
 @pytest.mark.parametrize(
-    ("pixels", "cause"),
+    ("config", "cause"),
     [
-        (lambda right: right, None),
-        (lambda right: replace(right, mean=right.std, std=right.mean), "its mean and std are swapped"),
-        (lambda right: replace(right, mean=right.mean[::-1], std=right.std[::-1]), "in BGR order in place of RGB"),
+        (aipp_config, None),
+        (lambda right: aipp_config(replace(right, mean=right.std, std=right.mean)), "its mean and std are swapped"),
         (
-            lambda right: replace(
-                right, mean=tuple(m / 255 for m in right.mean), std=tuple(s / 255 for s in right.std)
+            lambda right: aipp_config(replace(right, mean=right.mean[::-1], std=right.std[::-1])),
+            "in BGR order in place of RGB",
+        ),
+        (
+            lambda right: aipp_config(
+                replace(right, mean=tuple(m / 255 for m in right.mean), std=tuple(s / 255 for s in right.std))
             ),
             "pixels are not divided by 255",
         ),
+        (
+            lambda right: aipp_config(right).replace("rbuv_swap_switch: false", "rbuv_swap_switch: true"),
+            "it takes BGR in place of RGB",
+        ),
     ],
-    ids=["right", "swapped", "BGR", "scale"],
+    ids=["right", "swapped", "BGR", "scale", "channels"],
 )
 def test_a_wrong_aipp_is_named_where_the_om_runs(
-    pixels: Callable[[Preprocessing], Preprocessing],
+    config: Callable[[Preprocessing], str],
     cause: str | None,
     card: None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = jobs.ladder(om(tmp_path, monkeypatch, pixels), checkpoint=CHECKPOINT)
+    found = jobs.ladder(om(tmp_path, monkeypatch, config), checkpoint=CHECKPOINT)
     assert names(found) == ["pictures", "folded", "lowered", "onnx", "fp16-saturate", "om"]  # the 310P's way alone
     if cause is None:
         assert found.verdict is None
@@ -344,7 +351,7 @@ def test_a_model_climbs_to_the_npu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_om_without_a_device_is_climbed_as_far_as_it_goes(
     card: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = om(tmp_path, monkeypatch, lambda right: right)
+    path = om(tmp_path, monkeypatch, aipp_config)
     monkeypatch.setitem(sys.modules, "acl", None)
     found = jobs.ladder(path, checkpoint=CHECKPOINT)
     assert found.passed
