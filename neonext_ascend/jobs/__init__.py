@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # Job, argument or result -> the file that holds it.
 _HOMES = {
     "Benchmark": "jobs.benchmarking",
-    "Debugging": "verify.debugged",
+    "Debugging": "verify.nodewise.debugged",
     "Diagnosis": "machine.diagnosis",
     "Evaluation": "jobs.evaluating",
     "Export": "jobs.exporting",

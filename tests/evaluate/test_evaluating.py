@@ -115,7 +115,7 @@ def test_pictures_that_cannot_be_read_are_counted_and_named(
 def test_where_no_picture_can_be_read_there_is_no_accuracy(nano: Path, tmp_path: Path) -> None:
     (tmp_path / "3").mkdir()
     (tmp_path / "3" / "a.png").write_text("no picture")
-    with pytest.raises(UsageError, match=r"none of its 1 pictures could be read: .*a.png: not a picture"):
+    with pytest.raises(UsageError, match=r"none of its 1 picture could be read: .*a.png: not a picture"):
         jobs.evaluate(nano, tmp_path)
     (tmp_path / "3" / "b.png").symlink_to("nowhere")
     with pytest.raises(FileAccessError, match=r"none of its 2 pictures could be read: .*b.png"):

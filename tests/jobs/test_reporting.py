@@ -275,7 +275,7 @@ def test_what_is_no_artifact_is_refused(tmp_path: Path, own: Path, capfd: pytest
     assert before != names(tmp_path)
 
 
-@pytest.mark.parametrize("command", [["report"], ["verify"], ["verify", "--ladder"], ["debug"]])
+@pytest.mark.parametrize("command", [["verify"], ["verify", "--ladder"], ["debug"]])
 def test_a_file_made_elsewhere_is_refused_with_what_takes_it(
     command: list[str], own: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
