@@ -147,9 +147,7 @@ def _notes(flow: Flow, counted: Sequence[Operator], soc: Soc, fit: Fit | None) -
     if fit is None:
         notes.append(f"no time is told: there are no published figures for {soc.name} to fit on")
     else:
-        errors = (
-            f"a factor of {fit.median_error:.2f} in the middle and {fit.ninth_decile_error:.2f} at the ninth decile"
-        )
+        errors = f"{fit.median_error:.2f} in the middle and {fit.ninth_decile_error:.2f} at the ninth decile"
         notes.append(
             f"an estimate in fp16, fitted on {fit.rows} published figures of {fit.models} networks; those that it had "
             f"not seen it missed by a factor of {errors}; nothing ran (docs/cost.md)"
