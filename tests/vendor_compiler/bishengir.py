@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +26,8 @@ FLAGS = (
 LOWERED = "module.hivm.opt.mlir"
 OVERFLOW = re.compile(r"overflow, requires \d+ bits while \d+ bits available")
 SECONDS = 60
+# The compiler dies of a signal about once in a thousand kernels, and takes the same kernel the next time.
+TRIES = 3
 
 _ERROR = re.compile(r"^(?:loc\(.*?\): )?error: (.+)$", re.MULTILINE)
 _TURNED_OFF = re.compile(r"automatically set enable-([\w-]+) to false and retrying")
@@ -73,13 +77,18 @@ def compile_kernel(text: str, target: str, folder: Path) -> Verdict:
     folder.mkdir(parents=True)
     (folder / "kernel.mlir").write_text(text, encoding="utf-8")
     command = [str(compiler()), "kernel.mlir", "--save-temps=kept", f"--target={target}", *FLAGS, "-o", "kernel.o"]
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        return Verdict(False, f"no end after {SECONDS} s")
-    said = done.stdout + done.stderr
-    turned_off = tuple(_TURNED_OFF.findall(said))
     lowered = folder / "kept" / LOWERED
+    for _ in range(TRIES):
+        shutil.rmtree(lowered.parent, ignore_errors=True)
+        try:
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False)
+        except subprocess.TimeoutExpired:
+            return Verdict(False, f"no end after {SECONDS} s")
+        said = done.stdout + done.stderr
+        if done.returncode >= 0 or lowered.is_file() or reason(said):
+            break
+        print(f"kernels: signal {-done.returncode} and no verdict from the compiler: {folder}", file=sys.stderr)
+    turned_off = tuple(_TURNED_OFF.findall(said))
     if not lowered.is_file():
         return Verdict(False, reason(said) or f"exit status {done.returncode} without a message", turned_off)
     module = lowered.read_text(encoding="utf-8")

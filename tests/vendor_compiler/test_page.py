@@ -214,6 +214,21 @@ def test_the_file_decides_and_not_the_exit_status(
     assert (verdict.plan is None) == (not accepted)
 
 
+@pytest.mark.parametrize("deaths", [1, bishengir.TRIES])
+def test_a_compiler_that_dies_of_a_signal_has_given_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deaths: int
+) -> None:
+    binary = _compiler(tmp_path, "", MODULE)
+    died = tmp_path / "died"
+    dying = f"echo >> '{died}'; [ $(wc -l < '{died}') -gt {deaths} ] || kill -SEGV $$"
+    binary.write_text(binary.read_text(encoding="utf-8").replace("#!/bin/sh", f"#!/bin/sh\n{dying}"), encoding="utf-8")
+    monkeypatch.setattr(bishengir, "compiler", lambda: binary)
+    verdict = bishengir.compile_kernel("module {}", TARGETS[0], tmp_path / "work")
+    repeated = deaths == bishengir.TRIES
+    assert (verdict.accepted, verdict.message) == (not repeated, "exit status -11 without a message" * repeated)
+    assert len(died.read_text(encoding="utf-8").splitlines()) == min(deaths + 1, bishengir.TRIES)
+
+
 def test_a_compiler_that_hangs_is_a_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def hang(*_: object, **__: object) -> None:
         raise subprocess.TimeoutExpired("bishengir-compile", bishengir.SECONDS)
