@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from neonext_ascend.jobs.debugging import debug
     from neonext_ascend.jobs.evaluating import Evaluation, evaluate
     from neonext_ascend.jobs.exporting import Export, export
-    from neonext_ascend.jobs.inspecting import InspectedFile, InspectedModel, inspect
+    from neonext_ascend.jobs.inspecting import inspect
+    from neonext_ascend.jobs.inspection.file import InspectedFile
+    from neonext_ascend.jobs.inspection.model import InspectedModel
     from neonext_ascend.jobs.laddering import ladder
     from neonext_ascend.jobs.listing import Listed, list_models
     from neonext_ascend.jobs.making.om_request import OmRequest
@@ -35,8 +37,8 @@ _HOMES = {
     "Diagnosis": "machine.diagnosis",
     "Evaluation": "jobs.evaluating",
     "Export": "jobs.exporting",
-    "InspectedFile": "jobs.inspecting",
-    "InspectedModel": "jobs.inspecting",
+    "InspectedFile": "jobs.inspection.file",
+    "InspectedModel": "jobs.inspection.model",
     "Ladder": "verify.ladder",
     "Listed": "jobs.listing",
     "OmRequest": "jobs.making.om_request",

@@ -1,0 +1,1 @@
+"""The two answers of inspect: about a file, and about a model."""
