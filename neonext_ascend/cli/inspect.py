@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from neonext_ascend.cli.export_options import PRECISIONS, Gears
-from neonext_ascend.cli.options import PATH, ModelName, config_option, given, image_size_option, json_option
+from neonext_ascend.cli.options import PATH, Finite, ModelName, config_option, given, image_size_option, json_option
 from neonext_ascend.cli.terminal import put_json, say, shown_path, watching
 from neonext_ascend.spec import LAYOUTS
 
@@ -44,9 +44,22 @@ from neonext_ascend.spec import LAYOUTS
 )
 @image_size_option
 @config_option
-@click.option("--plot", type=PATH, metavar="FILE.svg", help="Of a MODEL: draw its roofline.")
+@click.option("--plot", type=PATH, metavar="FILE.svg", help="Draw the roofline.")
+@click.option("--operators", is_flag=True, help="Of a FILE: list every operator of the estimate, and why it is one.")
+@click.option(
+    "--memory",
+    type=Finite(min=0, min_open=True),
+    metavar="GB",
+    help="Of a FILE: the card's memory, as npu-smi info shows it; does it fit, and at which largest batch.",
+)
+@click.option(
+    "--measured",
+    type=PATH,
+    metavar="SUMMARY.csv",
+    help="Of a FILE: times of its operators on the card, op_summary_*.csv of msprof, beside the estimate.",
+)
 @json_option
-def command(subject: str | None, as_json: bool, **options: Any) -> int:
+def command(subject: str | None, as_json: bool, operators: bool, **options: Any) -> int:
     """What ATC would refuse or quietly change in a FILE and how fast it may be, or what a MODEL costs on the chip.
 
     Any ONNX file will do. Nothing is compiled, and weights are not read. Images a second are an estimate, fitted on
@@ -64,21 +77,29 @@ def command(subject: str | None, as_json: bool, **options: Any) -> int:
     if as_json:
         put_json(result.to_json())
     else:
-        for line in _lines(result):
+        for line in _lines(result, operators):
             say(line)
     return 0 if isinstance(result, jobs.InspectedModel) or result.inspection.accepted else 1
 
 
-def _lines(result: Any) -> list[str]:
+def _lines(result: Any, operators: bool) -> list[str]:
     from neonext_ascend import jobs
 
     if isinstance(result, jobs.InspectedFile):
         from neonext_ascend.reporting.findings import inspection_lines
+        from neonext_ascend.reporting.measured import comparison_lines
+        from neonext_ascend.reporting.operators import operator_lines
         from neonext_ascend.reporting.speed import cost_lines
 
-        lines = inspection_lines(result.inspection, result.path, result.soc.name, result.precision)
-        return [*lines, "", *cost_lines(result.cost)]
-    from neonext_ascend.reporting.cost import model_lines
+        lines = [*inspection_lines(result.inspection, result.path, result.soc.name, result.precision), ""]
+        lines += [*operator_lines(result.cost), ""] if operators else []
+        lines += [*comparison_lines(result.measured), ""] if result.measured is not None else []
+        lines += cost_lines(result.cost)
+    else:
+        from neonext_ascend.errors import UsageError
+        from neonext_ascend.reporting.cost import model_lines
 
-    lines = model_lines(result.config, result.soc.name, result.layout, result.stages, result.networks, result.notes)
+        if operators:
+            raise UsageError(f"{result.config.name} is a model; --operators belongs to a FILE")
+        lines = model_lines(result.config, result.soc.name, result.layout, result.stages, result.networks, result.notes)
     return lines if result.plot is None else [*lines, "", f"plot     {shown_path(result.plot.absolute())}"]

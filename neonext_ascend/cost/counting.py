@@ -68,7 +68,7 @@ def _converted_input(flow: Flow) -> Iterator[Operator]:
     for name in flow.inputs:
         shape, readers = flow.shape(name), flow.readers.get(name, [])
         if len(shape) == 4 and flow.tensors[name].floating and any(reader.op == "Conv" for reader in readers):
-            written = _laid_out(shape) * FP16_BYTES
+            written = laid_out(shape) * FP16_BYTES
             work = Work("input", elements=prod(shape), read=prod(shape) * _FP32_BYTES, written=written)
             yield Operator(name, "input", (), work)
 
@@ -129,10 +129,10 @@ def filled(size: int) -> int:
 
 
 def _bytes(flow: Flow, name: str) -> int:
-    return FP16_BYTES * _laid_out(flow.shape(name))
+    return FP16_BYTES * laid_out(flow.shape(name))
 
 
-def _laid_out(shape: Shape) -> int:
+def laid_out(shape: Shape) -> int:
     """Elements as a chip lays them out; 0 where the shape is unknown."""
     if not shape:
         return 0

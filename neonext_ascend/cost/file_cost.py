@@ -1,145 +1,106 @@
-"""What an ONNX file costs on a chip: its operators, their time, and images a second at each batch."""
+"""What an ONNX file costs on a chip: its operators, their time, images a second at each batch, and its memory."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 from onnx import ModelProto
 
-from neonext_ascend.cost.counting import Operator, operators, total
+from neonext_ascend.cost.advice import advise
+from neonext_ascend.cost.answer import FileCost, Memory, Timed
+from neonext_ascend.cost.counting import Operator, operators
 from neonext_ascend.cost.flow import Flow
+from neonext_ascend.cost.groups import grouped
+from neonext_ascend.cost.liveness import chip_need, file_need
+from neonext_ascend.cost.room import largest_batch
 from neonext_ascend.cost.timing import Estimate, Fit, estimate, find_fit
 from neonext_ascend.errors import ArtifactError
 from neonext_ascend.machine.chips import Soc
 
-DEAREST = 10
+LADDER = tuple(2**power for power in range(7))
 
 
-@dataclass(frozen=True, slots=True)
-class Timed:
-    """An operator, its nodes in the file, and the share of the whole time that is estimated for it."""
-
-    operator: Operator
-    microseconds: float
-    share: float
-
-    def to_json(self) -> dict[str, Any]:
-        """By name."""
-        return {
-            "name": self.operator.name,
-            "kind": self.operator.work.kind,
-            "what": self.operator.what,
-            "nodes": list(self.operator.nodes),
-            "microseconds": self.microseconds,
-            "share": self.share,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class FileCost:
-    """Counts, and times where the chip has published figures.
-
-    Attributes:
-        batch: that the counts and the times of operators are of: the last one asked for.
-        multiplications, cube: dense, and as the cube unit takes them.
-        weights: bytes, in fp16.
-        estimates: for each batch; empty where no time is told.
-        operators: all, in the order of the graph.
-        timed: the same with times; empty where no time is told.
-        notes: what the figures rest on or why there are none.
-    """
-
-    batch: int
-    multiplications: int
-    cube: int
-    weights: int
-    estimates: tuple[Estimate, ...]
-    operators: tuple[Operator, ...]
-    timed: tuple[Timed, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def shares(self) -> Mapping[str, float]:
-        """Of the estimated time, by kind of work, the largest first."""
-        kinds: dict[str, float] = {}
-        for one in self.timed:
-            kinds[one.operator.work.kind] = kinds.get(one.operator.work.kind, 0.0) + one.share
-        return dict(sorted(kinds.items(), key=lambda item: -item[1]))
-
-    @property
-    def dearest(self) -> list[Timed]:
-        """The ten operators that are estimated to take longest."""
-        return sorted(self.timed, key=lambda one: -one.microseconds)[:DEAREST]
-
-    def to_json(self) -> dict[str, Any]:
-        """By name."""
-        return {
-            "batch": self.batch,
-            "macs": {"dense": self.multiplications, "cube": self.cube},
-            "weights_bytes": self.weights,
-            "shares": dict(self.shares),
-            "dearest": [one.to_json() for one in self.dearest],
-            "notes": list(self.notes),
-        }
-
-
-def file_cost(model: ModelProto, soc: Soc, batches: Sequence[int]) -> FileCost:
+def file_cost(model: ModelProto, soc: Soc, batches: Sequence[int], room: int | None = None) -> FileCost:
     """Count a graph, and estimate it in fp16.
 
     Args:
         model: anybody's; weights may be left out.
         soc: the chip.
         batches: images at once; of a file whose batch is fixed its own is taken instead.
+        room: bytes of the card's memory: does it fit, and at which largest batch.
 
     Raises:
         ArtifactError: the graph cannot be followed.
     """
     fit = find_fit(soc.name)
     flows = [Flow(model, batch) for batch in batches]
-    if not flows[-1].free:
+    free = flows[-1].free
+    if not free:
         flows = flows[:1]
-    counted = [operators(flow) for flow in flows]
-    works = [[operator.work for operator in each] for each in counted]
-    notes = _notes(flows[-1], counted[-1], soc, fit)
-    estimates: list[Estimate] = []
-    timed: tuple[Timed, ...] = ()
-    if fit is not None and counted[-1]:
-        for flow, each in zip(flows, works, strict=True):
-            one, seconds = estimate(each, flow.batch, soc, fit)
-            estimates.append(one)
-        whole = flows[-1].batch / estimates[-1].images_per_second
-        timed = tuple(
-            Timed(operator, 1e6 * float(time), float(time) / whole)
-            for operator, time in zip(counted[-1], seconds, strict=True)
-        )
-    return FileCost(
-        batch=flows[-1].batch,
-        multiplications=total(works[-1], "dense"),
-        cube=total(works[-1], "cube"),
-        weights=total(works[-1], "weights"),
-        estimates=tuple(estimates),
-        operators=tuple(counted[-1]),
-        timed=timed,
-        notes=tuple(notes),
+    last, counted = flows[-1], operators(flows[-1])
+    timed = [Timed(operator, _in_l2(operator, soc, fit)) for operator in counted]
+    cost = FileCost(
+        batch=last.batch,
+        timed=tuple(timed),
+        free=_free(last),
+        memory=tuple(_memory(flow, room) for flow in flows),
+        room=room,
+        largest_batch=largest_batch(lambda batch: chip_need(Flow(model, batch)).total, room) if room and free else None,
+        notes=tuple(_notes(last, counted, soc, fit)),
     )
+    if fit is None or not counted:
+        return cost
+    estimates = [_timed(flow, soc, fit)[0] for flow in flows]
+    ladder = [_timed(Flow(model, batch), soc, fit)[0] for batch in LADDER] if free else []
+    whole = last.batch / estimates[-1].images_per_second
+    seconds = _timed(last, soc, fit)[1]
+    timed = [
+        replace(one, microseconds=1e6 * time, share=time / whole) for one, time in zip(timed, seconds, strict=True)
+    ]
+    cost = replace(cost, timed=tuple(timed), estimates=tuple(estimates), ladder=tuple(ladder))
+    return replace(cost, advice=advise(cost, soc, fit))
 
 
 def no_cost(reason: str) -> FileCost:
     """Of a file that cannot be followed."""
-    return FileCost(0, 0, 0, 0, (), (), (), (f"no estimate: {reason}",))
+    return FileCost(notes=(f"no estimate: {reason}",))
 
 
-def cost_or_reason(model: ModelProto, soc: Soc, batches: Sequence[int]) -> FileCost:
+def cost_or_reason(model: ModelProto, soc: Soc, batches: Sequence[int], room: int | None = None) -> FileCost:
     """As :func:`file_cost`; of a graph that cannot be followed the reason, as inspect tells what is wrong with it."""
     try:
-        return file_cost(model, soc, batches)
+        return file_cost(model, soc, batches, room)
     except ArtifactError as error:
         return no_cost(str(error))
     except (IndexError, KeyError, TypeError, ValueError, OverflowError, ZeroDivisionError):
         # Nodes that ONNX's schemas refuse; the rules of inspect name them.
         return no_cost("a node is not as ONNX has it; see onnx.checker.check_model")
+
+
+def _timed(flow: Flow, soc: Soc, fit: Fit) -> tuple[Estimate, list[float]]:
+    one, seconds = estimate([operator.work for operator in operators(flow)], flow.batch, soc, fit)
+    return one, np.asarray(seconds).tolist()
+
+
+def _free(flow: Flow) -> dict[str, tuple[str, ...]]:
+    names: dict[str, tuple[str, ...]] = {}
+    for node in (node for group in grouped(flow) if group.kind == "free" for node in group.nodes):
+        names[node.op] = (*names.get(node.op, ()), node.name)
+    return names
+
+
+def _memory(flow: Flow, room: int | None) -> Memory:
+    need = chip_need(flow)
+    return Memory(flow.batch, need, file_need(flow), None if room is None else need.total <= room)
+
+
+def _in_l2(operator: Operator, soc: Soc, fit: Fit | None) -> bool:
+    """By the fitted size; on a chip without a fit by the whole of its L2."""
+    whole = 2**20 * (soc.l2_mib or 0)
+    size = whole if fit is None else fit.parameters.get("l2_bytes", whole)
+    return max(operator.work.read, operator.work.written) <= size
 
 
 def _notes(flow: Flow, counted: Sequence[Operator], soc: Soc, fit: Fit | None) -> list[str]:

@@ -29,12 +29,14 @@ class Tensor:
         floating: whether it holds real numbers, which a chip computes in fp16.
         constant: whether it is the same for every input.
         numbers: of a small constant.
+        width: bytes of an element, as the file has it.
     """
 
     shape: Shape | None
     floating: bool = True
     constant: bool = False
     numbers: NDArray[Any] | None = None
+    width: int = 4
 
     @property
     def size(self) -> int:
@@ -121,7 +123,7 @@ class Flow:
         if numbers is not None:
             self._fold.numbers[name] = numbers
         shape, floating = described(kind)
-        self.tensors[name] = Tensor(shape, floating, constant, numbers)
+        self.tensors[name] = Tensor(shape, floating, constant, numbers, _width(kind))
 
     def _keep_constant(self, name: str, tensor: TensorProto) -> None:
         kind = helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
@@ -169,6 +171,15 @@ def _plain(model: ModelProto) -> ModelProto:
     except Exception as error:  # a broken model may raise anything here
         raise ArtifactError(f"its functions cannot be put in their places: {type(error).__name__}") from None
     return inlined
+
+
+def _width(kind: TypeProto | None) -> int:
+    """Bytes of an element; 4 where the dtype is unknown, one where it is smaller than a byte."""
+    dtype = 0 if kind is None else kind.tensor_type.elem_type
+    try:
+        return int(helper.tensor_dtype_to_np_dtype(dtype).itemsize)
+    except (KeyError, TypeError, ValueError):
+        return 4
 
 
 def _is_free(value: ValueInfoProto) -> bool:

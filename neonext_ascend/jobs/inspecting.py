@@ -31,6 +31,8 @@ def inspect(
     layout: LayoutChoice | None = None,
     image_size: Size | None = None,
     plot: str | Path | None = None,
+    memory: Annotated[float, Bounds(ge=0, description="a card's memory in GB")] | None = None,
+    measured: str | Path | None = None,
     watch: Watch = SILENT,
 ) -> InspectedFile | InspectedModel:
     """Hold a file against ATC's rules and estimate it, or count a model; nothing is compiled, and no weights are read.
@@ -43,7 +45,9 @@ def inspect(
         batch_sizes: images at once, 1 by default; each number counts once. A file whose batch is fixed has its own.
         layout: of a model's maps; ``auto``, the default, compares both.
         image_size: of a model: pixels, or (height, width).
-        plot: of a model: an SVG file for its roofline.
+        plot: an SVG file for the roofline.
+        memory: of a file: the card's memory in GB, to be told whether it fits and at which largest batch.
+        measured: of a file: times of its operators on the card, ``op_summary_*.csv`` of the vendor's msprof.
         watch: told of each long step.
 
     Raises:
@@ -55,18 +59,24 @@ def inspect(
     if config is None and not isinstance(subject, NetworkConfig) and (subject is None or not _is_model(subject)):
         if subject is None:
             raise UsageError("neither FILE nor MODEL; give an ONNX file, or one of neonext-ascend list")
-        of_a_model = {"image-size": image_size, "layout": layout, "plot": plot}
-        _refuse(of_a_model, f"{subject} is a file", "a MODEL")
-        return inspect_file(Path(subject), soc, precision or "fp16", tuple(dict.fromkeys(batch_sizes or (1,))), watch)
+        _refuse({"image-size": image_size, "layout": layout}, f"{subject} is a file", "a MODEL")
+        batches = tuple(dict.fromkeys(batch_sizes or (1,)))
+        of_a_file = (memory, _path(measured), _path(plot))
+        return inspect_file(Path(subject), soc, precision or "fp16", batches, watch, *of_a_file)
     if subject is not None and config is not None:
         raise UsageError(f"both {subject} and --config {config}; give one")
     name = subject.name if isinstance(subject, NetworkConfig) else subject or config
-    _refuse({"precision": precision}, f"{name} is a model, counted in fp16", "a FILE")
+    of_a_file_alone = {"precision": precision, "memory": memory, "measured": measured}
+    _refuse(of_a_file_alone, f"{name} is a model, counted in fp16", "a FILE")
     network = _network(subject, config)
     if image_size is not None:
         network = with_image_size(network, image_size_of(image_size))
     batches = tuple(dict.fromkeys(batch_sizes or (1,)))
-    return inspect_model(network, soc, batches, layout or "auto", None if plot is None else Path(plot), watch)
+    return inspect_model(network, soc, batches, layout or "auto", _path(plot), watch)
+
+
+def _path(given: str | Path | None) -> Path | None:
+    return None if given is None else Path(given)
 
 
 def _refuse(options: Mapping[str, object], what: str, owner: str) -> None:

@@ -1,34 +1,65 @@
-"""How fast a file may be on a chip, in words: each batch with its interval, and where the time goes."""
+"""How fast a file may be on a chip, in words: each batch with its interval, where the time goes, and its memory."""
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
 
-from neonext_ascend.cost.file_cost import FileCost
-from neonext_ascend.reporting.words import WIDTH, labelled
+from neonext_ascend.cost.advice import Advice
+from neonext_ascend.cost.answer import FileCost
+from neonext_ascend.cost.room import MOST
+from neonext_ascend.reporting.words import WIDTH, bytes_text, labelled
 
 _KINDS = 5  # that are worth a line
 _SMALL = 0.005
 
 
 def cost_lines(cost: FileCost) -> list[str]:
-    """Counts, images a second at each batch, the dearest kinds and nodes, and what it all rests on."""
+    """Counts, images a second and memory at each batch, what is dearest, what would help, and what it all rests on."""
     lines = []
-    if cost.operators:
-        counts = f"{cost.multiplications / 1e9:.3g} G multiplications at batch {cost.batch}"
-        lines += labelled("work", f"{counts}, {cost.weights / 1e6:.3g} MB of weights in fp16")
+    if cost.timed:
+        counts = f"{cost.total('dense') / 1e9:.3g} G multiplications at batch {cost.batch}"
+        lines += labelled("work", f"{counts}, {cost.total('weights') / 1e6:.3g} MB of weights in fp16")
+    lines += _memory_lines(cost)
     for number, estimate in enumerate(cost.estimates):
         interval = f"{estimate.coverage:.0%} between {estimate.low:.0f} and {estimate.high:.0f}"
         speed = f"batch {estimate.batch}: about {estimate.images_per_second:.0f} images a second ({interval})"
         lines += labelled("speed" if number == 0 else "", speed)
-    if cost.timed:
+    if cost.estimates:
         shares = [f"{kind} {share:.0%}" for kind, share in cost.shares.items() if share >= _SMALL][:_KINDS]
         lines += labelled("time", f"at batch {cost.batch}: {', '.join(shares)}")
+        for number, advice in enumerate(cost.advice):
+            lines += labelled("faster" if number == 0 else "", _advice_text(advice))
         lines += ["", f"{'us':>9} {'share':>6}  dearest"]
         for one in cost.dearest:
-            name = " ".join(one.operator.name.split())  # a name may hold line breaks
-            lines.append(f"{one.microseconds:9.1f} {one.share:6.1%}  {name} ({one.operator.what})"[:WIDTH])
+            lines.append(
+                f"{one.microseconds:9.1f} {one.share:6.1%}  {plain(one.operator.name, one.operator.what)}"[:WIDTH]
+            )
         lines.append("")
     for note in cost.notes:
         lines += textwrap.wrap(f"- {note}", WIDTH, subsequent_indent="  ", break_long_words=False)
     return lines
+
+
+def plain(name: str, what: str) -> str:
+    """An operator in one line: a name may hold line breaks."""
+    return f"{' '.join(name.split())} ({what})"
+
+
+def _advice_text(advice: Advice) -> str:
+    speed = f"about {advice.images_per_second:.0f} images a second, {advice.factor:.2f} times as fast"
+    error = ", a gain within the estimate's own error" if advice.within_error else ""
+    more = f"; {advice.more}" if advice.more else ""
+    return f"{advice.words} {speed}{error}{more}"
+
+
+def _memory_lines(cost: FileCost) -> Iterator[str]:
+    for number, memory in enumerate(cost.memory):
+        need = memory.chip
+        words = f"batch {memory.batch}: {bytes_text(need.total)}, of it {bytes_text(need.activations)} of activations"
+        if cost.room is not None:
+            words += f"; {'fits' if memory.fits else 'does not fit'} in {bytes_text(cost.room)}"
+        yield from labelled("memory" if number == 0 else "", words)
+    if cost.largest_batch is not None:
+        most = "no batch fits" if cost.largest_batch == 0 else f"the largest batch that fits: {cost.largest_batch:,}"
+        yield from labelled("", f"{most}{' or more' * (cost.largest_batch == MOST)}, without what the runtime takes")

@@ -1,0 +1,148 @@
+"""What a file costs on a chip: its operators with their times, its speed, its memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from neonext_ascend.cost.advice import Advice
+from neonext_ascend.cost.counting import Operator, total
+from neonext_ascend.cost.liveness import Need
+from neonext_ascend.cost.reasons import REASONS, reason_of
+from neonext_ascend.cost.timing import Estimate
+
+DEAREST = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """An operator of a file.
+
+    Attributes:
+        operator: with its nodes and its work.
+        in_l2: whether what it reads and what it writes each fit in the part of L2 that the estimate takes for them.
+        microseconds, share: of the whole time; 0 where no time is told.
+    """
+
+    operator: Operator
+    in_l2: bool
+    microseconds: float = 0.0
+    share: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """By name; bytes and multiplications are exact."""
+        work = self.operator.work
+        return {
+            "name": self.operator.name,
+            "kind": work.kind,
+            "what": self.operator.what,
+            "nodes": list(self.operator.nodes),
+            "rule": reason_of(self.operator).rule,
+            "macs": {"dense": work.dense, "cube": work.cube},
+            "elements": work.elements,
+            "bytes": {"weights": work.weights, "read": work.read, "written": work.written},
+            "in_l2": self.in_l2,
+            "microseconds": self.microseconds or None,
+            "share": self.share if self.microseconds else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the file needs at a batch: on the chip, and node by node as it stands.
+
+    Attributes:
+        fits: in the memory that was asked about; ``None`` where none was.
+    """
+
+    batch: int
+    chip: Need
+    file: Need
+    fits: bool | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """By name."""
+        return {"batch": self.batch, **self.chip.to_json(), "fits": self.fits, "by_node": self.file.to_json()}
+
+
+@dataclass(frozen=True, slots=True)
+class FileCost:
+    """Counts, and times where the chip has published figures.
+
+    Attributes:
+        batch: that the counts and the times of operators are of: the last one asked for.
+        timed: all operators, in the order of the graph.
+        free: nodes that are no operator: their names, by their ONNX operator.
+        estimates: for each batch; empty where no time is told.
+        ladder: of a free batch: the same for each power of two up to 64.
+        memory: for each batch.
+        room: bytes that were asked about; ``None`` where none were.
+        largest_batch: that fits in them; ``None`` of a fixed batch.
+        advice: what would make it faster.
+        notes: what the figures rest on or why there are none.
+    """
+
+    batch: int = 0
+    timed: tuple[Timed, ...] = ()
+    free: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    estimates: tuple[Estimate, ...] = ()
+    ladder: tuple[Estimate, ...] = ()
+    memory: tuple[Memory, ...] = ()
+    room: int | None = None
+    largest_batch: int | None = None
+    advice: tuple[Advice, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def operators(self) -> tuple[Operator, ...]:
+        """Without their times."""
+        return tuple(one.operator for one in self.timed)
+
+    @property
+    def free_names(self) -> list[str]:
+        """Of nodes that are no operator."""
+        return [name for names in self.free.values() for name in names]
+
+    def total(self, name: str) -> int:
+        """One of the counts over all operators: ``dense``, ``cube``, ``weights`` in bytes of fp16, ..."""
+        return total((operator.work for operator in self.operators), name)
+
+    @property
+    def shares(self) -> Mapping[str, float]:
+        """Of the estimated time, by kind of work, the largest first; empty where no time is told."""
+        kinds: dict[str, float] = {}
+        for one in self.timed if self.estimates else ():
+            kinds[one.operator.work.kind] = kinds.get(one.operator.work.kind, 0.0) + one.share
+        return dict(sorted(kinds.items(), key=lambda item: -item[1]))
+
+    @property
+    def dearest(self) -> list[Timed]:
+        """The ten operators that are estimated to take longest; none where no time is told."""
+        return sorted(self.timed if self.estimates else (), key=lambda one: -one.microseconds)[:DEAREST]
+
+    def to_json(self) -> dict[str, Any]:
+        """By name."""
+        told = {reason_of(operator).rule for operator in self.operators}
+        return {
+            "batch": self.batch,
+            "macs": {"dense": self.total("dense"), "cube": self.total("cube")},
+            "weights_bytes": self.total("weights"),
+            "shares": dict(self.shares),
+            "dearest": [one.to_json() for one in self.dearest],
+            "operators": [one.to_json() for one in self.timed],
+            "free": {op: list(names) for op, names in self.free.items()},
+            "rules": {
+                reason.rule: {"words": reason.words, "source": reason.source}
+                for reason in REASONS.values()
+                if reason.rule in told
+            },
+            "ladder": [estimate.to_json() for estimate in self.ladder],
+            "memory": {
+                "room_bytes": self.room,
+                "largest_batch": self.largest_batch,
+                "batches": [memory.to_json() for memory in self.memory],
+            },
+            "advice": [advice.to_json() for advice in self.advice],
+            "notes": list(self.notes),
+        }
