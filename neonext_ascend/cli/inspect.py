@@ -48,7 +48,7 @@ from neonext_ascend.spec import LAYOUTS
 @click.option("--operators", is_flag=True, help="Of a FILE: list every operator of the estimate, and why it is one.")
 @click.option(
     "--memory",
-    type=Finite(min=0, min_open=True),
+    type=Finite(min=0),
     metavar="GB",
     help="Of a FILE: the card's memory, as npu-smi info shows it; does it fit, and at which largest batch.",
 )

@@ -47,7 +47,9 @@ def file_cost(model: ModelProto, soc: Soc, batches: Sequence[int], room: int | N
         free=_free(last),
         memory=tuple(_memory(flow, room) for flow in flows),
         room=room,
-        largest_batch=largest_batch(lambda batch: chip_need(Flow(model, batch)).total, room) if room and free else None,
+        largest_batch=largest_batch(lambda batch: chip_need(Flow(model, batch)).total, room)
+        if room is not None and free
+        else None,
         notes=tuple(_notes(last, counted, soc, fit)),
     )
     if fit is None or not counted:

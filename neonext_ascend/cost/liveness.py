@@ -19,6 +19,7 @@ from neonext_ascend.cost.groups import grouped
 # Another shape of the same numbers, in every runtime.
 SHARING = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"})
 Size = Callable[[str], int]
+_INT64 = 8  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +102,9 @@ def _width(flow: Flow, name: str) -> int:
 
 
 def _weights(flow: Flow, size: Size) -> int:
-    """Of every constant of more than one number that a node reads, once."""
-    read = {name for node in flow.nodes for name in flow.constants(node)}
-    return sum(size(name) for name in read if prod(flow.shape(name)) > 1)
+    """Of every constant of more than one number that a node reads, once; integers of 64 bits are shapes and axes."""
+    read = {name for node in flow.nodes for name in flow.constants(node) if prod(flow.shape(name)) > 1}
+    return sum(size(name) for name in read if flow.tensors[name].floating or flow.tensors[name].width < _INT64)
 
 
 def _need(flow: Flow, steps: Sequence[_Step], size: Size, weights: int) -> Need:

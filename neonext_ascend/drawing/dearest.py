@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PANEL, TOP, ROW = 300, 104, 20
 _LEFT, _LINE = 74, 100  # pixels; characters of a line of the list
+_NEAR = 1.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,12 @@ class Mark:
     intensity: float
     speed: float
     share: float
+
+
+def _are_near(one: Mark, other: Mark) -> bool:
+    """Within a few pixels."""
+    ratios = (one.intensity / other.intensity, one.speed / other.speed)
+    return all(1 / _NEAR < ratio < _NEAR for ratio in ratios)
 
 
 def draw_dearest(title: str, roof: Roof, marks: Sequence[Mark]) -> str:
@@ -56,8 +63,12 @@ def draw_dearest(title: str, roof: Roof, marks: Sequence[Mark]) -> str:
         panel.plot([across[0], ridge, across[1]], slope, color=EDGE)
         for number, mark in enumerate(marks, 1):
             place = (mark.intensity, mark.speed / 1e12)
-            panel.plot(*place, "o", color=colours[mark.kind], markeredgecolor=PAGE, markersize=9, zorder=3)
-            panel.annotate(str(number), place, (6, 5), textcoords="offset points", color=colours[mark.kind], zorder=4)
+            colour = colours[mark.kind]
+            panel.plot(*place, "o", color=colour, markeredgecolor=PAGE, markersize=9, zorder=3)
+            near = [other for other, one in enumerate(marks, 1) if _are_near(mark, one)]
+            if number == near[0]:  # points upon each other have one label
+                text = ", ".join(map(str, near))
+                panel.annotate(text, place, (6, 5), textcoords="offset points", color=colour, zorder=4)
         for number, mark in enumerate(marks, 1):
             y = TOP + PANEL + BOTTOM + ROW * number
             write(figure, MARGIN + 18, y, str(number), color=colours[mark.kind], ha="right", size=SMALL)

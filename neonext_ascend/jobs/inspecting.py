@@ -31,7 +31,7 @@ def inspect(
     layout: LayoutChoice | None = None,
     image_size: Size | None = None,
     plot: str | Path | None = None,
-    memory: Annotated[float, Bounds(ge=0, description="a card's memory in GB")] | None = None,
+    memory: Annotated[float, Bounds(ge=0)] | None = None,
     measured: str | Path | None = None,
     watch: Watch = SILENT,
 ) -> InspectedFile | InspectedModel:

@@ -52,7 +52,7 @@ def test_json_lists_every_node_and_nothing_else_is_printed(tmp_path: Path, capfd
     path = write(tmp_path / "it.onnx", "Gelu", "Relu", "Gelu", dtype=TensorProto.FLOAT16)
     assert run(["inspect", str(path), *CHIP, "--json"]) == 1
     data = json.loads(capfd.readouterr().out)
-    assert set(data) == {"accepted", "findings", "estimates", "cost"}
+    assert set(data) == {"accepted", "findings", "estimates", "cost", "plot"}
     assert data["accepted"] is False
     assert [(f["rule"], f["node"]) for f in data["findings"]] == [("gelu", "the_Gelu0"), ("gelu", "the_Gelu2")]
     assert set(data["findings"][0]) == {"rule", "severity", "node", "message", "remedy", "atc_code"}

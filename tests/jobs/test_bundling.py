@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from neonext_ascend.cli.main import run
+from neonext_ascend.jobs import InspectedFile, inspect
 from neonext_ascend.jobs.bundle.running import EXPECTED, INPUTS, OPTIONS
 from tests import ROOT
-from tests.standins.toolkit import make_toolkit
+from tests.standins.toolkit import add_profiler, make_toolkit
 
 SOC = "Ascend310P3"
 
@@ -34,11 +35,13 @@ def unpack(bundle: Path, folder: Path) -> Path:
     return top
 
 
-def carry_out(top: Path, environment: dict[str, str], acl: bool = True) -> subprocess.CompletedProcess[str]:
+def carry_out(
+    top: Path, environment: dict[str, str], *arguments: str, acl: bool = True
+) -> subprocess.CompletedProcess[str]:
     """``python run.py`` as on the other machine: the bundle's own code, never this checkout's."""
     paths = [str(ROOT / "tests" / "standins" / "site")] if acl else []
     return subprocess.run(
-        [sys.executable, "-W", "error", "run.py"],
+        [sys.executable, "-W", "error", "run.py", *arguments],
         cwd=top,
         env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(paths), "STANDINS_ROOT": str(ROOT)},
         capture_output=True,
@@ -177,3 +180,29 @@ def test_the_same_bundle_twice_has_the_same_members(tmp_path: Path) -> None:
     # Manifests record the command, which names the archive.
     assert [Path(name).suffix for name in differing] == [".json", ".json"]
     assert not list(first.rglob("*.safetensors"))
+
+
+def test_msprof_is_run_where_it_is_asked_for_and_its_failure_fails_nothing(tmp_path: Path) -> None:
+    top = unpack(pack(tmp_path), tmp_path / "there")
+    (onnx,) = top.glob("*.onnx")
+    without, environment = make_toolkit(tmp_path / "a"), make_toolkit(tmp_path / "b")
+    add_profiler(environment)
+    done = carry_out(top, environment, "--profile")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "profile   op_summary.csv" in done.stdout
+    found = inspect(onnx, soc_version=SOC, measured=top / "op_summary.csv")
+    assert isinstance(found, InspectedFile)
+    assert found.measured is not None
+    assert found.measured.only_measured == ()
+    (top / "op_summary.csv").unlink()
+    for fault, environment_there, words in (
+        ("status", environment, "left no op_summary_*.csv: [ERROR] the application failed"),
+        ("", without, "msprof is not on the PATH"),
+    ):
+        done = carry_out(top, {**environment_there, "STANDIN_MSPROF_FAULT": fault}, "--profile")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert words in (top / "report.txt").read_text()
+        assert json.loads((top / "report.json").read_text())["outcome"] == "passed"
+        assert not (top / "op_summary.csv").exists()
+    done = carry_out(top, environment, "--profil")
+    assert (done.returncode, done.stderr) == (2, "error: run.py --profil: expected nothing or --profile\n")

@@ -75,7 +75,11 @@ REFUSED: list[tuple[dict[str, Any], type[NeoNextError], str]] = [
     ({"config": "absent.toml", "precision": "fp16"}, UsageError, "absent.toml is a model, counted in fp16"),
     ({"subject": "a.onnx", "layout": "nchw"}, UsageError, "a.onnx is a file; --layout belongs to a MODEL"),
     ({"subject": "a.onnx", "image_size": 96}, UsageError, "a.onnx is a file; --image-size belongs to a MODEL"),
-    ({"subject": "a.onnx", "plot": "a.svg"}, UsageError, "a.onnx is a file; --plot belongs to a MODEL"),
+    ({"subject": "neonext_nano", "memory": 24}, UsageError, "--memory belongs to a FILE"),
+    ({"subject": "neonext_nano", "measured": "a.csv"}, UsageError, "--measured belongs to a FILE"),
+    ({"subject": "broken.onnx", "memory": -1}, UsageError, "memory -1: expected a number of at least 0"),
+    ({"subject": "broken.onnx", "plot": "a.png"}, UsageError, "give a file name that ends in .svg"),
+    ({"subject": "broken.onnx", "plot": "a.svg", "soc_version": "Ascend310B1"}, UsageError, "so no roof; take Asc"),
     ({"subject": "a.onnx", "precision": "fp64"}, UsageError, "precision 'fp64': expected one of fp16, origin, "),
     ({"subject": "neonext_nano", "layout": "nhwc"}, UsageError, "layout 'nhwc': expected one of nchw, chnw, auto"),
     ({"subject": "neonext_nano", "batch_sizes": [0]}, UsageError, "batch_sizes 0: expected a whole number from 1 to"),
@@ -121,3 +125,21 @@ def test_a_plot_without_matplotlib_is_refused_before_anything_is_counted(
 def test_without_matplotlib_the_rest_works(no_matplotlib: None, file: Path) -> None:
     assert isinstance(jobs.inspect("neonext_nano", soc_version=P3), jobs.InspectedModel)
     assert isinstance(jobs.inspect(file, soc_version=P3), jobs.InspectedFile)
+
+
+def test_a_file_has_a_roofline_where_it_has_an_estimate(tmp_path: Path, file: Path) -> None:
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [64, 64])
+    output = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [64, 64])
+    nodes = [onnx.helper.make_node("MatMul", ["x", "x"], ["z"]), onnx.helper.make_node("Relu", ["z"], ["y"])]
+    path, plot = tmp_path / "two.onnx", tmp_path / "two.svg"
+    opset = onnx.helper.make_opsetid("", 17)
+    made = onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [value], [output]), opset_imports=[opset])
+    path.write_bytes(made.SerializeToString())
+    found = jobs.inspect(path, soc_version=P3, plot=plot)
+    assert isinstance(found, jobs.InspectedFile)
+    assert found.to_json()["plot"] == str(plot)
+    assert "attention: z" in texts_of(plot.read_text(encoding="utf-8"))
+    plot.unlink()
+    with pytest.raises(UsageError, match=r"--plot: there is no estimate of .*: no time is told"):
+        jobs.inspect(path, soc_version="Ascend910B3", plot=plot)
+    assert not plot.exists()

@@ -17,6 +17,9 @@ _ATC = """#!/bin/sh
 _ATC_BIN = """#!/bin/sh
 STANDIN_CANN_VERSION={version} PYTHONPATH={repository} PYTHONSAFEPATH=1 exec {python} -m tests.standins.atc "$@"
 """
+_MSPROF = """#!/bin/sh
+PYTHONPATH={repository}:$PYTHONPATH PYTHONSAFEPATH=1 exec {python} -m tests.standins.msprof "$@"
+"""
 _SMI = """#!/bin/sh
 cat <<'END'
 +------------------------------------------------------------------------------------------------+
@@ -55,3 +58,10 @@ def make_toolkit(root: Path, version: str = "8.5.0", chip: str = "310P3") -> dic
         "ASCEND_HOME_PATH": str(home),
         "STANDIN_SOC": f"Ascend{chip}",
     }
+
+
+def add_profiler(environment: dict[str, str]) -> None:
+    """Put ``msprof`` into a toolkit that :func:`make_toolkit` built."""
+    path = Path(environment["ASCEND_TOOLKIT_HOME"]) / "bin/msprof"
+    path.write_text(_MSPROF.format(repository=shlex.quote(str(REPOSITORY)), python=shlex.quote(sys.executable)))
+    path.chmod(0o755)

@@ -44,4 +44,5 @@ if __name__ == "__main__":
     Installed.paths = [site, str(Path(root) / "tests" / "standins" / "site"), root]
     sys.meta_path.append(Installed)
     sys.dont_write_bytecode = True
+    del sys.argv[1:]
     runpy.run_path("run.py", run_name="__main__")

@@ -48,19 +48,21 @@ sys.path.insert(0, str(HERE / "lib"))
 
 from neonext_ascend.jobs.bundle.running import main
 
-sys.exit(main(HERE))
+sys.exit(main(HERE, sys.argv[1:]))
 '''
 _README = """What this is
   {name}: an ONNX file of NeoNeXt with all that is needed to make an OM of it and to check that OM on an Ascend NPU.
 
 What to do, on a machine with CANN, its device and Python 3.11 or newer with numpy
   source /usr/local/Ascend/ascend-toolkit/set_env.sh     (from CANN 8.5 also /usr/local/Ascend/cann/set_env.sh)
-  python3 run.py
+  python3 run.py             (or: python3 run.py --profile, which then also runs the vendor's msprof)
 
 What you get
   out/{name}       the OM, with its manifest
   report.txt       what ran where, and how far it is from PyTorch's answers
   report.json      the same for programs; please attach both to your report
+  op_summary.csv   with --profile: the time of each operator; neonext-ascend inspect FILE.onnx --soc-version NAME
+                   --measured op_summary.csv holds it against the estimate
   Exit status: 0 the numbers agree; 1 they differ; 2 ATC refuses the file; 3 a tool or the device is missing; 5 a file
   cannot be read or written; 70 a bug of ours.
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime
 import json
+import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ import numpy as np
 from neonext_ascend.artifacts.manifest import Manifest, manifest_path
 from neonext_ascend.artifacts.staging import staged
 from neonext_ascend.artifacts.structs import struct
-from neonext_ascend.errors import FileAccessError, NeoNextError, ToolchainError
+from neonext_ascend.errors import FileAccessError, NeoNextError, ToolchainError, UsageError
 from neonext_ascend.exporters.om_file.options import AtcOptions
 from neonext_ascend.exporters.om_file.planned import compile_planned
+from neonext_ascend.jobs.bundle.profiling import PROFILE, RUNS_ALONE, profile
 from neonext_ascend.machine.cann import Cann, find_cann
 from neonext_ascend.machine.chips import find_soc
 from neonext_ascend.machine.environment import machine, versions
@@ -58,8 +60,18 @@ def options_of(data: Mapping[str, Any]) -> AtcOptions:
     )
 
 
-def main(folder: Path) -> int:
-    """Carry out the bundle in ``folder``; its exit status. The report is written in any case."""
+def main(folder: Path, arguments: Sequence[str] = ()) -> int:
+    """Carry out the bundle in ``folder``; its exit status. The report is written in any case.
+
+    Args:
+        folder: of the bundle.
+        arguments: of ``run.py``: none, or ``--profile`` to run msprof behind all else.
+    """
+    if list(arguments) == [RUNS_ALONE]:
+        return _run_alone(folder)
+    if list(arguments) not in ([], [PROFILE]):
+        sys.stderr.write(f"error: run.py {' '.join(arguments)}: expected nothing or {PROFILE}\n")
+        return UsageError.exit_code
     cann = find_cann()
     report: dict[str, Any] = {
         "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -75,6 +87,8 @@ def main(folder: Path) -> int:
     try:
         report.update(_carry_out(folder, cann, report))
         code = 0 if report["parity"]["passed"] else 1
+        if arguments:
+            report["profile"] = profile(folder)
         outcome = "passed" if code == 0 else "FAILED: the numbers differ"
     except NeoNextError as error:
         report["error"], code = str(error), error.exit_code
@@ -154,6 +168,23 @@ def _run(folder: Path, om: Path, manifest: Manifest) -> dict[str, Any]:
     return {"runtime": where, "om": om.name, "parity": parity.to_json(), "latency_ms": latencies}
 
 
+def _run_alone(folder: Path) -> int:
+    """The OM with its first input, often enough to be timed from outside."""
+    try:
+        om = folder / "out" / json.loads((folder / OPTIONS).read_text(encoding="utf-8"))["om"]
+        with (
+            AclRunner(om, manifest=_packed_manifest(om)) as runner,
+            np.load(folder / INPUTS, allow_pickle=False) as inputs,
+        ):
+            feed: Mapping[str, Array] = {runner.inputs[0].name: inputs[inputs.files[0]]}
+            for _ in range(_TIMED_RUNS):
+                runner.infer(feed)
+    except NeoNextError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    return 0
+
+
 def _median_ms(run: Any) -> float:
     seconds = []
     for _ in range(_TIMED_RUNS):
@@ -182,4 +213,6 @@ def _lines(report: Mapping[str, Any]) -> list[str]:
                 f"          {one['what']}: cosine {cosine}, max rel {one['max_rel']}, top-1 {one['top1']:.0%}, "
                 f"median {latency} ms{'' if one['passed'] else '  FAILED'}"
             )
+    if "profile" in report:
+        lines.append(f"profile   {report['profile'].get('summary') or report['profile']['failed']}")
     return lines
