@@ -65,9 +65,9 @@ def command(subject: str | None, as_json: bool, operators: bool, **options: Any)
     Any ONNX file will do. Nothing is compiled, and weights are not read. Images a second are an estimate, fitted on
     published figures of other networks; the interval says how far off it may be.
 
-    For a MODEL of neonext-ascend list: multiplications, bytes and an estimated time of each stage's NeoCell in every
-    layout and lowering, of the whole network, and what --layout auto and --lowering auto of the export choose. A file
-    of that name goes before a MODEL.
+    For a MODEL of neonext-ascend list, which needs PyTorch: multiplications, bytes and an estimated time of each
+    stage's NeoCell in every layout and lowering, of the whole network, and what --layout auto and --lowering auto of
+    the export choose. A file of that name goes before a MODEL.
     """
     from neonext_ascend import jobs
 

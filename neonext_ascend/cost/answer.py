@@ -72,7 +72,7 @@ class FileCost:
 
     Attributes:
         batch: that the counts and the times of operators are of: the last one asked for.
-        timed: all operators, in the order of the graph.
+        listing: all operators, in the order of the graph.
         free: nodes that are no operator: their names, by their ONNX operator.
         estimates: for each batch; empty where no time is told.
         ladder: of a free batch: the same for each power of two up to 64.
@@ -84,7 +84,7 @@ class FileCost:
     """
 
     batch: int = 0
-    timed: tuple[Timed, ...] = ()
+    listing: tuple[Timed, ...] = ()
     free: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     estimates: tuple[Estimate, ...] = ()
     ladder: tuple[Estimate, ...] = ()
@@ -95,42 +95,63 @@ class FileCost:
     notes: tuple[str, ...] = ()
 
     @property
+    def timed(self) -> tuple[Timed, ...]:
+        """The same; empty where no time is told."""
+        return self.listing if self.estimates else ()
+
+    @property
+    def microseconds(self) -> float:
+        """Of all operators together; 0 where no time is told."""
+        return sum(one.microseconds for one in self.timed)
+
+    @property
     def operators(self) -> tuple[Operator, ...]:
         """Without their times."""
-        return tuple(one.operator for one in self.timed)
+        return tuple(one.operator for one in self.listing)
 
     @property
     def free_names(self) -> list[str]:
         """Of nodes that are no operator."""
         return [name for names in self.free.values() for name in names]
 
-    def total(self, name: str) -> int:
-        """One of the counts over all operators: ``dense``, ``cube``, ``weights`` in bytes of fp16, ..."""
-        return total((operator.work for operator in self.operators), name)
+    @property
+    def multiplications(self) -> int:
+        """Dense: zeros included."""
+        return total((operator.work for operator in self.operators), "dense")
+
+    @property
+    def cube(self) -> int:
+        """Multiplications as the cube unit takes them."""
+        return total((operator.work for operator in self.operators), "cube")
+
+    @property
+    def weights(self) -> int:
+        """Bytes of constants in fp16, each as often as it is read."""
+        return total((operator.work for operator in self.operators), "weights")
 
     @property
     def shares(self) -> Mapping[str, float]:
         """Of the estimated time, by kind of work, the largest first; empty where no time is told."""
         kinds: dict[str, float] = {}
-        for one in self.timed if self.estimates else ():
+        for one in self.timed:
             kinds[one.operator.work.kind] = kinds.get(one.operator.work.kind, 0.0) + one.share
         return dict(sorted(kinds.items(), key=lambda item: -item[1]))
 
     @property
     def dearest(self) -> list[Timed]:
         """The ten operators that are estimated to take longest; none where no time is told."""
-        return sorted(self.timed if self.estimates else (), key=lambda one: -one.microseconds)[:DEAREST]
+        return sorted(self.timed, key=lambda one: -one.microseconds)[:DEAREST]
 
     def to_json(self) -> dict[str, Any]:
         """By name."""
         told = {reason_of(operator).rule for operator in self.operators}
         return {
             "batch": self.batch,
-            "macs": {"dense": self.total("dense"), "cube": self.total("cube")},
-            "weights_bytes": self.total("weights"),
+            "macs": {"dense": self.multiplications, "cube": self.cube},
+            "weights_bytes": self.weights,
             "shares": dict(self.shares),
             "dearest": [one.to_json() for one in self.dearest],
-            "operators": [one.to_json() for one in self.timed],
+            "operators": [one.to_json() for one in self.listing],
             "free": {op: list(names) for op, names in self.free.items()},
             "rules": {
                 reason.rule: {"words": reason.words, "source": reason.source}

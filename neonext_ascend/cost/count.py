@@ -56,9 +56,14 @@ class _Tally:
         for group in geometry.groups:
             cell = group.cell
             self.params += group.channels * (cell.h_in * cell.h_out + cell.w_in * cell.w_out)
-            # Left product: H' W sums of h terms; right product: H' W' sums of w terms.
-            self.cells_sparse += group.channels * h_out * (width * cell.h_in + w_out * cell.w_in)
             self.cells_dense += group.channels * h_out * width * (height + w_out)
+        self.cells_sparse += useful_multiplications(geometry, height, width)
+
+
+def useful_multiplications(geometry: Geometry, height: int, width: int) -> int:
+    """Of a NeoCell for one image: left products give H' W sums of h terms, right ones H' W' sums of w terms."""
+    h_out, w_out = geometry.output_size(height, width)
+    return sum(g.channels * h_out * (width * g.cell.h_in + w_out * g.cell.w_in) for g in geometry.groups)
 
 
 def count_network(config: NetworkConfig) -> NetworkCount:

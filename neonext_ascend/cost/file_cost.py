@@ -22,47 +22,59 @@ from neonext_ascend.machine.chips import Soc
 LADDER = tuple(2**power for power in range(7))
 
 
-def file_cost(model: ModelProto, soc: Soc, batches: Sequence[int], room: int | None = None) -> FileCost:
+def file_cost(model: ModelProto, soc: Soc, batches: Sequence[int]) -> FileCost:
     """Count a graph, and estimate it in fp16.
 
     Args:
         model: anybody's; weights may be left out.
         soc: the chip.
         batches: images at once; of a file whose batch is fixed its own is taken instead.
-        room: bytes of the card's memory: does it fit, and at which largest batch.
 
     Raises:
         ArtifactError: the graph cannot be followed.
     """
-    fit = find_fit(soc.name)
-    flows = [Flow(model, batch) for batch in batches]
-    free = flows[-1].free
-    if not free:
-        flows = flows[:1]
+    fit, flows = find_fit(soc.name), flows_of(model, batches)
     last, counted = flows[-1], operators(flows[-1])
-    timed = [Timed(operator, _in_l2(operator, soc, fit)) for operator in counted]
-    cost = FileCost(
+    listing = [Timed(operator, _in_l2(operator, soc, fit)) for operator in counted]
+    estimates = []
+    if fit is not None and counted:
+        estimates = [_timed(flow, soc, fit)[0] for flow in flows]
+        whole, seconds = last.batch / estimates[-1].images_per_second, _timed(last, soc, fit)[1]
+        listing = [
+            replace(one, microseconds=1e6 * time, share=time / whole)
+            for one, time in zip(listing, seconds, strict=True)
+        ]
+    return FileCost(
         batch=last.batch,
-        timed=tuple(timed),
+        listing=tuple(listing),
         free=_free(last),
-        memory=tuple(_memory(flow, room) for flow in flows),
-        room=room,
-        largest_batch=largest_batch(lambda batch: chip_need(Flow(model, batch)).total, room)
-        if room is not None and free
-        else None,
+        estimates=tuple(estimates),
         notes=tuple(_notes(last, counted, soc, fit)),
     )
-    if fit is None or not counted:
-        return cost
-    estimates = [_timed(flow, soc, fit)[0] for flow in flows]
-    ladder = [_timed(Flow(model, batch), soc, fit)[0] for batch in LADDER] if free else []
-    whole = last.batch / estimates[-1].images_per_second
-    seconds = _timed(last, soc, fit)[1]
-    timed = [
-        replace(one, microseconds=1e6 * time, share=time / whole) for one, time in zip(timed, seconds, strict=True)
-    ]
-    cost = replace(cost, timed=tuple(timed), estimates=tuple(estimates), ladder=tuple(ladder))
-    return replace(cost, advice=advise(cost, soc, fit))
+
+
+def with_prospects(cost: FileCost, model: ModelProto, soc: Soc, batches: Sequence[int], room: int | None) -> FileCost:
+    """The same with memory, other batches and advice.
+
+    Args:
+        cost: of :func:`file_cost`, for the same model, chip and batches.
+        room: bytes of the card's memory: does it fit, and at which largest batch.
+    """
+    fit, flows = find_fit(soc.name), flows_of(model, batches)
+    free, ladder, largest = flows[-1].free, [], None
+    if room is not None and free:
+        largest = largest_batch(lambda batch: chip_need(Flow(model, batch)).total, room)
+    if fit is not None and cost.estimates and free:
+        ladder = [_timed(Flow(model, batch), soc, fit)[0] for batch in LADDER]
+    memory = tuple(_memory(flow, room) for flow in flows)
+    cost = replace(cost, memory=memory, room=room, largest_batch=largest, ladder=tuple(ladder))
+    return cost if fit is None or not cost.estimates else replace(cost, advice=advise(cost, soc, fit))
+
+
+def flows_of(model: ModelProto, batches: Sequence[int]) -> list[Flow]:
+    """At each batch; one where the batch is fixed."""
+    flows = [Flow(model, batch) for batch in batches]
+    return flows if flows[-1].free else flows[:1]
 
 
 def no_cost(reason: str) -> FileCost:
@@ -71,9 +83,9 @@ def no_cost(reason: str) -> FileCost:
 
 
 def cost_or_reason(model: ModelProto, soc: Soc, batches: Sequence[int], room: int | None = None) -> FileCost:
-    """As :func:`file_cost`; of a graph that cannot be followed the reason, as inspect tells what is wrong with it."""
+    """All that is told of a file; of a graph that cannot be followed the reason, as inspect tells what is wrong."""
     try:
-        return file_cost(model, soc, batches, room)
+        return with_prospects(file_cost(model, soc, batches), model, soc, batches, room)
     except ArtifactError as error:
         return no_cost(str(error))
     except (IndexError, KeyError, TypeError, ValueError, OverflowError, ZeroDivisionError):

@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from neonext_ascend.checkpoints.loading import LoadedNetwork
-from neonext_ascend.cost.choice import LayoutChoice, LoweringChoice, check_form, choose_form
+from neonext_ascend.cost.choice import LayoutChoice, LoweringChoice, check_form
 from neonext_ascend.data import counted_labels, labels_for, read_labels
 from neonext_ascend.errors import UsageError
 from neonext_ascend.evaluate.dataset import open_dataset
 from neonext_ascend.exporters.om_file.places import work_place
-from neonext_ascend.exporters.onnx_file.export import DEFAULT_OPSET, check_opset
+from neonext_ascend.exporters.onnx_file.building import DEFAULT_OPSET
+from neonext_ascend.exporters.onnx_file.export import check_opset
 from neonext_ascend.jobs.bundle.packing import Bundle, write_bundle
 from neonext_ascend.jobs.checking import BatchSize, Model, Size, checked
 from neonext_ascend.jobs.gating import GateRequest
 from neonext_ascend.jobs.making.dry_run import DryRun, dry_run
+from neonext_ascend.jobs.making.form import choose_form
 from neonext_ascend.jobs.making.om_file import OmExport, check_nodes, export_om, gated_by_half, require_atc
 from neonext_ascend.jobs.making.om_in_half import held_by_half
 from neonext_ascend.jobs.making.om_request import OmPlan, OmRequest

@@ -18,6 +18,9 @@ from neonext_ascend.kernels.lower_patchwise import patchwise
 from neonext_ascend.kernels.program import Lowered
 from neonext_ascend.spec import LOWERINGS, Layout, LoweringName
 
+# Names the lowering of a NeoCell on a map of (height, width) pixels.
+LoweringRule = Callable[[Geometry, int, int], LoweringName]
+
 _WRITERS: Mapping[LoweringName, Callable[[Geometry, int, int, Layout], Lowered]] = {
     "blockdiag": blockdiag,
     "packed": packed,

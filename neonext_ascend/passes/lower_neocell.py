@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from torch import fx
 
 from neonext_ascend.errors import GeometryError
-from neonext_ascend.kernels.geometry import Geometry
+from neonext_ascend.kernels.lowerings import LoweringRule
 from neonext_ascend.passes.base import Pass, PassReport
 from neonext_ascend.passes.deployed import SHAPE
 from neonext_ascend.passes.frozen.neocell import FrozenNeoCell
 from neonext_ascend.passes.graph import modules, only_input, place, where
 from neonext_ascend.passes.shapes import propagate_shapes
 from neonext_ascend.spec import Layout, LoweringName
-
-# Names the lowering of a NeoCell on a map of (height, width) pixels.
-LoweringRule = Callable[[Geometry, int, int], LoweringName]
 
 
 class LowerNeoCell(Pass):

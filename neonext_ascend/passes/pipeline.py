@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from neonext_ascend.errors import PassRefusedError
+from neonext_ascend.kernels.lowerings import LoweringRule
 from neonext_ascend.models.arguments import image_size_of, one_of, whole_numbers
 from neonext_ascend.passes.base import Pass, PassReport, Report
 from neonext_ascend.passes.channels_first import ChannelsFirst
@@ -19,7 +20,7 @@ from neonext_ascend.passes.fold_space_to_depth import FoldSpaceToDepth
 from neonext_ascend.passes.frozen.layers import Frozen
 from neonext_ascend.passes.graph import modules, result_of
 from neonext_ascend.passes.keep_padding import KeepPadding
-from neonext_ascend.passes.lower_neocell import LoweringRule, LowerNeoCell
+from neonext_ascend.passes.lower_neocell import LowerNeoCell
 from neonext_ascend.passes.move_shift import MoveShift
 from neonext_ascend.passes.plain import unwrapped
 from neonext_ascend.passes.remove_noops import RemoveNoops

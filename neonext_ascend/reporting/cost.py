@@ -45,7 +45,7 @@ def model_lines(
     if layout == "auto":
         lines += [""]
         for row in networks:
-            lines += _wrapped(f"{row.layout} at batch {row.batch}: {row.reason}", "  ") if row.chosen else []
+            lines += _wrapped(f"{row.layout}: {row.form.reason}", "  ") if row.chosen else []
     lines.append("")
     for note in notes:
         lines += _wrapped(f"- {note}", "  ")
@@ -58,8 +58,8 @@ _STAGE_HEADER = (
     f"{'byte':>7}{'us':>9}",
 )
 _NETWORK_HEADER = (
-    f"{'':13}{'multiplications':^27}{'estimate':>22}{'estimate':>16}",
-    f"{'batch':>5} {'layout':<7}{'useful':>9}{'dense':>9}{'cube':>9}{'bytes':>10}{'ms':>12}{'images / s':>16}",
+    f"{'':13}{'multiplications':^24}{'':10}{'estimated images a second':>33}",
+    f"{'batch':>5} {'layout':<7}{'useful':>8}{'dense':>8}{'cube':>8}{'bytes':>10}{'about':>11}{'between':>20}",
 )
 
 
@@ -68,18 +68,19 @@ def _stage_line(row: StageRow) -> str:
     ratio = f"{cost.cube / row.blockdiag_dense:.2f}"
     time = "-" if row.estimate_us is None else _three(row.estimate_us)
     return (
-        f"{row.batch:>5} {row.layout:<6} {row.lowering:<9}{'*' if row.chosen else ' '}{_short(cost.useful):>8}"
-        f"{_short(cost.dense):>8}{_short(cost.cube):>8}{ratio:>8}{_short(cost.bytes):>9}{cost.intensity:>7.2f}{time:>9}"
+        f"{row.batch:>5} {row.layout:<6} {row.lowering:<9}{'*' if row.chosen else ' '}{_short(row.useful):>8}"
+        f"{_short(cost.multiplications):>8}{_short(cost.cube):>8}{ratio:>8}{_short(row.bytes):>9}{row.intensity:>7.2f}"
+        f"{time:>9}"
     )
 
 
 def _network_line(row: NetworkRow) -> str:
-    total = row.cost.total
-    time = "-" if row.estimate_us is None else _three(row.estimate_us / 1e3)
-    speed = "-" if row.images_per_second is None else f"{row.images_per_second:.0f}"
+    told = row.estimate
+    speed = "-" if told is None else f"{told.images_per_second:.0f}"
+    interval = "-" if told is None else f"{told.low:.0f} and {told.high:.0f}"
     return (
-        f"{row.batch:>5} {row.layout:<4} {'*' if row.chosen else ' '} {_short(total.useful):>9}"
-        f"{_short(total.dense):>9}{_short(total.cube):>9}{_short(total.bytes):>10}{time:>12}{speed:>16}"
+        f"{row.batch:>5} {row.layout:<4} {'*' if row.chosen else ' '} {_short(row.useful):>8}"
+        f"{_short(row.cost.multiplications):>8}{_short(row.cost.cube):>8}{_short(row.bytes):>10}{speed:>11}{interval:>20}"
     )
 
 

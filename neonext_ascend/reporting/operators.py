@@ -21,9 +21,9 @@ def operator_lines(cost: FileCost) -> list[str]:
         f"operators at batch {cost.batch}: in and out in fp16 as the chip lays maps out; L2: whether both fit there"
     ]
     lines = [*textwrap.wrap(lines[0], WIDTH), "", *_HEADER]
-    for one in cost.timed:
+    for one in cost.listing:
         lines += _pair(one, bool(cost.estimates))
-    rules = dict.fromkeys(reason_of(one.operator).rule for one in cost.timed)
+    rules = dict.fromkeys(reason_of(one.operator).rule for one in cost.listing)
     lines += ["", "rules"]
     for rule in rules:
         reason = REASONS[rule]

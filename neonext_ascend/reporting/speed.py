@@ -17,9 +17,9 @@ _SMALL = 0.005
 def cost_lines(cost: FileCost) -> list[str]:
     """Counts, images a second and memory at each batch, what is dearest, what would help, and what it all rests on."""
     lines = []
-    if cost.timed:
-        counts = f"{cost.total('dense') / 1e9:.3g} G multiplications at batch {cost.batch}"
-        lines += labelled("work", f"{counts}, {cost.total('weights') / 1e6:.3g} MB of weights in fp16")
+    if cost.listing:
+        counts = f"{cost.multiplications / 1e9:.3g} G multiplications at batch {cost.batch}"
+        lines += labelled("work", f"{counts}, {cost.weights / 1e6:.3g} MB of weights in fp16")
     lines += _memory_lines(cost)
     for number, estimate in enumerate(cost.estimates):
         interval = f"{estimate.coverage:.0%} between {estimate.low:.0f} and {estimate.high:.0f}"

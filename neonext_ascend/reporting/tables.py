@@ -180,17 +180,15 @@ def _speed(speed: Json) -> Table:
 
 
 def _cost(cost: Sequence[Json]) -> Table:
-    wrong = cost[0]["times_too_fast"]
     return Table(
-        f"Estimated, nothing measured; on a network with published times the rules are {wrong:.1f} times too fast",
-        ("chip", "batch", "layout", "time of a batch", "images a second"),
+        f"Estimated, nothing measured: {cost[0]['coverage']:.0%} of like figures lay in the interval",
+        ("chip", "batch", "images a second", "between"),
         [
             (
                 one["soc"],
                 str(one["batch"]),
-                one["layout"],
-                f"{_three(one['estimate_us'])} us",
                 _three(one["images_per_second"]),
+                f"{_three(one['low'])} and {_three(one['high'])}",
             )
             for one in cost
         ],

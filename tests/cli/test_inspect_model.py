@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from neonext_ascend.cost.cell import cell_cost, estimate_us
-from neonext_ascend.cost.choice import choose_layout, lowering_rule
-from neonext_ascend.cost.network import network_cost
-from neonext_ascend.kernels.lowerings import legal, lower
+from neonext_ascend.cost.count import count_network
+from neonext_ascend.jobs.making.form import choose_form
+from neonext_ascend.jobs.making.graphs import cell_costs, network_cost
+from neonext_ascend.kernels.lowerings import legal
 from neonext_ascend.machine.chips import SOCS
 from neonext_ascend.models.variants import VARIANTS
 from neonext_ascend.reporting.words import WIDTH
@@ -53,40 +53,37 @@ def test_the_json_has_every_lowering_with_its_exact_counts(call: Call) -> None:
     }
     for (stage, batch, layout, name), row in rows.items():
         geometry, (height, width) = T.geometry(stage - 1), sizes[stage - 1]
-        cost = cell_cost(lower(name, geometry, height, width, layout), geometry, height, width, batch)
+        cost = cell_costs(geometry, height, width, batch, layout, CHIP)[name]
+        cells = zip(T.cells[stage - 1], geometry.groups, strict=True)
+        useful = sum(2 * batch * group.channels * height * width * size for size, group in cells)
         assert row["blocks"] == T.depths[stage - 1]
-        assert row["macs"] == {"useful": cost.useful, "dense": cost.dense, "cube": cost.cube}
-        assert row["bytes"] == cost.bytes == sum(row["bytes_by"].values())
-        assert set(row["bytes_by"]) == {"weights", "activations", "workspace"}
-        assert row["intensity"] == cost.intensity
-        assert row["estimate_us"] == estimate_us(cost, CHIP)
+        assert row["macs"] == {"useful": useful, "dense": cost.multiplications, "cube": cost.cube}
+        assert row["bytes"] == sum(row["bytes_by"].values())
+        assert row["bytes_by"]["activations"] == 2 * 2 * batch * geometry.channels * height * width
+        assert row["intensity"] == 2 * useful / row["bytes"]
+        assert row["estimate_us"] == cost.microseconds > 0
 
 
 def test_one_row_a_stage_and_batch_is_chosen_and_it_is_what_the_export_takes(call: Call) -> None:
     data = call("neonext_t", *P3, "--batch-size", "1,8,32", "--json").json
     for batch in (1, 8, 32):
         (layout,) = [row["layout"] for row in data["network"] if row["batch"] == batch and row["chosen"]]
-        assert layout == choose_layout(T, CHIP, batch, "auto").layout
-        rule = lowering_rule("auto", batch, layout, CHIP)
-        for stage, size in enumerate(T.stage_sizes()):
+        assert layout == choose_form(T, "auto", "auto", CHIP, batch).layout
+        assert choose_form(T, "auto", "auto", CHIP, batch).lowering == "blockdiag"
+        for stage in range(4):
             (row,) = [r for r in data["stages"] if (r["stage"], r["batch"], r["chosen"]) == (stage + 1, batch, True)]
-            assert (row["layout"], row["lowering"]) == (layout, rule(T.geometry(stage), *size))
+            assert (row["layout"], row["lowering"]) == (layout, "blockdiag")
 
 
-def test_stage_4_at_batch_8_needs_at_most_four_and_a_half_times_its_dense_multiplications(call: Call) -> None:
-    rows = [r for r in call("neonext_t", *P3, "--batch-size", 8, "--json").json["stages"] if r["stage"] == 4]
-    (chosen,) = [row for row in rows if row["chosen"]]
-    dense = next(row["macs"]["dense"] for row in rows if row["lowering"] == "blockdiag")
-    assert chosen["macs"]["cube"] / dense <= 4.5
-
-
-def test_the_network_rows_are_the_network_model(call: Call) -> None:
+def test_the_network_rows_are_the_cost_of_the_exported_graph(call: Call) -> None:
     data = call("neonext_t", *P3, "--batch-size", 8, "--json").json
     for row in data["network"]:
-        cost = network_cost(T, 8, row["layout"], lowering_rule("auto", 8, row["layout"], CHIP))
-        total = cost.total
-        assert row["macs"] == {"useful": total.useful, "dense": total.dense, "cube": total.cube}
-        assert (row["bytes"], row["estimate_us"]) == (total.bytes, cost.estimate_us(CHIP))
+        cost = network_cost(T, row["layout"], "blockdiag", CHIP, 8)
+        (estimate,) = cost.estimates
+        useful = 8 * count_network(T).sparse
+        assert row["macs"] == {"useful": useful, "dense": cost.multiplications, "cube": cost.cube}
+        assert estimate.to_json().items() <= row.items()
+        assert row["low"] < row["images_per_second"] < row["high"]
         assert row["images_per_second"] == pytest.approx(8e6 / row["estimate_us"])
 
 
@@ -98,20 +95,19 @@ def test_a_named_layout_is_the_only_one_and_is_chosen(call: Call) -> None:
 
 
 def test_the_words_fit_80_columns_and_every_time_is_an_estimate(call: Call) -> None:
-    result = call("neonext_l_384", "--soc-version", "Ascend910B3", "--batch-size", "1,512")
+    result = call("neonext_l_384", *P3, "--batch-size", "1,512")
     assert (result.code, result.err) == (0, "")
     lines = result.out.splitlines()
     assert max(map(len, lines)) <= WIDTH
     words = " ".join(result.out.split())
     assert "stage 4: 3 blocks, 1536 channels, 12x12 map, cells 4+7; one NeoCell costs" in words
-    assert "Nothing was measured on a device. Every time is an estimate" in words
-    assert "Peak 294.9 TFLOPS in fp16: derived, 20 cores x 1800 MHz x 8192" in words
-    assert "Bandwidth 1600 GB/s: a press figure" in words
-    assert "511 are published: there the estimate is 2.5 times too fast" in words
-    headers = [line for line in lines if line.rstrip().endswith(("us", "images / s"))]
+    assert "an estimate in fp16, fitted on" in words
+    assert "nothing ran" in words
+    assert "of the time at batch 512: " in words
+    headers = [line for line in lines if line.rstrip().endswith(("us", "between"))]
     above = [lines[lines.index(line) - 1] for line in headers]
     assert len(headers) == 5
-    assert all(line.rstrip().endswith("estimate") for line in above)
+    assert all(line.rstrip().endswith(("estimate", "estimated images a second")) for line in above)
     chosen = [line for line in lines if re.match(r" +\d+ (nchw|chnw) .*\*", line)]
     assert len(chosen) == 2 * (4 + 1)
 
@@ -119,7 +115,7 @@ def test_the_words_fit_80_columns_and_every_time_is_an_estimate(call: Call) -> N
 def test_the_columns_stand_below_their_headers(call: Call) -> None:
     lines = call("neonext_t", *P3, "--batch-size", 8).out.splitlines()
     header = next(line for line in lines if line.startswith("batch layout lowering"))
-    row = next(line for line in lines if "packed   *" in line)
+    row = next(line for line in lines if "chnw   packed" in line)
     assert len(header) == len(row)
     ends = [match.end() for match in re.finditer(r"\S+", header)]
     for end in (ends[0], *ends[3:]):  # numbers are flush right
@@ -129,18 +125,18 @@ def test_the_columns_stand_below_their_headers(call: Call) -> None:
 
 
 def test_a_chip_without_figures_has_no_time_and_no_drawing(call: Call, tmp_path: Path) -> None:
-    bare = ["--soc-version", "Ascend310B1"]
-    data = call("neonext_t", *bare, "--batch-size", 8, "--json").json
+    bare = ["--soc-version", "Ascend310P1"]
+    data = call("neonext_nano", *bare, "--batch-size", 8, "--json").json
     assert {row["estimate_us"] for row in (*data["stages"], *data["network"])} == {None}
     assert {row["images_per_second"] for row in data["network"]} == {None}
-    assert sum(row["chosen"] for row in data["stages"]) == 4
-    words = " ".join(call("neonext_t", *bare).out.split())
-    assert "There is no bandwidth figure for Ascend310B1, so no time is told" in words
-    assert "with the balance of Ascend310P3" in words
+    assert [(row["layout"], row["lowering"]) for row in data["stages"] if row["chosen"]] == [("nchw", "blockdiag")] * 4
+    words = " ".join(call("neonext_nano", *bare).out.split())
+    assert "no time is told" in words
+    assert "nothing is published to estimate Ascend310P1 by" in words
     assert list(tmp_path.iterdir()) == []
-    refused = call("neonext_t", *bare, "--plot", "it.svg")
+    refused = call("neonext_nano", *bare, "--plot", "it.svg")
     assert refused.code == 2
-    assert "take Ascend310P3 or Ascend910B3" in refused.err
+    assert "take Ascend310P3" in refused.err
 
 
 def test_a_network_of_ones_own_and_another_size(call: Call, tmp_path: Path) -> None:
@@ -159,10 +155,10 @@ def test_a_roofline_is_drawn_where_it_is_asked_for(call: Call, tmp_path: Path) -
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["it.svg"]
     texts = texts_of((tmp_path / "new" / "it.svg").read_text(encoding="utf-8"))
     assert {"neonext_t on Ascend310P3", "batch 1", "batch 8", "batch 32", "stage 1", "stage 4"} <= set(texts)
-    assert "roof: 69.5 TFLOPS, derived; its slope: 204 GB/s, a press figure" in texts
+    assert any(text.startswith("roof: 69.5 TFLOPS, derived; its slope: ") for text in texts)
     # What is chosen is named in its panel: once a stage and batch.
     named = Counter(text for text in texts if text.endswith(("hw", "nw")) and "," in text)
-    assert named == {"blockdiag, nchw": 4, "blockdiag, chnw": 6, "packed, chnw": 2}
+    assert named == {"blockdiag, nchw": 12}
     told = call("neonext_nano", *P3, "--plot", "it.svg", "--json").json
     assert told["plot"] == str(tmp_path / "it.svg")
 
@@ -205,7 +201,6 @@ def test_the_mark_is_explained_for_a_named_layout(call: Call) -> None:
         (["neonext_t", "--soc-version", "Ascend310Z9"], 2, "did you mean Ascend310P3?"),
         (["neonext_t"], 2, "Missing option '--soc-version'"),
         (["neonext_t", *P3, "--precision", "fp16"], 2, "counted in fp16; --precision belongs to a FILE"),
-        (["it.onnx", *P3, "--plot", "it.svg"], 2, "it.onnx is a file; --plot belongs to a MODEL"),
         (["neonext_t", *P3, "--batch-size", "0"], 2, "--batch-size 0: expected a whole number from 1 to 65536"),
         (["neonext_t", *P3, "--batch-size", "8,"], 2, "expected batch sizes with commas between, such as 1,2,4,8"),
         (["neonext_t", *P3, "--batch-size", "dynamic"], 2, "expected batch sizes with commas between"),
@@ -230,10 +225,5 @@ def test_a_folder_is_no_place_to_draw_in(call: Call, tmp_path: Path) -> None:
     assert "is a folder" in result.err
 
 
-def test_the_cost_of_a_model_needs_no_torch(tmp_path: Path) -> None:
-    arguments = ["inspect", "neonext_nano", *P3]
-    code = "from neonext_ascend.cli.main import run; assert run({}) == 0"
-    assert loaded_by(code.format(arguments)) <= {"numpy"}
-    drawn = loaded_by(code.format([*arguments, "--plot", str(tmp_path / "it.svg")]))
-    assert drawn <= {"numpy", "matplotlib", "PIL"}  # matplotlib brings PIL
+def test_the_help_needs_nothing() -> None:
     assert loaded_by("from neonext_ascend.cli.main import run; run(['inspect', '--help'])") == set()

@@ -11,7 +11,7 @@ from neonext_ascend import jobs
 from neonext_ascend.artifacts.skim import skim_model
 from neonext_ascend.cost.advice import Advice, advise
 from neonext_ascend.cost.answer import FileCost
-from neonext_ascend.cost.file_cost import file_cost
+from neonext_ascend.cost.file_cost import cost_or_reason
 from neonext_ascend.cost.timing import find_fit
 from neonext_ascend.machine.chips import SOCS
 
@@ -21,7 +21,7 @@ P3 = SOCS["Ascend310P3"]
 @pytest.fixture(scope="module")
 def cost(tmp_path_factory: pytest.TempPathFactory) -> FileCost:
     made = jobs.export("neonext_nano", batch_size="dynamic", verify=False, output=tmp_path_factory.mktemp("nano"))
-    return file_cost(skim_model(made.onnx.path), P3, (32,), 10**9)
+    return cost_or_reason(skim_model(made.onnx.path), P3, (32,), 10**9)
 
 
 def one(cost: FileCost, about: str) -> Advice:
@@ -56,7 +56,7 @@ def test_nothing_is_advised_of_what_is_not_there(cost: FileCost) -> None:
     fit = find_fit(P3.name)
     assert fit is not None
     kinds = ("gelu", "input")
-    bare = replace(cost, timed=tuple(t for t in cost.timed if t.operator.work.kind not in kinds), ladder=())
+    bare = replace(cost, listing=tuple(t for t in cost.timed if t.operator.work.kind not in kinds), ladder=())
     assert advise(bare, P3, fit) == ()
 
 
@@ -66,8 +66,8 @@ def test_whether_it_fits_and_at_which_batch(cost: FileCost, tmp_path: Path) -> N
     assert cost.largest_batch is not None
     made = jobs.export("neonext_nano", batch_size="dynamic", verify=False, output=tmp_path)
     model = skim_model(made.onnx.path)
-    at, beyond = (file_cost(model, P3, (cost.largest_batch + more,), 10**9).memory[0] for more in (0, 1))
+    at, beyond = (cost_or_reason(model, P3, (cost.largest_batch + more,), 10**9).memory[0] for more in (0, 1))
     assert at.chip.total <= 10**9 < beyond.chip.total
     assert (at.fits, beyond.fits) == (True, False)
-    assert file_cost(model, P3, (1,), 1000).largest_batch == 0
-    assert file_cost(model, P3, (1,)).largest_batch is None
+    assert cost_or_reason(model, P3, (1,), 1000).largest_batch == 0
+    assert cost_or_reason(model, P3, (1,)).largest_batch is None

@@ -175,7 +175,7 @@ def test_a_chip_without_figures_has_counts_and_no_time(tmp_path: Path) -> None:
     made = jobs.export("neonext_nano", output=tmp_path)
     cost = file_cost(skim_model(made.onnx.path), B3, (1,))
     assert cost.estimates == ()
-    assert cost.total("dense") > 0
+    assert cost.multiplications > 0
     assert cost.notes == ("no time is told: there are no published figures for Ascend910B3 to fit on",)
 
 

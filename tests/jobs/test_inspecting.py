@@ -79,7 +79,7 @@ REFUSED: list[tuple[dict[str, Any], type[NeoNextError], str]] = [
     ({"subject": "neonext_nano", "measured": "a.csv"}, UsageError, "--measured belongs to a FILE"),
     ({"subject": "broken.onnx", "memory": -1}, UsageError, "memory -1: expected a number of at least 0"),
     ({"subject": "broken.onnx", "plot": "a.png"}, UsageError, "give a file name that ends in .svg"),
-    ({"subject": "broken.onnx", "plot": "a.svg", "soc_version": "Ascend310B1"}, UsageError, "so no roof; take Asc"),
+    ({"subject": "broken.onnx", "plot": "a.svg", "soc_version": "Ascend310B1"}, UsageError, "so no roof; take A"),
     ({"subject": "a.onnx", "precision": "fp64"}, UsageError, "precision 'fp64': expected one of fp16, origin, "),
     ({"subject": "neonext_nano", "layout": "nhwc"}, UsageError, "layout 'nhwc': expected one of nchw, chnw, auto"),
     ({"subject": "neonext_nano", "batch_sizes": [0]}, UsageError, "batch_sizes 0: expected a whole number from 1 to"),
@@ -88,7 +88,7 @@ REFUSED: list[tuple[dict[str, Any], type[NeoNextError], str]] = [
     ({"subject": "neonext_nano", "image_size": (96, 97)}, UsageError, "97"),
     ({"subject": "neonext_nano", "plot": "a.png"}, UsageError, "give a file name that ends in .svg"),
     ({"subject": "neonext_nano", "plot": "/proc/no/a.svg"}, FileAccessError, "cannot create this folder"),
-    ({"subject": "neonext_nano", "plot": "a.svg", "soc_version": "Ascend310B1"}, UsageError, "so no roof; take Asc"),
+    ({"subject": "neonext_nano", "plot": "a.svg", "soc_version": "Ascend310P1"}, UsageError, "so no roof; take Asc"),
     ({"subject": "broken.onnx"}, ArtifactError, "not an ONNX model"),
 ]
 
@@ -112,7 +112,7 @@ def test_a_plot_without_matplotlib_is_refused_before_anything_is_counted(
     def counted(*_: object) -> None:
         raise AssertionError("counted before it was known whether a plot can be drawn")
 
-    monkeypatch.setattr("neonext_ascend.cost.rows.network_rows", counted)
+    monkeypatch.setattr("neonext_ascend.jobs.inspection.forms.network_rows", counted)
     plot = tmp_path / "new" / "it.svg"
     with pytest.raises(ToolchainError, match=r"pip install 'neonext-ascend\[report\]'"):
         jobs.inspect("neonext_nano", soc_version=P3, plot=plot)
@@ -140,6 +140,9 @@ def test_a_file_has_a_roofline_where_it_has_an_estimate(tmp_path: Path, file: Pa
     assert found.to_json()["plot"] == str(plot)
     assert "attention: z" in texts_of(plot.read_text(encoding="utf-8"))
     plot.unlink()
-    with pytest.raises(UsageError, match=r"--plot: there is no estimate of .*: no time is told"):
-        jobs.inspect(path, soc_version="Ascend910B3", plot=plot)
+    free = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, "H"])
+    made.graph.input[0].CopyFrom(free)
+    path.write_bytes(made.SerializeToString())
+    with pytest.raises(UsageError, match=r"--plot: there is no estimate of .*: input 'x': axis 1 is free"):
+        jobs.inspect(path, soc_version=P3, plot=plot)
     assert not plot.exists()

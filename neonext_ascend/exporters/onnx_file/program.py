@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import fx
 
 from neonext_ascend.exporters.onnx_file.graph import OnnxGraph
 from neonext_ascend.exporters.onnx_file.names import readable
-from neonext_ascend.kernels.program import Add, Crop, Pad, Parallel, Product, Reshape, Transpose, run
+from neonext_ascend.kernels.program import Add, Crop, Pad, Parallel, Product, Program, Reshape, Transpose, run
+from neonext_ascend.passes.frozen.deferred import Deferred
 from neonext_ascend.passes.frozen.program import FrozenProgram
 
 
 def emit_program(graph: OnnxGraph, node: fx.Node, layer: FrozenProgram, inputs: list[str], out: str) -> None:
-    """Append the nodes; the last step's value is ``out``, those before are named after what they are."""
-    base = readable(str(node.target))
-    machine = _OnnxMachine(graph, base, {n: graph.constant(f"{base}.{n}", c) for n, c in layer.constants.items()})
+    """Append a layer's nodes; the last step's value is ``out``, those before are named after what they are."""
     (x,) = inputs
-    *steps, last = layer.steps
+    emit_steps(graph, readable(str(node.target)), layer.steps, layer.constants, x, out)
+
+
+def emit_steps(
+    graph: OnnxGraph, base: str, program: Program, constants: Mapping[str, Deferred], x: str, out: str
+) -> None:
+    """Append the nodes of a program on ``x``; ``base`` is the name of what it belongs to."""
+    machine = _OnnxMachine(graph, base, {n: graph.constant(f"{base}.{n}", c) for n, c in constants.items()})
+    *steps, last = program
     x = run(tuple(steps), x, machine)
     if isinstance(last, Parallel):
         machine.joined = out

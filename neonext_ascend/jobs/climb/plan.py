@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from neonext_ascend.artifacts.reading import manifest_of
-from neonext_ascend.cost.choice import choose_form
 from neonext_ascend.errors import ToolchainError, UsageError
 from neonext_ascend.images.preprocessing import Preprocessing, preprocessing_for
 from neonext_ascend.jobs.checking import Model, Size
+from neonext_ascend.jobs.making.form import choose_form
 from neonext_ascend.jobs.making.request import FileRequest
 from neonext_ascend.jobs.networks import load_networks
 from neonext_ascend.jobs.verifying_file import check_tensors, file_warnings

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from neonext_ascend.artifacts.manifest import Compilation, Manifest
-from neonext_ascend.cost.convnext import times_too_fast
-from neonext_ascend.cost.rows import assumptions, network_rows
+from neonext_ascend.artifacts.skim import skim_model
+from neonext_ascend.cost.file_cost import cost_or_reason
 from neonext_ascend.data import sample_pictures
-from neonext_ascend.errors import ArtifactError, UsageError
+from neonext_ascend.errors import ArtifactError
 from neonext_ascend.jobs.benchmarking import benchmark
 from neonext_ascend.jobs.debugging import debug, load_steps
 from neonext_ascend.jobs.evaluating import evaluate
@@ -21,7 +21,6 @@ from neonext_ascend.jobs.rescuing import feeds_of
 from neonext_ascend.jobs.verifying_file import has_network
 from neonext_ascend.jobs.watching import Watch
 from neonext_ascend.machine.chips import SOCS, find_soc
-from neonext_ascend.models.variants import VARIANTS
 from neonext_ascend.precision.half import OVERFLOWS, overflows_of
 from neonext_ascend.precision.modes import ALL, HalfMode
 from neonext_ascend.runtimes.registry import Runtime
@@ -148,28 +147,18 @@ class Parts:
             return benchmark([self.path], **plan, runtime=self.runtime, device=self.device).to_json()
 
     def cost(self) -> list[dict[str, Any]]:
-        """An estimate for each chip whose peak and bandwidth are known."""
-        if importlib.util.find_spec("torch") is None:
-            raise MissingError("PyTorch is not installed here")
-        if self.manifest is None:
-            raise MissingError(_NO_MANIFEST)
-        from neonext_ascend.checkpoints.loading import network_config
-
-        try:
-            config = network_config(self.manifest.network)
-        except UsageError as error:
-            raise ArtifactError(f"the manifest's network cannot be built: {error}") from None
-        layout, batch = self.manifest.artifact.layout, self.manifest.inputs[0].shape[0]
-        found, number = [], batch if isinstance(batch, int) else 1
+        """An estimate of the ONNX file for each chip that has one."""
+        if self.graph is None:
+            raise MissingError("the ONNX file that it was compiled from is not beside it")
+        file, _ = self.graph
+        model, found = skim_model(file), []
         for soc in SOCS.values():
-            (row,) = network_rows(config, soc, [number], layout)
-            if row.estimate_us is None:
-                continue
-            rests = {"times_too_fast": times_too_fast(), "assumptions": assumptions(soc)}
-            found.append({"soc": soc.name, **row.to_json(), **rests})
-            if config.name in VARIANTS and config == VARIANTS[config.name].config:
-                how = {"soc_version": soc.name, "batch_size": number, "layout": layout}
-                self.repeat(f"cost on {soc.name}", "inspect", config.name, **how)
+            cost = cost_or_reason(model, soc, [1])
+            for estimate in cost.estimates:
+                found.append({"soc": soc.name, **estimate.to_json(), "notes": list(cost.notes)})
+                self.repeat(f"cost on {soc.name}", "inspect", file, soc_version=soc.name)
+        if not found:
+            raise MissingError("; ".join(cost.notes))
         return found
 
     def repeat(self, part: str, *words: object, **options: object) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from neonext_ascend.drawing.dearest import draw_dearest
 from neonext_ascend.errors import ArtifactError, FileAccessError, UsageError
 from neonext_ascend.exporters.om_file.options import Precision
-from neonext_ascend.jobs.inspection.roof import marks_of, roof_of
+from neonext_ascend.jobs.inspection.roof import fit_for, marks_of, roof_of
 from neonext_ascend.jobs.watching import Watch
 from neonext_ascend.machine.chips import Soc
 from neonext_ascend.reporting.plotting import plotting
@@ -62,7 +62,7 @@ def inspect_file(
     """Errors as of :func:`neonext_ascend.jobs.inspect`."""
     if not path.exists():
         raise FileAccessError(f"{path}: no such file; expected an ONNX file, such as neonext-ascend export writes")
-    roof = None if plot is None else roof_of(plot, soc)
+    fit = None if plot is None else fit_for(plot, soc)
     with plotting(plot) as publish, watch.working(f"inspecting {path}"):
         from neonext_ascend.artifacts.skim import skim_model
         from neonext_ascend.cost.file_cost import cost_or_reason
@@ -75,9 +75,10 @@ def inspect_file(
         room = None if memory is None else round(memory * 1e9)
         cost = cost_or_reason(skim_model(path), soc, batches, room)
         comparison = None if measured is None else _compared(path, measured, cost)
-        if roof is not None:
+        if fit is not None:
             _need_estimate("--plot", path, cost)
-            publish(draw_dearest(f"{path.name} on {soc.name}, batch {cost.batch}", roof, marks_of(cost)))
+            title, roof = f"{path.name} on {soc.name}, batch {cost.batch}", roof_of(soc, fit, "bandwidth")
+            publish(draw_dearest(title, roof, marks_of(cost)))
         return InspectedFile(path, soc, precision, inspection, cost, comparison, plot)
 
 

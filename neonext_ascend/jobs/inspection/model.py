@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neonext_ascend.cost.choice import LayoutChoice
-from neonext_ascend.errors import UsageError
+from neonext_ascend.cost.timing import Fit
+from neonext_ascend.jobs.inspection.roof import fit_for, roof_of
 from neonext_ascend.jobs.watching import Watch
-from neonext_ascend.machine.chips import SOCS, Soc
+from neonext_ascend.machine.chips import Soc
 from neonext_ascend.models.config import NetworkConfig
 from neonext_ascend.reporting.plotting import plotting
 
 if TYPE_CHECKING:
     from neonext_ascend.cost.rows import NetworkRow, StageRow
+
+
+_WORTH_A_WORD = 0.02
 
 
 @dataclass(frozen=True)
@@ -57,36 +61,39 @@ def inspect_model(
     network: NetworkConfig, soc: Soc, batches: Sequence[int], layout: LayoutChoice, plot: Path | None, watch: Watch
 ) -> InspectedModel:
     """Errors as of :func:`neonext_ascend.jobs.inspect`."""
-    if plot is not None and (soc.fp16_tflops is None or soc.bandwidth_gbs is None):
-        complete = [other.name for other in SOCS.values() if other.fp16_tflops is not None and other.bandwidth_gbs]
-        raise UsageError(
-            f"--plot {plot}: {soc.name} has no peak or no bandwidth figure, so no roof; take {' or '.join(complete)}"
-        )
+    fit = None if plot is None else fit_for(plot, soc)
     with plotting(plot) as publish, watch.working(f"counting {network.name}"):
-        from neonext_ascend.cost.rows import assumptions, network_rows, stage_rows
+        from neonext_ascend.jobs.inspection.forms import network_rows, stage_rows
 
         networks = tuple(network_rows(network, soc, batches, None if layout == "auto" else layout))
         stages = tuple(stage_rows(network, soc, networks))
-        if plot is not None:
-            publish(_roofline(network.name, soc, stages))
-    return InspectedModel(network, soc, layout, stages, networks, tuple(assumptions(soc)), plot)
+        if fit is not None:
+            publish(_roofline(network.name, soc, fit, stages))
+    return InspectedModel(network, soc, layout, stages, networks, _notes(networks), plot)
 
 
-def _roofline(name: str, soc: Soc, stages: Sequence[StageRow]) -> str:
-    from neonext_ascend.drawing.roofline import Point, Roof, draw_roofline
-
-    assert soc.fp16_tflops is not None
-    assert soc.bandwidth_gbs is not None
-    roof = Roof(
-        soc.fp16_tflops * 1e12,
-        soc.bandwidth_gbs * 1e9,
-        f"{soc.fp16_tflops:.1f} TFLOPS, derived",
-        f"{soc.bandwidth_gbs:g} GB/s, a press figure",
+def _notes(networks: Sequence[NetworkRow]) -> tuple[str, ...]:
+    """What the figures rest on, and where most of the time goes."""
+    last = next((row for row in reversed(networks) if row.chosen), networks[-1]).cost
+    found = list(last.notes)
+    if last.timed:
+        shares = ", ".join(f"{kind} {share:.0%}" for kind, share in last.shares.items() if share >= _WORTH_A_WORD)
+        found.append(f"of the time at batch {last.batch}: {shares}")
+    found.append(
+        "useful: multiplications of the cells' blocks; dense: with the zeros between; cube: each side filled up to 16"
     )
+    return tuple(found)
+
+
+def _roofline(name: str, soc: Soc, fit: Fit, stages: Sequence[StageRow]) -> str:
+    from neonext_ascend.drawing.roofline import Point, draw_roofline
+
     points = [
-        Point(r.batch, r.stage, r.layout, r.lowering, r.chosen, r.cost.intensity, 2e6 * r.cost.useful / r.estimate_us)
-        for r in stages
-        if r.estimate_us is not None
+        Point(
+            row.batch, row.stage, row.layout, row.lowering, row.chosen, row.intensity, 2e6 * row.useful / microseconds
+        )
+        for row in stages
+        if (microseconds := row.estimate_us) is not None
     ]
     subtitle = "one NeoCell of each stage, fp16; an estimate, nothing measured"
-    return draw_roofline(f"{name} on {soc.name}", subtitle, roof, points)
+    return draw_roofline(f"{name} on {soc.name}", subtitle, roof_of(soc, fit, "l2_bandwidth"), points)

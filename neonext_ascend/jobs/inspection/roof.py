@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from neonext_ascend.cost.timing import Fit, find_fit
 from neonext_ascend.drawing.dearest import Mark
 from neonext_ascend.drawing.roofline import Roof
 from neonext_ascend.errors import UsageError
@@ -17,23 +18,25 @@ if TYPE_CHECKING:
 POINTS = 10
 
 
-def roof_of(plot: Path, soc: Soc) -> Roof:
-    """Its peak and its bandwidth.
+def fit_for(plot: Path, soc: Soc) -> Fit:
+    """What the times of a plot that is asked for rest on.
 
     Raises:
-        UsageError: one of them is not known.
+        UsageError: no time is told for this chip.
     """
-    if soc.fp16_tflops is None or soc.bandwidth_gbs is None:
-        complete = [other.name for other in SOCS.values() if other.fp16_tflops is not None and other.bandwidth_gbs]
-        raise UsageError(
-            f"--plot {plot}: {soc.name} has no peak or no bandwidth figure, so no roof; take {' or '.join(complete)}"
-        )
-    return Roof(
-        soc.fp16_tflops * 1e12,
-        soc.bandwidth_gbs * 1e9,
-        f"{soc.fp16_tflops:.1f} TFLOPS, derived",
-        f"{soc.bandwidth_gbs:g} GB/s, a press figure",
-    )
+    fit = find_fit(soc.name)
+    if fit is None:
+        known = [name for name in SOCS if find_fit(name) is not None]
+        raise UsageError(f"--plot {plot}: no time is known for {soc.name}, so no roof; take {' or '.join(known)}")
+    return fit
+
+
+def roof_of(soc: Soc, fit: Fit, memory: Literal["bandwidth", "l2_bandwidth"]) -> Roof:
+    """Its peak, and the fitted bandwidth of its memory or of its L2."""
+    assert soc.fp16_tflops is not None  # a chip with a fit has a peak
+    bandwidth, where = fit.parameters[memory], "L2" if memory == "l2_bandwidth" else "memory"
+    words = f"{bandwidth / 1e9:.0f} GB/s of the {where}, fitted"
+    return Roof(soc.fp16_tflops * 1e12, bandwidth, f"{soc.fp16_tflops:.1f} TFLOPS, derived", words)
 
 
 def marks_of(cost: FileCost) -> list[Mark]:

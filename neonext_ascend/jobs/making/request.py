@@ -8,8 +8,9 @@ from pathlib import Path
 
 from neonext_ascend.artifacts.manifest import Manifest
 from neonext_ascend.cost.choice import GraphForm
-from neonext_ascend.cost.network import LoweringRule
-from neonext_ascend.exporters.onnx_file.export import DEFAULT_OPSET, OnnxArtifact, export_onnx
+from neonext_ascend.exporters.onnx_file.building import DEFAULT_OPSET
+from neonext_ascend.exporters.onnx_file.export import OnnxArtifact, export_onnx
+from neonext_ascend.kernels.lowerings import LoweringRule
 from neonext_ascend.models.config import NetworkConfig, size_text
 from neonext_ascend.passes.base import Report
 from neonext_ascend.passes.pipeline import prepare
