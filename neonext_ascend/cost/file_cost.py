@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 from onnx import ModelProto
 
 from neonext_ascend.cost.advice import advise
@@ -20,6 +19,7 @@ from neonext_ascend.errors import ArtifactError
 from neonext_ascend.machine.chips import Soc
 
 LADDER = tuple(2**power for power in range(7))
+_MOST = 10**24  # of anything that an operator may do; a chip would take months
 
 
 def file_cost(model: ModelProto, soc: Soc, batches: Sequence[int]) -> FileCost:
@@ -33,15 +33,21 @@ def file_cost(model: ModelProto, soc: Soc, batches: Sequence[int]) -> FileCost:
     Raises:
         ArtifactError: the graph cannot be followed.
     """
-    fit, flows = find_fit(soc.name), flows_of(model, batches)
-    last, counted = flows[-1], operators(flows[-1])
+    return _costed(_Graphs(model), soc, batches)
+
+
+def _costed(graphs: _Graphs, soc: Soc, batches: Sequence[int]) -> FileCost:
+    fit, bound = find_fit(soc.name), graphs.bound(batches)
+    last, counted = bound[-1]
     listing = [Timed(operator, _in_l2(operator, soc, fit)) for operator in counted]
-    estimates = []
+    estimates: list[Estimate] = []
     if fit is not None and counted:
-        estimates = [_timed(flow, soc, fit)[0] for flow in flows]
-        whole, seconds = last.batch / estimates[-1].images_per_second, _timed(last, soc, fit)[1]
+        for flow, each in bound:
+            one, seconds = estimate([operator.work for operator in each], flow.batch, soc, fit)
+            estimates.append(one)
+        whole = last.batch / estimates[-1].images_per_second
         listing = [
-            replace(one, microseconds=1e6 * time, share=time / whole)
+            replace(one, microseconds=1e6 * float(time), share=float(time) / whole)
             for one, time in zip(listing, seconds, strict=True)
         ]
     return FileCost(
@@ -53,28 +59,42 @@ def file_cost(model: ModelProto, soc: Soc, batches: Sequence[int]) -> FileCost:
     )
 
 
-def with_prospects(cost: FileCost, model: ModelProto, soc: Soc, batches: Sequence[int], room: int | None) -> FileCost:
-    """The same with memory, other batches and advice.
-
-    Args:
-        cost: of :func:`file_cost`, for the same model, chip and batches.
-        room: bytes of the card's memory: does it fit, and at which largest batch.
-    """
-    fit, flows = find_fit(soc.name), flows_of(model, batches)
-    free, ladder, largest = flows[-1].free, [], None
-    if room is not None and free:
-        largest = largest_batch(lambda batch: chip_need(Flow(model, batch)).total, room)
-    if fit is not None and cost.estimates and free:
-        ladder = [_timed(Flow(model, batch), soc, fit)[0] for batch in LADDER]
-    memory = tuple(_memory(flow, room) for flow in flows)
+def _with_prospects(cost: FileCost, graphs: _Graphs, soc: Soc, batches: Sequence[int], room: int | None) -> FileCost:
+    """The same with memory, other batches and advice."""
+    fit, bound = find_fit(soc.name), graphs.bound(batches)
+    ladder, largest = [], None
+    if room is not None and bound[-1][0].free:
+        largest = largest_batch(lambda batch: chip_need(graphs.at(batch)[0]).total, room)
+    if fit is not None and cost.estimates and bound[-1][0].free:
+        steps = [graphs.at(batch) for batch in LADDER]
+        ladder = [estimate([one.work for one in each], flow.batch, soc, fit)[0] for flow, each in steps]
+    memory = tuple(_memory(flow, room) for flow, _ in bound)
     cost = replace(cost, memory=memory, room=room, largest_batch=largest, ladder=tuple(ladder))
     return cost if fit is None or not cost.estimates else replace(cost, advice=advise(cost, soc, fit))
 
 
-def flows_of(model: ModelProto, batches: Sequence[int]) -> list[Flow]:
-    """At each batch; one where the batch is fixed."""
-    flows = [Flow(model, batch) for batch in batches]
-    return flows if flows[-1].free else flows[:1]
+class _Graphs:
+    """A model with its batch bound, each batch followed and counted once."""
+
+    def __init__(self, model: ModelProto) -> None:
+        self._model, self._at = model, dict[int, tuple[Flow, list[Operator]]]()
+
+    def at(self, batch: int) -> tuple[Flow, list[Operator]]:
+        """At this batch, or at the file's own."""
+        if batch not in self._at:
+            flow = Flow(self._model, batch)
+            counted = operators(flow)
+            for work in (operator.work for operator in counted):
+                # A damaged group or window makes numbers of which no time follows.
+                if not all(0 <= count < _MOST for count in (work.cube, work.elements, work.read, work.written)):
+                    raise ValueError(f"{work.kind}: counts that cannot be")
+            self._at[batch] = flow, counted
+        return self._at[batch]
+
+    def bound(self, batches: Sequence[int]) -> list[tuple[Flow, list[Operator]]]:
+        """At each batch; one where the batch is fixed."""
+        last = self.at(batches[-1])
+        return [self.at(batch) for batch in batches] if last[0].free else [last]
 
 
 def no_cost(reason: str) -> FileCost:
@@ -83,19 +103,20 @@ def no_cost(reason: str) -> FileCost:
 
 
 def cost_or_reason(model: ModelProto, soc: Soc, batches: Sequence[int], room: int | None = None) -> FileCost:
-    """All that is told of a file; of a graph that cannot be followed the reason, as inspect tells what is wrong."""
+    """All that is told of a file; of a graph that cannot be followed the reason, as inspect tells what is wrong.
+
+    Args:
+        model, soc, batches: as of :func:`file_cost`.
+        room: bytes of the card's memory: does it fit, and at which largest batch.
+    """
     try:
-        return with_prospects(file_cost(model, soc, batches), model, soc, batches, room)
+        graphs = _Graphs(model)
+        return _with_prospects(_costed(graphs, soc, batches), graphs, soc, batches, room)
     except ArtifactError as error:
         return no_cost(str(error))
     except (IndexError, KeyError, TypeError, ValueError, OverflowError, ZeroDivisionError):
         # Nodes that ONNX's schemas refuse; the rules of inspect name them.
         return no_cost("a node is not as ONNX has it; see onnx.checker.check_model")
-
-
-def _timed(flow: Flow, soc: Soc, fit: Fit) -> tuple[Estimate, list[float]]:
-    one, seconds = estimate([operator.work for operator in operators(flow)], flow.batch, soc, fit)
-    return one, np.asarray(seconds).tolist()
 
 
 def _free(flow: Flow) -> dict[str, tuple[str, ...]]:

@@ -9,6 +9,7 @@ from neonext_ascend.cost.reasons import REASONS, reason_of
 from neonext_ascend.reporting.speed import plain
 from neonext_ascend.reporting.words import WIDTH
 
+_LONG = 999_999  # us, more than the column holds
 _HEADER = (
     f"{'':16}{'multiplications':>15}{'vector':>8}{'bytes':>16}",
     f"{'us':>8} {'share':>6} {'dense':>7} {'cube':>7} {'elem.':>7} {'weights':>7} {'in':>7} {'out':>7} {'L2':>3}  kind",
@@ -36,7 +37,11 @@ def operator_lines(cost: FileCost) -> list[str]:
 
 def _pair(one: Timed, told: bool) -> list[str]:
     work = one.operator.work
-    time = f"{one.microseconds:8.1f} {one.share:6.1%}" if told else f"{'-':>8} {'-':>6}"
+    time = (
+        f"{one.microseconds:{'8.1f' if one.microseconds < _LONG else '8.2g'}} {one.share:6.1%}"
+        if told
+        else f"{'-':>8} {'-':>6}"
+    )
     counts = " ".join(
         f"{short(n):>7}" for n in (work.dense, work.cube, work.elements, work.weights, work.read, work.written)
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +16,16 @@ from onnx import TensorProto, helper, numpy_helper
 
 from neonext_ascend import jobs
 from neonext_ascend.artifacts.skim import skim_model
+from neonext_ascend.cost.answer import FileCost
 from neonext_ascend.cost.counting import Operator, operators
 from neonext_ascend.cost.file_cost import cost_or_reason, file_cost
 from neonext_ascend.cost.flow import Flow
-from neonext_ascend.errors import ArtifactError
+from neonext_ascend.errors import ArtifactError, NeoNextError
 from neonext_ascend.machine.chips import SOCS
+from neonext_ascend.reporting.operators import operator_lines
+from neonext_ascend.reporting.speed import cost_lines
+from neonext_ascend.reporting.words import WIDTH
+from tests.support.readers import damage
 
 P3, B3 = SOCS["Ascend310P3"], SOCS["Ascend910B3"]
 FOREIGN = sorted(Path(onnx.__file__).parent.rglob("*.onnx"))
@@ -179,10 +186,54 @@ def test_a_chip_without_figures_has_counts_and_no_time(tmp_path: Path) -> None:
     assert cost.notes == ("no time is told: there are no published figures for Ascend910B3 to fit on",)
 
 
+def all_told(path: Path) -> FileCost:
+    """All that inspect says and gives of a file's cost."""
+    cost = cost_or_reason(skim_model(path), P3, (1, 8), 10**9)
+    json.dumps(cost.to_json(), allow_nan=False)
+    assert max(map(len, [*cost_lines(cost), *operator_lines(cost)])) <= WIDTH
+    return cost
+
+
 def test_files_of_the_onnx_package_are_read() -> None:
     assert len(FOREIGN) >= 100
-    noted = Counter(
-        cost_or_reason(skim_model(path), P3, (1, 8)).notes[0].split(":")[0] for path in FOREIGN if path.stat().st_size
-    )
+    noted = Counter(all_told(path).notes[0].split(":")[0] for path in FOREIGN if path.stat().st_size)
     # Most are followed to their end; of the others the reason is told.
     assert noted["no estimate"] < len(FOREIGN) / 4
+
+
+def test_damaged_files_are_told_of_or_refused_in_words(tmp_path: Path) -> None:
+    chance, path = random.Random(13), tmp_path / "it.onnx"
+    ends: Counter[str] = Counter()
+    for case, original in enumerate(chance.sample(FOREIGN, 60)):
+        path.write_bytes(damage("onnx", case, original.read_bytes(), chance))
+        try:
+            ends["told" if all_told(path).listing else "reason"] += 1
+        except NeoNextError:
+            ends["refused"] += 1
+    assert 10 < ends["told"] < 50
+
+
+def test_each_operator_is_listed_with_the_rule_that_made_it_one(tmp_path: Path) -> None:
+    made = jobs.export("neonext_nano", output=tmp_path, verify=False)
+    cost = cost_or_reason(skim_model(made.onnx.path), P3, (1,))
+    told = cost.to_json()
+    assert {one["rule"] for one in told["operators"]} == set(told["rules"]) == {"input", "product", "function", "node"}
+    assert all(rule["source"] for rule in told["rules"].values())
+    nodes = [name for one in told["operators"] for name in one["nodes"]]
+    graph = onnx.load(made.onnx.path).graph
+    # Every node of the file once: in an operator, or as one that moves nothing.
+    assert sorted([*nodes, *cost.free_names]) == sorted(node.name for node in graph.node)
+    lines = operator_lines(cost)
+    assert sum("GELU, 5 nodes; function" in line for line in lines) == 6
+    for one, words in zip(cost.listing, lines[5::2], strict=False):
+        assert words.split()[-1] == one.operator.work.kind
+    whole = sum(one["share"] for one in told["operators"])
+    assert 0.5 < whole < 1  # the rest is the start of a model
+
+
+def test_the_dearest_of_a_file_without_figures_is_unknown(tmp_path: Path) -> None:
+    made = jobs.export("neonext_nano", output=tmp_path, verify=False)
+    cost = cost_or_reason(skim_model(made.onnx.path), B3, (1,))
+    assert (cost.timed, cost.dearest, cost.advice, dict(cost.shares)) == ((), [], (), {})
+    assert len(cost.listing) > 30
+    assert {one.to_json()["microseconds"] for one in cost.listing} == {None}
