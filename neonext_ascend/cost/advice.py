@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 _SMALL = 0.005  # shares and gains below are not worth a word
 _HIGH_PERFORMANCE = (
-    "most of the published transformers behind the estimate were compiled with the high-performance implementation of "
-    "Gelu (op_select_implmode, which op_precision_mode replaces): ask ATC for it, and hold the OM against the file "
-    "with verify, as what it loses is not established; the figures fit GELU as one operator and as five alike"
+    "ask ATC for its high-performance implementation (op_precision_mode), with which most of the published "
+    "transformers behind the estimate were compiled, and hold the OM against the file with verify: what it loses is "
+    "not established"
 )
 
 

@@ -31,6 +31,7 @@ TYPES: Mapping[str, str] = {
     "RealDiv": "Div",
     "StridedSliceV2": "Slice",
 }
+_LONGEST = 4096  # characters of a name that is looked into
 _PREFIX, _SUFFIX = "PartitionedCall_", re.compile(r"_[A-Za-z][A-Za-z0-9]*_\d+")
 
 
@@ -208,8 +209,8 @@ class _Names:
 
     def within(self, text: str) -> list[str] | None:
         """The nodes that a name is made of, as few as can be; ``None`` where it is made of others."""
-        if text in self._names:
-            return [text]
+        if text in self._names or len(text) > _LONGEST:
+            return [text] if text in self._names else None
         text = text.removeprefix(_PREFIX)
         ways: dict[int, list[str]] = {0: []}  # length of the beginning: the names that make it
         for start in range(len(text)):

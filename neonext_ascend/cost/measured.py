@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import median
 
 from neonext_ascend.errors import ArtifactError, FileAccessError
+from neonext_ascend.files.foreign import HEAD, describe
 
 NAME, TYPE = "Op Name", "OP Type"
 DURATIONS, STARTS = ("Task Duration(us)", "Task Duration"), ("Task Start Time(us)", "Task Start Time")
@@ -47,6 +48,10 @@ def read_summary(path: Path) -> list[Measured]:
     """
     try:
         FileAccessError.refuse_special(path, "a table of msprof's")
+        with path.open("rb") as opened:
+            foreign = describe(opened.read(HEAD), "op_summary_*.csv")
+        if foreign is not None:
+            raise ArtifactError(f"{path}: is {foreign}")
         with path.open(encoding="utf-8-sig", newline="") as file:
             found = list(_rows(csv.reader(file, strict=True), path))
     except FileNotFoundError:

@@ -25,12 +25,25 @@ from typing import Any
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from neonext_ascend.cli.main import run
+from tests.standins.msprof import write_summary
 from tests.support.mutate import mutate, mutate_model, mutate_pickle
 
 READERS = (
-    *("checkpoint", "safetensors", "onnx", "external", "manifest", "config", "picture", "labels", "journal", "dump"),
+    *(
+        "checkpoint",
+        "safetensors",
+        "onnx",
+        "external",
+        "manifest",
+        "config",
+        "picture",
+        "labels",
+        "journal",
+        "dump",
+        "summary",
+    ),
 )
-TEXTS = ("config", "manifest", "labels", "journal")
+TEXTS = ("config", "manifest", "labels", "journal", "summary")
 HANG = 60  # seconds
 SECONDS_A_CASE = 10
 MEMORY = 2**30  # bytes
@@ -95,6 +108,8 @@ def make(folder: Path) -> None:
     assert run(["eval", str(artifact), str(folder / "labels.csv"), *resumed]) == 0
     steps = Steps(artifact)
     feeds = {"image": np.random.RandomState(0).standard_normal((1, 3, 64, 96)).astype(np.float32)}
+    nodes = [(node.name, node.op_type, 5.0) for node in onnx.load(artifact).graph.node]
+    write_summary(folder / "op_summary.csv", nodes)
     np.save(folder / "logits.npy", dict(values_of(steps, feeds))["logits"])
 
 
@@ -151,6 +166,9 @@ def plan_of(reader: str, folder: Path) -> Plan:
     if reader == "dump":
         debugging = ["debug", str(artifact), "--json", "--against", str(damaged)]
         return Plan((folder / "logits.npy",), damaged / "logits.npy", lambda *_: [debugging])
+    if reader == "summary":
+        given = ["inspect", str(artifact), "--soc-version", "Ascend310P3", "--json", "--measured"]
+        return Plan((folder / "op_summary.csv",), folder / "damaged.csv", lambda victim, _: [[*given, str(victim)]])
     if reader == "picture":
         return Plan(
             (picture,), damaged / "tiny.jpg", lambda victim, _: [["predict", str(artifact), str(victim), "--json"]]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from onnx import TensorProto
+from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
+
 from tests.support.refusal_case import Arguments, Refusal, write
 
 SOC = ("--soc-version", "Ascend310P3")
@@ -189,6 +192,16 @@ OM = [
         "Install the torch_npu of your PyTorch: see `neonext-ascend doctor`.",
     ),
 ]
+
+
+def relu(folder: Path) -> Path:
+    """A file of one node."""
+    ports = [make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in ("x", "y")]
+    graph = make_graph([make_node("Relu", ["x"], ["y"], name="relu")], "g", ports[:1], ports[1:])
+    model = make_model(graph, opset_imports=[make_opsetid("", 17)], ir_version=8)
+    return write(folder / "x.onnx", model.SerializeToString())
+
+
 INSPECT = [
     Refusal(
         "an absent file",
@@ -203,6 +216,20 @@ INSPECT = [
         2,
         "not an ONNX model",
         "Give an ONNX file.",
+    ),
+    Refusal(
+        "measured times in a table that is not msprof's",
+        lambda d: ["inspect", relu(d), *SOC, "--measured", write(d / "op.csv", "name,time\na,1\n")],
+        2,
+        "has no column 'Op Name'",
+        "Give `op_summary_*.csv`.",
+    ),
+    Refusal(
+        "measured times of another model",
+        lambda d: ["inspect", relu(d), *SOC, "--measured", write(d / "op.csv", "Op Name,Task Duration(us)\na,1\n")],
+        2,
+        "none of its 1 operator is a node of the file",
+        "Give the file whose OM was measured.",
     ),
     Refusal("an unknown chip", lambda d: ["inspect", d / "x.onnx", "--soc-version", "310"], 2, "310", "See `npu-smi`."),
 ]
