@@ -117,6 +117,19 @@ GRAPHS = {
         to=np.array([2, 8, 16]),
         back=np.array([2, 128]),
     ),
+    "three names of one store": graph(
+        [
+            node("Exp", "x", "a"),
+            node("Reshape", "a to", "b"),
+            node("Squeeze", "a", "c"),
+            node("ReduceMax", "b", "m"),
+            node("ReduceMin", "c", "n"),
+            node("Add", "m n", "y"),
+        ],
+        ["y"],
+        shape=(1, 8, 4, 4),
+        to=np.array([8, 16]),
+    ),
     "the input to the end": graph([node("Exp", "x", "a"), node("Sin", "a", "b"), node("Add", "b x", "y")], ["y"]),
     "integers and booleans": graph(
         [

@@ -82,6 +82,18 @@ def test_one_operator_there_may_be_several_here(nano: Path, tmp_path: Path) -> N
     assert pair.estimate == pytest.approx(first.microseconds + second.microseconds)
 
 
+def test_what_hangs_together_is_one_pair(nano: Path, tmp_path: Path) -> None:
+    # The card runs the end of the first with the second, and the rest of the second with the third.
+    first, second, third = [one for one in cost_of(nano).cost.timed if one.operator.nodes][:3]
+    names = [one.operator.nodes[0] for one in (first, second, third)]
+    rows = [(names[0] + names[1], "Conv2D", 3.0), (names[2], "Conv2D", 4.0), (names[1] + names[2], "Conv2D", 5.0)]
+    comparison = cost_of(nano, write_summary(tmp_path / "op.csv", rows)).measured
+    assert comparison is not None
+    (pair,) = comparison.pairs
+    assert pair.estimated == (first, second, third)
+    assert pair.measurement == 12.0
+
+
 def test_without_names_type_and_place_join_where_there_are_as_many(nano: Path, tmp_path: Path) -> None:
     cost = cost_of(nano).cost
     products = [one for one in cost.timed if one.operator.what == "MatMul"]
