@@ -17,9 +17,12 @@ def comparison_lines(comparison: Comparison) -> list[str]:
     rows = sum(len(pair.measured) for pair in comparison.pairs)
     whole = rows + len(comparison.only_measured)
     lines = labelled("measured", f"{rows} of {counted(whole, 'operator')} joined with {_ours(comparison)}")
-    lines += ["", f"{'measured':>9} {'estimate':>9} {'error':>6}  kind"]
+    lines += [
+        "",
+        f"{'measured':>9} {'estimate':>9} {'error':>6}  kind, in us; error: in the middle",
+    ]
     for kind in comparison.kinds:
-        pairs = f"{kind.kind} ({counted(kind.pairs, 'operator')}; error: of one in the middle)"
+        pairs = f"{kind.kind} ({counted(kind.pairs, 'operator')})"
         lines.append(f"{kind.measured:9.1f} {kind.estimated:9.1f} {kind.median_error:6.2f}  {pairs}"[:WIDTH])
     lines += ["", f"{'measured':>9} {'estimate':>9} {'error':>6}  dearest, in us"]
     for pair in comparison.dearest[:DEAREST]:

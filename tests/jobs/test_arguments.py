@@ -74,6 +74,8 @@ JOBS: dict[str, dict[str, list[Any]]] = {
         "subject": [3, "", [], b"x", True, "neonext_x", OBJECT],
         "soc_version": [3, "", None, [], b"x", "nonsense", OBJECT],
         "batch_sizes": NOT_WHOLES,
+        "memory": NOT_A_NUMBER,
+        "measured": NOT_A_PATH,
     },
     "predict": {"images": NOT_PATHS, "top": [*NOT_WHOLE, 0]},
     "evaluate": {
