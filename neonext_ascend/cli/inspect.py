@@ -62,8 +62,8 @@ from neonext_ascend.spec import LAYOUTS
 def command(subject: str | None, as_json: bool, operators: bool, **options: Any) -> int:
     """What ATC would refuse or quietly change in a FILE and how fast it may be, or what a MODEL costs on the chip.
 
-    Any ONNX file will do. Nothing is compiled, and weights are not read. Images a second are an estimate, fitted on
-    published figures of other networks; the interval says how far off it may be.
+    Any ONNX file will do. Nothing is compiled, and of weights only zeros are counted. Images a second are an estimate,
+    fitted on published figures of other networks; the interval says how far off it may be.
 
     For a MODEL of neonext-ascend list, which needs PyTorch: multiplications, bytes and an estimated time of each
     stage's NeoCell in every layout and lowering, of the whole network, and what --layout auto and --lowering auto of

@@ -23,12 +23,14 @@ class Timed:
         operator: with its nodes and its work.
         in_l2: whether what it reads and what it writes each fit in the part of L2 that the estimate takes for them.
         microseconds, share: of the whole time; 0 where no time is told.
+        useful: multiplications by constants that are not zero; ``None`` where that was not looked at.
     """
 
     operator: Operator
     in_l2: bool
     microseconds: float = 0.0
     share: float = 0.0
+    useful: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """By name; bytes and multiplications are exact."""
@@ -39,7 +41,11 @@ class Timed:
             "what": self.operator.what,
             "nodes": list(self.operator.nodes),
             "rule": reason_of(self.operator).rule,
-            "macs": {"dense": work.dense, "cube": work.cube},
+            "macs": {
+                "useful": work.dense if self.useful is None else self.useful,
+                "dense": work.dense,
+                "cube": work.cube,
+            },
             "elements": work.elements,
             "bytes": {"weights": work.weights, "read": work.read, "written": work.written},
             "in_l2": self.in_l2,
@@ -120,6 +126,11 @@ class FileCost:
         return total((operator.work for operator in self.operators), "dense")
 
     @property
+    def useful(self) -> int:
+        """Multiplications by constants that are not zero, as far as that was looked at; all others."""
+        return sum(one.operator.work.dense if one.useful is None else one.useful for one in self.listing)
+
+    @property
     def cube(self) -> int:
         """Multiplications as the cube unit takes them."""
         return total((operator.work for operator in self.operators), "cube")
@@ -147,7 +158,7 @@ class FileCost:
         told = {reason_of(operator).rule for operator in self.operators}
         return {
             "batch": self.batch,
-            "macs": {"dense": self.multiplications, "cube": self.cube},
+            "macs": {"useful": self.useful, "dense": self.multiplications, "cube": self.cube},
             "weights_bytes": self.weights,
             "shares": dict(self.shares),
             "dearest": [one.to_json() for one in self.dearest],

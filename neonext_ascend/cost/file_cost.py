@@ -16,6 +16,7 @@ from neonext_ascend.cost.liveness import chip_need, file_need
 from neonext_ascend.cost.room import largest_batch
 from neonext_ascend.cost.timing import Estimate, Fit, estimate, find_fit
 from neonext_ascend.errors import ArtifactError
+from neonext_ascend.errors import counted as counted_words
 from neonext_ascend.machine.chips import Soc
 
 LADDER = tuple(2**power for power in range(7))
@@ -151,7 +152,7 @@ def _notes(flow: Flow, counted: Sequence[Operator], soc: Soc, fit: Fit | None) -
     if unknown := _unknown(counted):
         notes.append(f"not understood, counted by their bytes alone: {unknown}")
     if shapeless := sum(flow.tensors[name].shape is None for node in flow.nodes for name in node.outputs if name):
-        notes.append(f"{shapeless} values whose shapes cannot be inferred count as nothing")
+        notes.append(f"{counted_words(shapeless, 'value')} of a shape that cannot be inferred, counted as nothing")
     return notes
 
 

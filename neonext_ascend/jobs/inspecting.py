@@ -35,7 +35,7 @@ def inspect(
     measured: str | Path | None = None,
     watch: Watch = SILENT,
 ) -> InspectedFile | InspectedModel:
-    """Hold a file against ATC's rules and estimate it, or count a model; nothing is compiled, and no weights are read.
+    """Hold a file against ATC's rules and estimate it, or count a model; nothing is compiled.
 
     Args:
         subject: anybody's ONNX file; or a model's name or configuration. A file of that name goes before a model.

@@ -18,7 +18,8 @@ def cost_lines(cost: FileCost) -> list[str]:
     """Counts, images a second and memory at each batch, what is dearest, what would help, and what it all rests on."""
     lines = []
     if cost.listing:
-        counts = f"{cost.multiplications / 1e9:.3g} G multiplications at batch {cost.batch}"
+        zeros = f", {cost.useful / 1e9:.3g} G without zeros" if cost.useful < cost.multiplications else ""
+        counts = f"{cost.multiplications / 1e9:.3g} G multiplications at batch {cost.batch}{zeros}"
         lines += labelled("work", f"{counts}, {cost.weights / 1e6:.3g} MB of weights in fp16")
     lines += _memory_lines(cost)
     for number, estimate in enumerate(cost.estimates):
@@ -60,6 +61,9 @@ def _memory_lines(cost: FileCost) -> Iterator[str]:
         if cost.room is not None:
             words += f"; {'fits' if memory.fits else 'does not fit'} in {bytes_text(cost.room)}"
         yield from labelled("memory" if number == 0 else "", words)
-    if cost.largest_batch is not None:
-        most = "no batch fits" if cost.largest_batch == 0 else f"the largest batch that fits: {cost.largest_batch:,}"
-        yield from labelled("", f"{most}{' or more' * (cost.largest_batch == MOST)}, without what the runtime takes")
+    if cost.largest_batch == 0:
+        yield from labelled("", "no batch fits")
+    elif cost.largest_batch is not None:
+        more = " or more" if cost.largest_batch == MOST else ""
+        words = f"the largest batch that fits: {cost.largest_batch:,}{more}, without what the runtime takes"
+        yield from labelled("", words)

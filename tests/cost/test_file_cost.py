@@ -15,8 +15,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from neonext_ascend import jobs
+from neonext_ascend.artifacts.nonzero import nonzero_counts
 from neonext_ascend.artifacts.skim import skim_model
+from neonext_ascend.checkpoints.loading import read_config
 from neonext_ascend.cost.answer import FileCost
+from neonext_ascend.cost.count import count_network
 from neonext_ascend.cost.counting import Operator, operators
 from neonext_ascend.cost.file_cost import cost_or_reason, file_cost
 from neonext_ascend.cost.flow import Flow
@@ -237,3 +240,41 @@ def test_the_dearest_of_a_file_without_figures_is_unknown(tmp_path: Path) -> Non
     assert (cost.timed, cost.dearest, cost.advice, dict(cost.shares)) == ((), [], (), {})
     assert len(cost.listing) > 30
     assert {one.to_json()["microseconds"] for one in cost.listing} == {None}
+
+
+CONFIG = """name = "even"
+definition = "release"
+depths = [1, 1, 1, 1]
+widths = [8, 8, 12, 16]
+cells = [[2, 4], [4, 8], [4], [2]]
+shifts = [false, false, false, false]
+num_classes = 5
+image_size = 64
+"""
+
+
+def test_what_is_useful_is_what_the_configuration_says_where_cells_fit_the_maps(tmp_path: Path) -> None:
+    (tmp_path / "even.toml").write_text(CONFIG)
+    made = jobs.export(
+        config=tmp_path / "even.toml", layout="chnw", lowering="blockdiag", output=tmp_path, verify=False
+    )
+    found = jobs.inspect(made.onnx.path, soc_version="Ascend310P3")
+    assert isinstance(found, jobs.InspectedFile)
+    count = count_network(read_config(tmp_path / "even.toml"))
+    assert (found.cost.useful, found.cost.multiplications) == (count.sparse, count.dense)
+    told = found.to_json()["cost"]
+    assert sum(one["macs"]["useful"] for one in told["operators"]) == told["macs"]["useful"] == count.sparse
+
+
+def test_zeros_are_counted_in_the_file_itself(tmp_path: Path) -> None:
+    weight = np.arange(24, dtype=np.float32).reshape(4, 6)
+    weight[1] = [0.0, -0.0, 1, 1, 1, 1]
+    path = tmp_path / "it.onnx"
+    names = dict.fromkeys(("w", "v"))
+    for dtype, kept in ((np.float32, 21), (np.float16, 21), (np.int8, 21), (np.float64, None)):
+        made = model([node("MatMul", "x w", "y")], [1, 4], [1, 6], w=weight.astype(dtype))
+        onnx.save(made, path)
+        assert nonzero_counts(path, names) == ({} if kept is None else {"w": kept})
+    made.graph.initializer[0].CopyFrom(helper.make_tensor("w", TensorProto.FLOAT, (4, 6), weight.ravel().tolist()))
+    onnx.save(made, path)
+    assert nonzero_counts(path, names) == {}  # not as raw bytes

@@ -66,6 +66,7 @@ def inspect_file(
     with plotting(plot) as publish, watch.working(f"inspecting {path}"):
         from neonext_ascend.artifacts.skim import skim_model
         from neonext_ascend.cost.file_cost import cost_or_reason
+        from neonext_ascend.cost.useful import with_useful
         from neonext_ascend.exporters.atc_rules.rules import inspect_onnx
         from neonext_ascend.runtimes.onnx_file import check_onnx_file
 
@@ -73,7 +74,8 @@ def inspect_file(
             check_onnx_file(path)
         inspection = inspect_onnx(path, soc, precision)
         room = None if memory is None else round(memory * 1e9)
-        cost = cost_or_reason(skim_model(path), soc, batches, room)
+        model = skim_model(path)
+        cost = with_useful(cost_or_reason(model, soc, batches, room), model, path)
         comparison = None if measured is None else _compared(path, measured, cost)
         if fit is not None:
             _need_estimate("--plot", path, cost)
