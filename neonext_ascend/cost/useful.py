@@ -37,7 +37,8 @@ def with_useful(cost: FileCost, model: ModelProto, path: Path) -> FileCost:
     def counted(one: Timed) -> Timed:
         name = next((factors[node] for node in one.operator.nodes if node in factors), "")
         size = prod(constants[name].dims) if name in found else 0
-        # A damaged file may hold other numbers than its shapes say.
-        return replace(one, useful=one.operator.work.dense * found[name] // size) if size >= found.get(name, 1) else one
+        if size <= 0 or found[name] > size:  # a damaged file may hold other numbers than its shapes say
+            return one
+        return replace(one, useful=one.operator.work.dense * found[name] // size)
 
     return replace(cost, listing=tuple(counted(one) for one in cost.listing))
