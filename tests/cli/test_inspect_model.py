@@ -95,7 +95,7 @@ def test_a_named_layout_is_the_only_one_and_is_chosen(call: Call) -> None:
 
 
 def test_the_words_fit_80_columns_and_every_time_is_an_estimate(call: Call) -> None:
-    result = call("neonext_l_384", *P3, "--batch-size", "1,512")
+    result = call("neonext_l_384", *P3, "--batch-size", "512", "--layout", "nchw")
     assert (result.code, result.err) == (0, "")
     lines = result.out.splitlines()
     assert max(map(len, lines)) <= WIDTH
@@ -109,7 +109,7 @@ def test_the_words_fit_80_columns_and_every_time_is_an_estimate(call: Call) -> N
     assert len(headers) == 5
     assert all(line.rstrip().endswith(("estimate", "estimated images a second")) for line in above)
     chosen = [line for line in lines if re.match(r" +\d+ (nchw|chnw) .*\*", line)]
-    assert len(chosen) == 2 * (4 + 1)
+    assert len(chosen) == 4 + 1
 
 
 def test_the_columns_stand_below_their_headers(call: Call) -> None:
@@ -179,8 +179,8 @@ def test_a_file_goes_before_a_model_of_its_name(call: Call, tmp_path: Path) -> N
 
 
 def test_a_folder_of_a_models_name_is_no_file(call: Call, tmp_path: Path) -> None:
-    (tmp_path / "neonext_t").mkdir()
-    assert call("neonext_t", *P3).code == 0
+    (tmp_path / "neonext_nano").mkdir()
+    assert call("neonext_nano", *P3).code == 0
 
 
 def test_the_mark_is_explained_for_a_named_layout(call: Call) -> None:
