@@ -30,7 +30,7 @@ def cost_lines(cost: FileCost) -> list[str]:
         shares = [f"{kind} {share:.0%}" for kind, share in cost.shares.items() if share >= _SMALL][:_KINDS]
         lines += labelled("time", f"at batch {cost.batch}: {', '.join(shares)}")
         for number, advice in enumerate(cost.advice):
-            lines += labelled("faster" if number == 0 else "", _advice_text(advice))
+            lines += labelled("faster" if number == 0 else "", advice_text(advice))
         lines += ["", f"{'us':>9} {'share':>6}  dearest"]
         for one in cost.dearest:
             lines.append(
@@ -47,7 +47,8 @@ def plain(name: str, what: str) -> str:
     return f"{' '.join(name.split())} ({what})"
 
 
-def _advice_text(advice: Advice) -> str:
+def advice_text(advice: Advice) -> str:
+    """What to do, and how fast that would be."""
     speed = f"about {advice.images_per_second:.0f} images a second, {advice.factor:.2f} times as fast"
     error = ", a gain within the estimate's own error" if advice.within_error else ""
     more = f"; {advice.more}" if advice.more else ""

@@ -104,6 +104,7 @@ def test_the_words_fit_80_columns_and_every_time_is_an_estimate(call: Call) -> N
     assert "an estimate in fp16, fitted on" in words
     assert "nothing ran" in words
     assert "of the time at batch 512: " in words
+    assert "- GELU takes " in words
     headers = [line for line in lines if line.rstrip().endswith(("us", "between"))]
     above = [lines[lines.index(line) - 1] for line in headers]
     assert len(headers) == 5

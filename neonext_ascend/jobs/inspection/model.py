@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from neonext_ascend.cost.advice import advise
 from neonext_ascend.cost.choice import LayoutChoice
-from neonext_ascend.cost.timing import Fit
+from neonext_ascend.cost.timing import Fit, find_fit
 from neonext_ascend.jobs.inspection.roof import fit_for, roof_of
 from neonext_ascend.jobs.watching import Watch
 from neonext_ascend.machine.chips import Soc
 from neonext_ascend.models.config import NetworkConfig
 from neonext_ascend.reporting.plotting import plotting
+from neonext_ascend.reporting.speed import advice_text
 
 if TYPE_CHECKING:
     from neonext_ascend.cost.rows import NetworkRow, StageRow
@@ -69,16 +71,18 @@ def inspect_model(
         stages = tuple(stage_rows(network, soc, networks))
         if fit is not None:
             publish(_roofline(network.name, soc, fit, stages))
-    return InspectedModel(network, soc, layout, stages, networks, _notes(networks), plot)
+    return InspectedModel(network, soc, layout, stages, networks, _notes(soc, networks), plot)
 
 
-def _notes(networks: Sequence[NetworkRow]) -> tuple[str, ...]:
-    """What the figures rest on, and where most of the time goes."""
-    last = next((row for row in reversed(networks) if row.chosen), networks[-1]).cost
-    found = list(last.notes)
-    if last.timed:
+def _notes(soc: Soc, networks: Sequence[NetworkRow]) -> tuple[str, ...]:
+    """What would help and where most of the time goes, GELU first, and what the figures rest on."""
+    last, fit = next((row for row in reversed(networks) if row.chosen), networks[-1]).cost, find_fit(soc.name)
+    found = []
+    if last.timed and fit is not None:
+        found += [advice_text(advice) for advice in advise(last, soc, fit)]
         shares = ", ".join(f"{kind} {share:.0%}" for kind, share in last.shares.items() if share >= _WORTH_A_WORD)
         found.append(f"of the time at batch {last.batch}: {shares}")
+    found += last.notes
     found.append(
         "useful: multiplications of the cells' blocks; dense: with the zeros between; cube: each side filled up to 16"
     )
