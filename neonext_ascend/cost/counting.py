@@ -1,18 +1,19 @@
 """What one operator of a graph is for a chip: multiplications, elements, bytes.
 
-Real numbers are counted in fp16, as ATC compiles by default. Maps of four axes are counted as the chip lays them out,
-their channels filled up to whole blocks (NC1HWC0).
+Real numbers are counted in fp16, as ATC compiles by default. Maps of convolutions are counted as the chip lays them
+out, their channels filled up to whole blocks (NC1HWC0).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from math import lcm, prod
 
 from neonext_ascend.cost.flow import Flow, Node
 from neonext_ascend.cost.folding import Shape
 from neonext_ascend.cost.groups import Group, grouped
+from neonext_ascend.cost.layouts import is_passed_once_more, is_ragged, maps_in_blocks
 from neonext_ascend.cost.rules import BLOCK, FUNCTIONS, Kind
 
 FP16_BYTES = 2
@@ -31,6 +32,8 @@ class Work:
         elements: that the vector unit goes through.
         functions: results of a product that a function such as SiLU is computed of on the way out.
         read, written, weights: bytes.
+        ragged: bytes of matrices around a product that fill no whole fractals.
+        lines: bytes of its operands in rows that 910B's tiling does not take as they lie.
     """
 
     kind: Kind
@@ -41,6 +44,8 @@ class Work:
     read: int = 0
     written: int = 0
     weights: int = 0
+    ragged: int = 0
+    lines: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +60,11 @@ class Operator:
 
 def operators(flow: Flow) -> list[Operator]:
     """All operators of a graph that take time, in order."""
+    groups = grouped(flow)
+    blocked = maps_in_blocks(flow, groups)
     counted = [
-        Operator(group.name, group.what, tuple(node.name for node in group.nodes), _work(flow, group))
-        for group in grouped(flow)
+        Operator(group.name, group.what, tuple(node.name for node in group.nodes), _work(flow, group, blocked))
+        for group in groups
         if group.kind != "free"
     ]
     return [*_converted_input(flow), *counted]
@@ -73,20 +80,27 @@ def _converted_input(flow: Flow) -> Iterator[Operator]:
             yield Operator(name, "input", (), work)
 
 
-def _work(flow: Flow, group: Group) -> Work:
+def _work(flow: Flow, group: Group, blocked: Collection[str]) -> Work:
     heart = group.heart
-    written = sum(_bytes(flow, name) for name in group.writes)
-    read = written if heart.op in _SELECTING else sum(_bytes(flow, name) for name in group.reads)
+    sizes = {name: _bytes(flow, name, name in blocked) for name in (*group.reads, *group.writes)}
+    written = sum(sizes[name] for name in group.writes)
+    read = written if heart.op in _SELECTING else sum(sizes[name] for name in group.reads)
     made = sum(flow.tensors[name].size for name in group.writes)
     seen = made if heart.op in _SELECTING else sum(flow.tensors[name].size for name in group.reads)
     elements = max(made, seen)
     if group.kind == "pool":
-        elements *= prod(heart.attributes.get("kernel_shape", (1,)))
+        elements = made * prod(heart.attributes.get("kernel_shape", (1,)))
     dense, cube = _product(flow, heart) if group.kind in _PRODUCT_KINDS else (0, 0)
     behind = {node.op for node in group.nodes[1:]} if dense else set()
     functions = written // FP16_BYTES if behind & FUNCTIONS or {"Clip", "Mul"} <= behind else 0
     weights = FP16_BYTES * sum(flow.tensors[name].size for name in group.weights)
-    return Work(group.kind, dense, cube, elements, functions, read, written, weights)
+    ragged = lines = 0
+    if dense and group.kind in ("matmul", "attention"):
+        shapes = [flow.shape(name) for name in sizes]
+        ragged = read + written if any(map(is_ragged, shapes)) else 0
+        operands = (name for name in dict.fromkeys(heart.inputs[:2]) if is_passed_once_more(flow.shape(name)))
+        lines = FP16_BYTES * sum(flow.tensors[name].size for name in operands)
+    return Work(group.kind, dense, cube, elements, functions, read, written, weights, ragged, lines)
 
 
 _PRODUCT_KINDS = ("conv", "pointwise", "depthwise", "grouped", "matmul", "attention")
@@ -128,12 +142,12 @@ def filled(size: int) -> int:
     return -(-size // BLOCK) * BLOCK
 
 
-def _bytes(flow: Flow, name: str) -> int:
-    return FP16_BYTES * laid_out(flow.shape(name))
+def _bytes(flow: Flow, name: str, blocked: bool) -> int:
+    return FP16_BYTES * (laid_out(flow.shape(name)) if blocked else flow.tensors[name].size)
 
 
 def laid_out(shape: Shape) -> int:
-    """Elements as a chip lays them out; 0 where the shape is unknown."""
+    """Elements of a map as a chip lays it out for convolutions; 0 where the shape is unknown."""
     if not shape:
         return 0
     return prod(shape) if len(shape) != 4 else shape[0] * filled(shape[1]) * shape[2] * shape[3]

@@ -89,8 +89,8 @@ class _Grouping:
             return "free", node.op, [node]
         kind = KINDS.get(node.op, "unknown")
         nodes = [node]
-        if kind == "elementwise":
-            nodes = self._with_tail(nodes, (self._activation,))
+        if kind == "elementwise":  # sums of several branches, and the activation behind them
+            nodes = self._with_tail(nodes, (self._residual, self._residual, self._activation))
         return kind, node.op, nodes
 
     def _product_kind(self, node: Node) -> Kind:

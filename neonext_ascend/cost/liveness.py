@@ -15,6 +15,7 @@ from math import prod
 from neonext_ascend.cost.counting import FP16_BYTES, laid_out
 from neonext_ascend.cost.flow import Flow, Node
 from neonext_ascend.cost.groups import grouped
+from neonext_ascend.cost.layouts import maps_in_blocks
 
 # Another shape of the same numbers, in every runtime.
 SHARING = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"})
@@ -62,13 +63,16 @@ def chip_need(flow: Flow) -> Need:
     What lies between the nodes of a group is never written; what is free shares its input's store, and the parts of a
     Concat that is written in place share the whole's.
     """
+    groups = grouped(flow)
+    blocked = maps_in_blocks(flow, groups)
 
     def size(name: str) -> int:
         tensor = flow.tensors[name]
-        return laid_out(tensor.shape or ()) * FP16_BYTES if tensor.floating else tensor.size * tensor.width
+        elements = laid_out(tensor.shape or ()) if name in blocked else tensor.size
+        return elements * _width(flow, name)
 
     steps = []
-    for group in grouped(flow):
+    for group in groups:
         loose = [name for node in group.nodes for name in node.outputs if name and name not in flow.readers]
         makes = tuple(dict.fromkeys([*group.writes, *loose]))
         shares: list[tuple[str, str]] = []

@@ -23,7 +23,9 @@ EFFICIENCY: tuple[Kind, ...] = ("conv", "pointwise", "depthwise", "grouped", "ma
 RATE: tuple[Kind, ...] = ("elementwise", "function", "gelu", "norm", "softmax", "reduce", "pool")
 PASS: tuple[Kind, ...] = ("transpose", "copy")
 _AS_COPY: Mapping[Kind, Kind] = {"unknown": "copy"}
-_COUNTS = ("cube", "elements", "functions", "read", "written", "weights")
+# Nothing to compute that would hide the moving: one comes after the other.
+_IN_TURN = ("transpose", "copy", "reduce", "pool")
+_COUNTS = ("dense", "cube", "elements", "functions", "read", "written", "weights", "ragged", "lines")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +59,17 @@ def seconds(table: Table, parameters: Parameters, peak: float) -> Floats:
         counts["cube"] / (peak * share) + counts["elements"] * rate + counts["functions"] * parameters["rate_epilogue"]
     )
     computing += (counts["read"] + counts["written"]) * passing
-    moving = _moved(counts["read"], parameters) + parameters["write"] * _moved(counts["written"], parameters)
+    # What fits in L2 of all that an operator touches moves at L2's pace, the rest at the memory's.
+    touched = counts["read"] + counts["written"] + counts["weights"]
+    cached = 1 / (1 + (touched / parameters["l2_bytes"]) ** 2)
+    pace = cached / parameters["l2_bandwidth"] + (1 - cached) / parameters["bandwidth"]
+    moving = (counts["read"] + parameters["write"] * counts["written"]) * pace
     moving += counts["weights"] / parameters["bandwidth"]
     sharp = parameters["sharpness"]
-    return np.asarray(parameters["operator"] + (computing**sharp + moving**sharp) ** (1 / sharp))
-
-
-def _moved(size: Floats, parameters: Parameters) -> Floats:
-    """Seconds for tensors of these bytes: small ones lie in L2, large ones do not."""
-    cached = 1 / (1 + (size / parameters["l2_bytes"]) ** 2)
-    return np.asarray(size * (cached / parameters["l2_bandwidth"] + (1 - cached) / parameters["bandwidth"]))
+    longer = (computing**sharp + moving**sharp) ** (1 / sharp)
+    both = np.where(np.isin(table.kinds, _IN_TURN), computing + moving, longer)
+    again = counts["ragged"] * parameters["pass_ragged"] + 2 * counts["lines"] * parameters["pass_lines"] * pace
+    return np.asarray(parameters["operator"] + both + again)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,11 +42,14 @@ def test_the_committed_fit_is_what_the_command_makes(
 
 def test_networks_that_were_left_out_are_met(whole: tuple[Fit, list[Figure], NDArray[np.float64]]) -> None:
     _, figures, errors = whole
-    assert len({figure.network for figure in figures}) >= 45
     factors = np.exp(np.abs(errors))
+    best = np.array([figure.chip == SOC for figure in figures])
+    assert len({figure.network for figure in figures if figure.chip == SOC}) >= 45
+    assert np.median(factors[best]) <= 1.15
+    assert np.quantile(factors[best], 0.9) <= 1.5
+    assert np.median(factors) <= 1.17
+    assert np.quantile(factors, 0.9) <= 1.5
     # The interval is to hold four figures of five.
-    assert np.median(factors) <= 1.20
-    assert np.quantile(factors, 0.9) <= 1.7
     assert 0.75 <= covered(figures, errors) <= 0.85
 
 
@@ -55,7 +58,7 @@ def test_convnext_is_met_without_having_been_fitted(committed: Fit) -> None:
     assert sorted(figure.batch for figure in figures) == [1, 4, 8, 16, 32]
     assert not any(figure.fitted for figure in figures)
     rows = Rows(figures, read_operators())
-    assert np.exp(np.abs(rows.predicted(committed.parameters, PEAK) - rows.logs)).max() <= 1.5
+    assert np.exp(np.abs(rows.predicted(committed.parameters, PEAK) - rows.logs)).max() <= 1.2
 
 
 def test_every_figure_has_its_graph_and_its_source() -> None:

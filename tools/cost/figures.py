@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,10 @@ from neonext_ascend.cost.timing import Parameters, Table, seconds
 
 FOLDER = Path(__file__).parent
 FIGURES, OPERATORS = FOLDER / "published.csv", FOLDER / "operators.csv.gz"
-_NUMBERS = ("dense", "cube", "elements", "functions", "read", "written", "weights")
-_OUTSIDE = ("conv", "pointwise", "depthwise", "grouped", "input")  # what editing a graph by hand does not touch
+_NUMBERS = ("dense", "cube", "elements", "functions", "read", "written", "weights", "ragged", "lines")
+
+
+_NARROW = 4  # times the multiplications, where so few channels are filled up to a block
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,10 @@ class Figure:
     Attributes:
         graph: name in the table of operators; network: the same without its image size.
         aipp: the chip's preprocessor made the input.
-        edited: the graph was changed by hand before it was compiled.
+        edited: the graph was changed by hand before it was compiled: rows of matrices flattened and padded to blocks.
+        small_channel: the first convolution takes its few channels without filling them up.
+        fast_sigmoid: compiled with the high-performance form of Sigmoid.
+        chip: as the figure's page has it.
         fitted: one of the rows of the fit; the others are held against it.
     """
 
@@ -37,7 +43,10 @@ class Figure:
     images_per_second: float
     aipp: bool
     edited: bool
+    small_channel: bool
+    fast_sigmoid: bool
     fitted: bool
+    chip: str
 
     @property
     def network(self) -> str:
@@ -50,10 +59,11 @@ def read_figures() -> list[Figure]:
     with FIGURES.open(encoding="utf-8", newline="") as file:
         return [
             Figure(
-                row["graph"],
-                int(row["batch"]),
-                float(row["images_per_second"]),
-                *(row[name] == "yes" for name in ("aipp", "edited", "fitted")),
+                graph=row["graph"],
+                batch=int(row["batch"]),
+                images_per_second=float(row["images_per_second"]),
+                chip=row["chip"],
+                **{name: row[name] == "yes" for name in ("aipp", "edited", "small_channel", "fast_sigmoid", "fitted")},
             )
             for row in csv.DictReader(file)
         ]
@@ -91,18 +101,35 @@ class Rows:
 
     def __init__(self, figures: Sequence[Figure], graphs: Mapping[tuple[str, int], Sequence[Work]]) -> None:
         self.figures = list(figures)
-        works = [
-            [work for work in graphs[figure.graph, figure.batch] if not (figure.aipp and work.kind == "input")]
-            for figure in self.figures
-        ]
-        self._table = Table.of([work for each in works for work in each])
-        self._starts = np.cumsum([0, *map(len, works[:-1])])
-        edited = np.repeat([figure.edited for figure in self.figures], [len(each) for each in works])
-        self._edited = edited & ~np.isin(self._table.kinds, _OUTSIDE)
+        works: list[Work] = []
+        counts: list[int] = []
+        lengths: list[int] = []
+        for figure in self.figures:
+            kept = Counter(_compiled(graphs[figure.graph, figure.batch], figure))
+            works += kept
+            counts += kept.values()
+            lengths.append(len(kept))
+        self._table, self._counts = Table.of(works), np.array(counts, np.float64)
+        self._starts = np.cumsum([0, *lengths[:-1]])
+        small, fast = (
+            np.repeat([getattr(figure, name) for figure in self.figures], lengths)
+            for name in ("small_channel", "fast_sigmoid")
+        )
+        narrow = (self._table.kinds == "conv") & (self._table.counts["cube"] >= _NARROW * self._table.counts["dense"])
+        self._small, self._fast = small & narrow, fast
         self.logs = np.log([figure.batch / figure.images_per_second for figure in self.figures])
 
     def predicted(self, parameters: Parameters, peak: float) -> NDArray[np.float64]:
         """Logs of the seconds of a batch."""
-        each = seconds(self._table, parameters, peak)
-        each = np.where(self._edited, each * parameters["edited"], each)
+        counts = dict(self._table.counts)
+        narrow = np.where(self._small, parameters["small_channel"], 1.0)
+        counts.update({name: counts[name] * narrow for name in ("cube", "read")})
+        counts["functions"] = np.where(self._fast, parameters["fast_sigmoid"], 1.0) * counts["functions"]
+        each = seconds(Table(self._table.kinds, counts), parameters, peak) * self._counts
         return np.log(parameters["model"] + np.add.reduceat(each, self._starts))
+
+
+def _compiled(works: Sequence[Work], figure: Figure) -> list[Work]:
+    """What the page compiled: AIPP makes the input, and edited graphs have no ragged rows."""
+    kept = [work for work in works if not (figure.aipp and work.kind == "input")]
+    return [replace(work, ragged=0) for work in kept] if figure.edited else kept
