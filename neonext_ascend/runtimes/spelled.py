@@ -95,9 +95,10 @@ class Search(Generic[N]):
         return [function for function in found if function is not None]
 
     def _around(self, heart: N) -> Function[N] | None:
-        """The closed set around the heart that is one of its spellings."""
+        """The largest closed set around the heart that is one of its spellings, as LayerNorm is with its mean."""
         name, spellings = SPELLINGS[heart.op]
         allowed = {operator for spelling in spellings for operator in spelling}
+        best: Function[N] | None = None
         for source in self._sources(heart, allowed):
             members: list[N] = []
             for node in self._behind(source, allowed):
@@ -108,10 +109,12 @@ class Search(Generic[N]):
                 if heart in members and output is not None and twice and counts in map(Counter, spellings):
                     output = self._with_affine(members, output) if name == "LayerNorm" else output
                     ordered = sorted(members, key=lambda member: self._number[id(member)])
-                    return Function(name, tuple(ordered), source, output)
+                    if best is None or len(ordered) > len(best.nodes):
+                        best = Function(name, tuple(ordered), source, output)
+                    break
                 if len(members) == _MOST:
                     break
-        return None
+        return best
 
     def _sources(self, heart: N, allowed: set[str]) -> Iterator[str]:
         """What the group may read: the values on the way back from the heart, nearest first."""

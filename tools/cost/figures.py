@@ -21,6 +21,7 @@ FIGURES, OPERATORS = FOLDER / "published.csv", FOLDER / "operators.csv.gz"
 _NUMBERS = ("dense", "cube", "elements", "functions", "read", "written", "weights", "ragged", "lines")
 
 
+_MARKS = ("aipp", "edited", "small_channel", "fast_sigmoid", "fitted")
 _NARROW = 4  # times the multiplications, where so few channels are filled up to a block
 
 
@@ -63,7 +64,7 @@ def read_figures() -> list[Figure]:
                 batch=int(row["batch"]),
                 images_per_second=float(row["images_per_second"]),
                 chip=row["chip"],
-                **{name: row[name] == "yes" for name in ("aipp", "edited", "small_channel", "fast_sigmoid", "fitted")},
+                **{name: row[name] == "yes" for name in _MARKS},
             )
             for row in csv.DictReader(file)
         ]
