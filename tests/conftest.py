@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,9 +12,12 @@ import torch
 
 from neonext_ascend.models.neonext import NeoNeXt
 from tests.support.networks import small_network, tiny_network
+from tests.support.one_thread import one_thread
 
-# Workers of pytest-xdist share the cores; more threads in each would only wait for one another.
+# Workers of pytest-xdist share the cores; more threads in each, or in what they start, would only wait for one another.
 torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
+one_thread()
 
 # No deadline: how long an example takes is the machine's affair. The same examples in every run: a failure repeats.
 hypothesis.settings.register_profile("house", deadline=None, derandomize=True, database=None)

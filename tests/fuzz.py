@@ -24,6 +24,7 @@ from typing import Any
 
 from tests import DATA, ROOT
 from tests.support.mutate import cross
+from tests.support.one_thread import one_thread
 from tests.support.readers import ARTIFACT, HANG, MEMORY, READERS, call, damage, limit_memory, plan_of, wrong
 
 CORPUS = DATA / "corpus"
@@ -181,6 +182,7 @@ def main() -> int:
     if unknown := set(given.readers) - set(READERS):
         parser.error(f"no reader: {', '.join(sorted(unknown))}; expected {', '.join(READERS)}")
     if given.inside is not None:
+        one_thread()
         _inside(given.readers[0], given.seconds, given.seed, given.inside, given.walk)
         return 0
     readers = given.readers or READERS

@@ -87,12 +87,18 @@ class Pass(ABC):
         Raises:
             PassRefusedError: the network cannot be traced.
         """
-        graph, report = as_graph(network), PassReport(self.name)
+        graph = as_graph(network)
+        report = self.rewrite(graph)
+        graph.recompile()
+        return graph, report
+
+    def rewrite(self, graph: fx.GraphModule) -> PassReport:
+        """Apply in place; the graph's code stays the old one until it is recompiled."""
+        report = PassReport(self.name)
         self.apply(graph, report)
         graph.graph.lint()
         graph.delete_all_unused_submodules()
-        graph.recompile()
-        return graph, report
+        return report
 
     @abstractmethod
     def apply(self, graph: fx.GraphModule, report: PassReport) -> None:

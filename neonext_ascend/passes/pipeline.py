@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 from neonext_ascend.errors import PassRefusedError
 from neonext_ascend.kernels.lowerings import LoweringRule
 from neonext_ascend.models.arguments import image_size_of, one_of, whole_numbers
-from neonext_ascend.passes.base import Pass, PassReport, Report
+from neonext_ascend.passes.base import Pass, Report
 from neonext_ascend.passes.channels_first import ChannelsFirst
 from neonext_ascend.passes.fold_batchnorm import FoldBatchNorm
 from neonext_ascend.passes.fold_downsampling import FoldDownsampling
@@ -18,7 +18,7 @@ from neonext_ascend.passes.fold_layer_scale import FoldLayerScale
 from neonext_ascend.passes.fold_layernorm import FoldLayerNorm
 from neonext_ascend.passes.fold_space_to_depth import FoldSpaceToDepth
 from neonext_ascend.passes.frozen.layers import Frozen
-from neonext_ascend.passes.graph import modules, result_of
+from neonext_ascend.passes.graph import as_graph, modules, result_of
 from neonext_ascend.passes.keep_padding import KeepPadding
 from neonext_ascend.passes.lower_neocell import LowerNeoCell
 from neonext_ascend.passes.move_shift import MoveShift
@@ -97,19 +97,16 @@ def prepare(
             *([KeepPadding(layout)] if callable(lowering) or lowering == "padded" else []),
             *([ToChnw()] if layout == "chnw" else []),
         ]
-    reports: list[PassReport] = []
-    current: nn.Module = network
-    for step in order:
-        current, report = step(current)
-        reports.append(report)
-    assert isinstance(current, fx.GraphModule)
+    current = as_graph(network)
+    report = Report(tuple(step.rewrite(current) for step in order))
+    current.recompile()  # once: it costs more than most passes
     propagate_shapes(current, shape)
     result_of(current)
     current.meta[INPUT_SHAPE] = shape
     if not defer:
         _materialize(current)
         _check_function(network, current, shape)
-    return current.eval(), Report(tuple(reports))
+    return current.eval(), report
 
 
 def _check_weights(network: nn.Module, defer: bool) -> None:

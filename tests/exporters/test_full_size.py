@@ -38,7 +38,7 @@ def test_a_checkpoint_of_order_one_exports_within_rounding(tmp_path: Path, name:
     x = np.random.RandomState(2).standard_normal((1, 3, *config.image_size)).astype(np.float32)
     with torch.no_grad():
         want = reference.double()(torch.from_numpy(x).double()).numpy()
-    with OrtRunner(made.path, threads=2) as runner:
+    with OrtRunner(made.path) as runner:
         got = runner.infer({"image": x})["logits"]
     # Against float64, so the whole rounding of onnxruntime's float32 counts: 1e-6 was measured.
     assert np.abs(got - want).max() <= 5e-6 * np.abs(want).max()

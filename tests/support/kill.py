@@ -33,6 +33,7 @@ from neonext_ascend.artifacts.staging import _STAGING_PREFIX
 from neonext_ascend.cli.main import run
 from neonext_ascend.evaluate.journal import Journal
 from tests.support import digits
+from tests.support.one_thread import one_thread
 from tests.support.readers import ARTIFACT, CONFIG
 
 NAMES = (ARTIFACT, manifest_path(Path(ARTIFACT)).name)
@@ -258,6 +259,7 @@ def eight(count: int, folder: Path) -> dict[str, Any]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    one_thread()
     print(
         json.dumps({"kill": kill, "eval": evaluate, "eight": eight}[sys.argv[1]](int(sys.argv[2]), Path(sys.argv[3])))
     )

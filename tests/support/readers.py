@@ -27,6 +27,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from neonext_ascend.cli.main import run
 from tests.standins.msprof import write_summary
 from tests.support.mutate import mutate, mutate_model, mutate_pickle
+from tests.support.one_thread import one_thread
 
 READERS = (
     *(
@@ -272,4 +273,5 @@ def peak_kb() -> int:
 
 
 if __name__ == "__main__":
+    one_thread()
     main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), *map(int, sys.argv[4:]))
