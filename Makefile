@@ -9,7 +9,7 @@ CODE := neonext_ascend tests benchmarks tools examples
 # Pytest workers: as many as cores, at most four.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
-.PHONY: install export test lint types floors unit coverage container environments versions kernels fuzz bench docs pages clean
+.PHONY: install export test lint types floors unit coverage container environments timm versions kernels fuzz bench docs pages clean
 
 install: $(BIN)/.installed
 $(BIN)/.installed: pyproject.toml
@@ -55,9 +55,13 @@ coverage: $(BIN)/.developing
 container: $(BIN)/.developing
 	$(BIN)/python -m tests.container
 
-# The real torch_npu and onnxruntime-cann without CANN, each in a virtual environment of its own.
+# The real torch_npu and onnxruntime-cann without CANN, and timm, each in a virtual environment of its own.
 environments: $(BIN)/.developing
 	$(BIN)/python -m tests.environments.check
+
+# timm alone, without its dependencies: it would bring another torch.
+timm: $(BIN)/.developing
+	$(BIN)/python -m tests.environments.check timm
 
 # The tests of five rooms on every torch and Python that pyproject.toml declares; TORCH=2.8.0 for one of them.
 versions: $(BIN)/.developing

@@ -14,16 +14,38 @@ from neonext_ascend.machine.npu import keep_torch_npu_quiet
 if TYPE_CHECKING:
     from neonext_ascend import exporters, jobs, kernels, models, passes, runtimes, verify
     from neonext_ascend.checkpoints.loading import create
+    from neonext_ascend.checkpoints.pretrained import from_pretrained, save_pretrained
+    from neonext_ascend.models.registered import register_timm
 
 # Whatever is imported from here on, this has run before it.
 keep_torch_npu_quiet()
 
-__all__ = ["__version__", "create", "exporters", "jobs", "kernels", "models", "passes", "runtimes", "verify"]
+_HOMES = {
+    "create": "checkpoints.loading",
+    "from_pretrained": "checkpoints.pretrained",
+    "register_timm": "models.registered",
+    "save_pretrained": "checkpoints.pretrained",
+}
+
+__all__ = [
+    "__version__",
+    "create",
+    "exporters",
+    "from_pretrained",
+    "jobs",
+    "kernels",
+    "models",
+    "passes",
+    "register_timm",
+    "runtimes",
+    "save_pretrained",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "create":
-        return importlib.import_module("neonext_ascend.checkpoints.loading").create
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"neonext_ascend.{_HOMES[name]}"), name)
     if name in __all__:
         return importlib.import_module(f"neonext_ascend.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

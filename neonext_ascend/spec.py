@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 Dtype = Literal["fp32", "fp16"]
 # Order of the axes inside a graph: (N, C, H, W), or [C, H, N, W] where every product is a plain matmul.
 Layout = Literal["nchw", "chnw"]
 LAYOUTS: tuple[Layout, ...] = ("nchw", "chnw")
+# Order of the axes of maps that a file gives as outputs.
+MapLayout = Literal["nchw", "nhwc"]
+MAP_LAYOUTS: tuple[MapLayout, ...] = ("nchw", "nhwc")
 # How a NeoCell is written as products (kernels/lowerings.py).
 LoweringName = Literal["blockdiag", "packed", "padded", "patchwise", "kron"]
 LOWERINGS: tuple[LoweringName, ...] = ("blockdiag", "packed", "padded", "patchwise", "kron")
 # How GELU is written (exporters/onnx_file/emit.py): exact in five nodes, its tanh form, or the vendor's operator.
 GeluForm = Literal["erf", "tanh", "npu"]
 GELUS: tuple[GeluForm, ...] = ("erf", "tanh", "npu")
-# Names in every exported file: input (N, 3, H, W), output (N, classes), and the dimension of a dynamic batch.
+# Names in exported files: input (N, 3, H, W), output (N, classes), and the dimension of a dynamic batch.
 INPUT, OUTPUT, BATCH = "image", "logits", "batch"
 # ONNX operators that move values and compute none: beside a node that is kept in fp32 they carry what it gave.
 MOVES = frozenset({"Concat", "Flatten", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"})
@@ -87,6 +90,10 @@ class Tolerance:
     point_relative: float
     point_absolute: float = 0.0
     top1: Literal["exact", "margin"] = "margin"
+
+    def of_maps(self) -> Tolerance:
+        """For an output that is a map: a point inside the network, and judged as one."""
+        return replace(self, atol=None, rtol=None, max_relative=self.point_relative)
 
     def to_json(self) -> dict[str, Any]:
         """The bounds by name."""

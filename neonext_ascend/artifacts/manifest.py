@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 
 from neonext_ascend.errors import FileAccessError
 from neonext_ascend.images.preprocessing import Preprocessing
-from neonext_ascend.spec import OPTIONAL, Bounds, Dtype, GeluForm, Layout, TensorSpec
+from neonext_ascend.spec import OPTIONAL, Bounds, Dtype, GeluForm, Layout, MapLayout, TensorSpec
 
-VERSION = 3
+VERSION = 4
 
 
 # A file in the manifest's folder, never one outside; `$` alone would let a line's end pass.
@@ -110,6 +110,21 @@ class Compilation:
     onnx: OnnxSource
 
 
+@dataclass(frozen=True)
+class FeatureMaps:
+    """Of a file that gives the maps behind the stages in place of logits, one after the other as its outputs.
+
+    Args:
+        layout: order of a map's axes, ``(N, C, H, W)`` or ``(N, H, W, C)``.
+        channels: of each map.
+        strides: pixels of the picture to one of each map.
+    """
+
+    layout: MapLayout
+    channels: tuple[Annotated[int, Bounds(ge=1, le=2**31 - 1)], ...]
+    strides: tuple[Annotated[int, Bounds(ge=1, le=2**31 - 1)], ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """The contents of a manifest, field by field as they stand in the file.
@@ -121,7 +136,7 @@ class Manifest:
         network: the network's configuration (``NetworkConfig.to_json``).
         weights: their origin.
         preprocessing: from picture to input.
-        labels: one for each class.
+        labels: one for each class; none of a file that gives maps.
         points: tensor in the file -> module path in the original network.
         checksums: constant in the file -> CRC-32 of its bytes.
         passes: what preparation changed and refused.
@@ -129,6 +144,7 @@ class Manifest:
         reference: seeded inputs' expected values, ``None`` where they were not computed.
         environment, command: where and how it was made.
         compilation: how ATC made it; ``None`` for an ONNX file.
+        features: what its maps are; ``None`` for a file that gives logits. Since version 4.
     """
 
     manifest_version: Annotated[int, Bounds(ge=1, le=VERSION)] = VERSION
@@ -148,6 +164,7 @@ class Manifest:
     environment: Mapping[str, str]
     command: tuple[str, ...] = ()
     compilation: Compilation | None = field(default=None, metadata=OPTIONAL)
+    features: FeatureMaps | None = field(default=None, metadata=OPTIONAL)
 
     def write(self, path: Path) -> None:
         """Write the JSON file.
@@ -162,10 +179,8 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object."""
-        data = asdict(self)
-        if self.compilation is None:
-            del data["compilation"]
-        return data
+        absent = [name for name in ("compilation", "features") if getattr(self, name) is None]
+        return {name: value for name, value in asdict(self).items() if name not in absent}
 
 
 def manifest_path(artifact: Path) -> Path:

@@ -7,18 +7,21 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 from neonext_ascend.artifacts.manifest import Weights
 from neonext_ascend.artifacts.names import readable
 from neonext_ascend.artifacts.structs import struct
+from neonext_ascend.checkpoints.folder import folder_at
 from neonext_ascend.checkpoints.reading import Checkpoint, load_network, read_checkpoint
 from neonext_ascend.data import NANO_WEIGHTS, data_path
 from neonext_ascend.errors import CheckpointError, FileAccessError, UsageError
 from neonext_ascend.models.arguments import file_path, image_size_of, shown, whole_number
 from neonext_ascend.models.config import DEFINITIONS, NetworkConfig, with_image_size
+from neonext_ascend.models.features import NeoNeXtFeatures, Network
 from neonext_ascend.models.neonext import NeoNeXt, build
 from neonext_ascend.models.variants import VARIANTS, find_variant
+from neonext_ascend.spec import MapLayout
 
 PACKAGED = "neonext_nano"
 _MOST_CLASSES = 10**6
@@ -29,9 +32,14 @@ _ENDLESS = re.compile(r"\d[\d_]{4299}")
 class LoadedNetwork:
     """A network in evaluation mode, the origin of its weights, and what the user should know."""
 
-    network: NeoNeXt
+    network: Network
     weights: Weights
     notes: tuple[str, ...]
+
+    def with_maps(self, layout: MapLayout) -> LoadedNetwork:
+        """The same, giving the maps of its stages in place of logits."""
+        assert isinstance(self.network, NeoNeXt)
+        return replace(self, network=NeoNeXtFeatures(self.network, layout))
 
 
 def load(
@@ -47,7 +55,8 @@ def load(
     Args:
         model: a name of :data:`~neonext_ascend.models.variants.VARIANTS`, a configuration, or ``None`` to let the
             checkpoint decide.
-        checkpoint: its weights; without one ``neonext_nano`` takes the packaged ones, any other NeoInit's.
+        checkpoint: its weights, a file or a folder in Hugging Face's form; without one ``neonext_nano`` takes the
+            packaged ones, any other NeoInit's.
         image_size: height and width in pixels, where not the model's own.
         num_classes: must not contradict the checkpoint.
         seed: of NeoInit.
@@ -66,6 +75,8 @@ def load(
     if num_classes is not None:
         num_classes = whole_number(num_classes, "num_classes", most=_MOST_CLASSES)
     config = find_variant(model).config if isinstance(model, str) else model
+    if checkpoint is not None and (folder := folder_at(checkpoint)) is not None:
+        config, checkpoint = folder.describe(network_config, config), folder.weights
     if config is None and checkpoint is None:
         raise UsageError("neither a model nor a checkpoint; name one of neonext-ascend list")
     notes: list[str] = []
@@ -95,6 +106,7 @@ def load(
     return LoadedNetwork(network, weights, (*notes, *held.notes))
 
 
+@overload
 def create(
     model: str | NetworkConfig,
     *,
@@ -102,11 +114,41 @@ def create(
     image_size: int | tuple[int, int] | None = None,
     num_classes: int | None = None,
     seed: int = 0,
-) -> NeoNeXt:
-    """A network in evaluation mode; arguments and errors are those of :func:`load`."""
+    features: Literal[False] = False,
+) -> NeoNeXt: ...
+
+
+@overload
+def create(
+    model: str | NetworkConfig,
+    *,
+    checkpoint: str | Path | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    num_classes: int | None = None,
+    seed: int = 0,
+    features: Literal[True],
+) -> NeoNeXtFeatures: ...
+
+
+def create(
+    model: str | NetworkConfig,
+    *,
+    checkpoint: str | Path | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    num_classes: int | None = None,
+    seed: int = 0,
+    features: bool = False,
+) -> Network:
+    """A network in evaluation mode; other arguments and errors are those of :func:`load`.
+
+    Args:
+        features: whether to give the four stages' maps in place of logits
+            (:class:`~neonext_ascend.models.features.NeoNeXtFeatures`).
+    """
     path = None if checkpoint is None else file_path(checkpoint, "checkpoint")
     size = None if image_size is None else image_size_of(image_size)
-    return load(model, checkpoint=path, image_size=size, num_classes=num_classes, seed=seed).network
+    loaded = load(model, checkpoint=path, image_size=size, num_classes=num_classes, seed=seed)
+    return (loaded.with_maps("nchw") if features else loaded).network
 
 
 def read_config(path: Path) -> NetworkConfig:

@@ -46,6 +46,10 @@ def command(model: str | None, formats: tuple[str, ...], as_json: bool, **option
     NeoInit's, untrained; neonext_nano ships trained.
     """
     om = {name: options.pop(name) for name in NAMES}
+    layout = options.pop("features_layout")
+    if given("features_layout") and not options["features"]:
+        raise UsageError(f"--features-layout {layout}: is of maps; give --features with it")
+    options["features"] = layout if options["features"] else None
     if "om" not in formats:
         options["keep_fp32"] = _nodes(om.pop("keep_fp32"))
     stray = [name for name in om if "om" not in formats and given(name)]
@@ -113,7 +117,9 @@ def _say(made: Made, quiet: bool, last: bool) -> None:
         lines = words.bundle_lines(made.path, made.nbytes, made.top, made.gated)
     elif isinstance(made, OnnxExport):
         lines = words.onnx_lines(shown_path(made.path), made.manifest, made.report, made.verdict, made.gated)
-        lines += words.next_lines(shown_path(made.path)) if last and not quiet else []
+        lines += (
+            words.next_lines(shown_path(made.path), made.manifest.features is not None) if last and not quiet else []
+        )
     else:
         for text in words.warning_lines(made.findings):
             warn(text)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from neonext_ascend.cli.options import PATH, BatchSize, Finite, ImageSize
-from neonext_ascend.spec import GELUS, LAYOUTS, LOWERINGS
+from neonext_ascend.spec import GELUS, LAYOUTS, LOWERINGS, MAP_LAYOUTS
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 # As in exporters/om_file/options.py, which the help does not load; tests/runtimes/test_registry.py compares them.
@@ -67,6 +67,14 @@ _FORM = (
         default="erf",
         show_default=True,
         help="erf is exact; tanh up to 4.7e-4 from it, one operator on 910B; npu the vendor's own, for 910B alone.",
+    ),
+    click.option("--features", is_flag=True, help="The maps behind the four stages as outputs, in place of logits."),
+    click.option(
+        "--features-layout",
+        type=click.Choice(MAP_LAYOUTS),
+        default="nchw",
+        show_default=True,
+        help="Of these maps: (N, C, H, W) or (N, H, W, C).",
     ),
     click.option("--image-sizes", type=ImageSizes(), help="Several, in place of --image-size: files for each."),
 )

@@ -77,7 +77,7 @@ config_option = click.option(
     "--config", type=PATH, metavar="FILE.toml", help="A network of your own in place of MODEL."
 )
 checkpoint_option = click.option(
-    "--checkpoint", type=PATH, metavar="FILE", help="Weights: .pt or .safetensors, in the authors' layout."
+    "--checkpoint", type=PATH, metavar="FILE", help="Weights: .pt, .safetensors, or a folder of save_pretrained."
 )
 image_size_option = click.option(
     "--image-size", type=ImageSize(), metavar="N|HxW", help="Pixels; the model's own by default."

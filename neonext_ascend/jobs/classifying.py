@@ -73,11 +73,13 @@ def recipe_of(artifact: Path, runner: Runner) -> Recipe:
         ArtifactError: the network does not turn pictures into classes, or the manifest is damaged.
         FileAccessError: the manifest cannot be read.
     """
+    beside = manifest_beside(artifact)
+    manifest = None if beside is None else read_manifest(beside)
+    if manifest is not None and manifest.features is not None:
+        raise ArtifactError(f"{artifact}: gives maps, no classes (export --features); export it without for classes")
     size, classes = _picture_size(artifact, runner), runner.outputs[0].shape[-1]
     takes_pixels = runner.inputs[0].dtype == "uint8"
-    beside = manifest_beside(artifact)
-    if beside is not None:
-        manifest = read_manifest(beside)
+    if manifest is not None:
         batches = manifest.inputs[0].shape[0], runner.inputs[0].shape[0]
         static = isinstance(batches[0], int) or isinstance(batches[1], int)
         agree = (manifest.preprocessing.normalised_on == "device") == takes_pixels

@@ -30,7 +30,7 @@ from neonext_ascend.jobs.networks import load_networks
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.cann import Cann, find_cann
 from neonext_ascend.machine.chips import Soc
-from neonext_ascend.spec import Bounds, Dtype, GeluForm
+from neonext_ascend.spec import Bounds, Dtype, GeluForm, MapLayout
 from neonext_ascend.verify.subject import Subject
 
 Made = OnnxExport | OmExport | Bundle
@@ -81,6 +81,7 @@ def export(
     layout: LayoutChoice = "auto",
     lowering: LoweringChoice = "auto",
     gelu: GeluForm = "erf",
+    features: MapLayout | None = None,
     om: OmRequest | None = None,
     labels: str | Path | Sequence[str] | None = None,
     output: str | Path = ".",
@@ -107,6 +108,7 @@ def export(
         opset: 11 to 18; exactly this one is written.
         layout, lowering: ``auto`` goes by the cost model for a chip.
         gelu: ``erf`` is exact; ``tanh`` its tanh form, judged as fp16 is; ``npu`` the vendor's operator, for 910B.
+        features: give the maps of the four stages in place of logits, ``nchw`` or ``nhwc``.
         om: the OM that is asked for.
         labels: names of the classes, or a file with one a line.
         output: folder; created where absent.
@@ -136,6 +138,9 @@ def export(
     if keep_fp32 and dtype != "fp16":
         raise UsageError("--keep-fp32 keeps nodes of half precision; give --dtype fp16 or --format om with it")
     _check_gelu(gelu, None if plan is None else plan.options.soc)
+    classes = {"--labels": labels, "--gate": gate, "--bundle": plan and plan.bundle}
+    if features is not None and (stray := [name for name, value in classes.items() if value is not None]):
+        raise UsageError(f"{stray[0]}: is of a file that gives classes; --features gives maps in their place")
     gated = _gate(gate, max_drop)
     sizes = image_sizes or (image_size,)
     with watch.working("building the network"):
@@ -145,7 +150,8 @@ def export(
     if gated is not None and not loads[0].weights.trained:
         raise UsageError(f"--gate {gate}: untrained weights have no accuracy to lose; give a checkpoint")
     network = loads[0].network.config
-    names = labels_for(network.name, network.num_classes)
+    names = labels_for(network.name, network.num_classes) if features is None else ()
+    loads = loads if features is None else [loaded.with_maps(features) for loaded in loads]
     if isinstance(labels, str | Path):
         names = read_labels(Path(labels), network.num_classes)
     elif labels is not None:
@@ -235,7 +241,7 @@ def _check_before(
     if plan.options.keep_fp32:
         with tempfile.TemporaryDirectory() as folder, watch.working("looking at the nodes"):
             for loaded, request in zip(loads, requests, strict=True):
-                path = Path(folder) / request.name(loaded.network.config)
+                path = Path(folder) / request.name(loaded.network)
                 request.emit(Subject(loaded.network), path)
                 check_nodes(path, plan.options.keep_fp32)
     if plan.bundle is None and not plan.dry_run:

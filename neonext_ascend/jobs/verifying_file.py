@@ -16,7 +16,7 @@ from neonext_ascend.artifacts.manifest import Manifest
 from neonext_ascend.artifacts.reading import manifest_of
 from neonext_ascend.artifacts.staging import sha256_of
 from neonext_ascend.data import sample_pictures
-from neonext_ascend.errors import ArtifactError, ToolchainError
+from neonext_ascend.errors import ArtifactError, ToolchainError, UsageError
 from neonext_ascend.jobs.verifying import Options, Verification
 from neonext_ascend.precision.half import OVERFLOWS
 from neonext_ascend.precision.modes import HalfMode
@@ -38,6 +38,8 @@ def verify_file(path: Path, against: Path | None, checkpoint: Path | None, optio
     warnings = file_warnings(path, manifest)
     # What runs on the NPU computes in half precision, whatever its inputs are.
     made = manifest.artifact
+    if manifest.features is not None and (options.atol, options.rtol) != (None, None):
+        raise UsageError(f"{path}: --atol and --rtol are of logits; maps are held to a share of their largest number")
     bounds = options.bounds("fp16" if runtime in ("acl", "cann") else judged_as(made.dtype, made.gelu))
     changed: tuple[str, ...] = ()
     if options.accumulation == "fp16" and (manifest.artifact.format, manifest.artifact.dtype) != ("onnx", "fp16"):

@@ -10,7 +10,7 @@ from neonext_ascend.artifacts.manifest import Manifest
 from neonext_ascend.checkpoints.loading import LoadedNetwork, load, network_config
 from neonext_ascend.errors import ArtifactError, CheckpointError, UsageError
 from neonext_ascend.jobs.verifying import Options, Verification
-from neonext_ascend.models.neonext import NeoNeXt
+from neonext_ascend.models.features import Network
 from neonext_ascend.passes.pipeline import prepare
 from neonext_ascend.runtimes.base import Runner
 from neonext_ascend.runtimes.eager import EagerRunner
@@ -68,7 +68,7 @@ def verify_network(what: str, loaded: LoadedNetwork, options: Options, dtype: Dt
     return Verification(what, Verdict.of(reports), against, where, tuple(loaded.notes))
 
 
-def _prepared(network: NeoNeXt, options: Options, dtype: Dtype) -> Runner:
+def _prepared(network: Network, options: Options, dtype: Dtype) -> Runner:
     deployed, tensors = prepare(network)[0], tensors_of(network)
     if options.runtime != "npu":
         return EagerRunner(deployed, *tensors)
@@ -77,7 +77,7 @@ def _prepared(network: NeoNeXt, options: Options, dtype: Dtype) -> Runner:
     return NpuRunner(deployed, *tensors, dtype=dtype, device=options.device)
 
 
-def _check_points(manifest: Manifest, network: NeoNeXt) -> None:
+def _check_points(manifest: Manifest, network: Network) -> None:
     if network.config.image_size != manifest.preprocessing.image_size:
         raise ArtifactError("the manifest's network has another image size than its pictures; export again")
     # A list of parameters is a module to PyTorch, but computes nothing.
@@ -116,5 +116,7 @@ def network_of(manifest: Manifest, checkpoint: Path | None) -> tuple[LoadedNetwo
         if loaded.weights.sha256 != manifest.weights.sha256:
             named = f"{checkpoint}: not the checkpoint that the manifest names ({manifest.weights.file})"
             warnings = [named, *loaded.notes]
+    if manifest.features is not None:
+        loaded = loaded.with_maps(manifest.features.layout)
     _check_points(manifest, loaded.network)
     return loaded, warnings

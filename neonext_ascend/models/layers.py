@@ -1,6 +1,8 @@
-"""The small layers of NeoNeXt that torch.nn does not have."""
+"""The small layers of NeoNeXt that torch.nn does not have, and what a network returns."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -81,3 +83,10 @@ class GlobalAveragePool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(N, C, H, W)`` to ``(N, C)``."""
         return x.mean((-2, -1))
+
+
+def tensors_in(returned: Any) -> list[Tensor]:
+    """What a network returns: one tensor, or those of a list, tuple or dict."""
+    if isinstance(returned, Tensor):
+        return [returned]
+    return list(returned.values() if isinstance(returned, dict) else returned)

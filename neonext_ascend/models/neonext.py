@@ -14,6 +14,7 @@ from neonext_ascend.kernels.geometry import Geometry
 from neonext_ascend.models.config import STAGES, STEM_STRIDE, NetworkConfig
 from neonext_ascend.models.layers import GlobalAveragePool, LayerScale, Permute, Residual
 from neonext_ascend.models.neocell import NeoCell
+from neonext_ascend.spec import OUTPUT
 
 NORM_EPS = 1e-5
 HEAD_EPS = 1e-6
@@ -49,6 +50,15 @@ class NeoNeXt(nn.Module):
         for part in self.children():
             x = part(x)
         return x
+
+    def outputs(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of each output, without the batch."""
+        return {OUTPUT: (self.config.num_classes,)}
+
+    @property
+    def form(self) -> str:
+        """What a file's name says of it beside the network's own."""
+        return ""
 
 
 class Block(nn.Module):

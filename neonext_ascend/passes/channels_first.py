@@ -28,7 +28,7 @@ class ChannelsFirst(Pass):
     def apply(self, graph: fx.GraphModule, report: PassReport) -> None:
         """Rewrite."""
         for node in list(graph.graph.nodes):
-            if permutation(node) != TO_LAST:
+            if permutation(node) != TO_LAST or all(user.op == "output" for user in node.users):
                 continue
             region = _Region(graph, node)
             if region.obstacle:

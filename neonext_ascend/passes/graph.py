@@ -17,6 +17,7 @@ from neonext_ascend.passes.frozen.deferred import Deferred
 from neonext_ascend.passes.frozen.layers import Frozen, FrozenConv2d, FrozenLayerNorm, FrozenLinear
 from neonext_ascend.passes.frozen.neocell import FrozenNeoCell
 from neonext_ascend.passes.plain import is_replaced, unwrapped
+from neonext_ascend.spec import OUTPUT
 
 
 class _Tracer(fx.Tracer):
@@ -154,23 +155,33 @@ def only_input(node: fx.Node) -> fx.Node | None:
     return inputs[0] if len(inputs) == 1 else None
 
 
-def result_of(graph: fx.GraphModule) -> fx.Node:
-    """The node whose value the network returns; shapes must have been propagated.
+def results_of(graph: fx.GraphModule) -> dict[str, fx.Node]:
+    """The nodes whose values the network returns, by name; shapes must have been propagated.
+
+    One tensor is ``logits``; several are named by the keys of their dict, or ``output1`` and so on in a list or tuple.
 
     Raises:
-        PassRefusedError: it returns several, a dict, or no tensor.
+        PassRefusedError: it returns something else, nothing, or one tensor twice.
     """
     (output,) = (node for node in graph.graph.nodes if node.op == "output")
     result: Any = output.args[0]
-    if isinstance(result, fx.Node) and SHAPE in result.meta:
-        if 0 in result.meta[SHAPE]:
-            raise PassRefusedError(f"the network's output {result.meta[SHAPE]} is empty; expected numbers")
-        return result
-    kinds = ("tuple", tuple), ("list", list), ("dict", dict)  # fx has types of its own for the last two
-    kind = next((f"a {word}" for word, kind in kinds if isinstance(result, kind)), "no tensor")
-    raise PassRefusedError(
-        f"the network returns {kind}; expected one tensor: wrap it in a module whose forward returns that alone"
-    )
+    several = isinstance(result, (tuple, list, dict)) and len(result) > 0  # fx has types of its own for the last two
+    given = {OUTPUT: result}
+    if several:
+        named = result if isinstance(result, dict) else {f"output{i}": one for i, one in enumerate(result, 1)}
+        given = {str(name): one for name, one in named.items()}
+    for name, node in given.items():
+        if not isinstance(node, fx.Node) or SHAPE not in node.meta:
+            what = f"no tensor as its output {name!r}" if several else "no tensor"
+            raise PassRefusedError(
+                f"the network returns {what}; expected one tensor, or a list, tuple or dict of tensors alone: wrap it "
+                "in a module whose forward returns that"
+            )
+        if 0 in node.meta[SHAPE]:
+            raise PassRefusedError(f"the network's output {node.meta[SHAPE]} is empty; expected numbers")
+    if len(set(given.values())) < len(given):
+        raise PassRefusedError("the network returns one tensor twice; expected each once")
+    return given
 
 
 def place(graph: fx.GraphModule, node: fx.Node, module: nn.Module, target: str | None = None) -> None:

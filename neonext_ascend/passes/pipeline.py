@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 from neonext_ascend.errors import PassRefusedError
 from neonext_ascend.kernels.lowerings import LoweringRule
 from neonext_ascend.models.arguments import image_size_of, one_of, whole_numbers
+from neonext_ascend.models.layers import tensors_in
 from neonext_ascend.passes.base import Pass, Report
 from neonext_ascend.passes.channels_first import ChannelsFirst
 from neonext_ascend.passes.fold_batchnorm import FoldBatchNorm
@@ -18,7 +19,7 @@ from neonext_ascend.passes.fold_layer_scale import FoldLayerScale
 from neonext_ascend.passes.fold_layernorm import FoldLayerNorm
 from neonext_ascend.passes.fold_space_to_depth import FoldSpaceToDepth
 from neonext_ascend.passes.frozen.layers import Frozen
-from neonext_ascend.passes.graph import as_graph, modules, result_of
+from neonext_ascend.passes.graph import as_graph, modules, results_of
 from neonext_ascend.passes.keep_padding import KeepPadding
 from neonext_ascend.passes.lower_neocell import LowerNeoCell
 from neonext_ascend.passes.move_shift import MoveShift
@@ -46,8 +47,9 @@ def prepare(
     Constants are folded in float64 and kept as float32, whatever dtype the network's own are in.
 
     Args:
-        network: a NeoNeXt, or any traceable module that holds NeoCells, in evaluation mode, with one input and one
-            output. It may be wrapped (torch.compile, DataParallel), and its weights may be parametrised.
+        network: a NeoNeXt, or any traceable module that holds NeoCells, in evaluation mode, with one input, that
+            returns a tensor, or a list, tuple or dict of tensors. It may be wrapped (torch.compile, DataParallel), and
+            its weights may be parametrised.
         image_size: pixels, one number or (height, width); the input is then ``(1, 3, H, W)``. By default that of
             the network's own configuration.
         input_shape: instead, where the input is something else, batch included.
@@ -101,7 +103,7 @@ def prepare(
     report = Report(tuple(step.rewrite(current) for step in order))
     current.recompile()  # once: it costs more than most passes
     propagate_shapes(current, shape)
-    result_of(current)
+    results_of(current)
     current.meta[INPUT_SHAPE] = shape
     if not defer:
         _materialize(current)
@@ -147,29 +149,29 @@ def _check_function(network: nn.Module, graph: fx.GraphModule, shape: tuple[int,
         network, dtype = copy.deepcopy(network).double(), torch.float64
     device = held[0].device if held else torch.device("cpu")
     noise = torch.randn(shape, generator=torch.Generator("cpu").manual_seed(0), dtype=torch.float32, device="cpu")
-    want, got = _run(network, noise.to(device, dtype)).double(), _run(graph, noise.to(device)).double()
-    if not bool(want.isfinite().all()):
-        raise PassRefusedError(f"{type(network).__name__} gives NaN or infinity for noise; look at its weights")
-    difference, scale = (got - want).abs().max(), want.abs().max()
-    if not bool(difference <= _SAME * scale):
-        raise PassRefusedError(
-            f"the prepared {type(network).__name__} computes something else (by {float(difference):.3g} of "
-            f"{float(scale):.3g}): its forward does something that tracing does not see; write it without in-place "
-            "operations and state"
-        )
+    for want, got in zip(_run(network, noise.to(device, dtype)), _run(graph, noise.to(device)), strict=True):
+        if not bool(want.isfinite().all()):
+            raise PassRefusedError(f"{type(network).__name__} gives NaN or infinity for noise; look at its weights")
+        difference, scale = (got - want).abs().max(), want.abs().max()
+        if not bool(difference <= _SAME * scale):
+            raise PassRefusedError(
+                f"the prepared {type(network).__name__} computes something else (by {float(difference):.3g} of "
+                f"{float(scale):.3g}): its forward does something that tracing does not see; write it without in-place "
+                "operations and state"
+            )
 
 
-def _run(network: nn.Module, x: Tensor) -> Tensor:
+def _run(network: nn.Module, x: Tensor) -> list[Tensor]:
+    """Every output, in float64."""
     try:
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-            y: Tensor = network(x)
+            return [y.double() for y in tensors_in(network(x))]
     except Exception as error:  # the user's forward; anything can come out
         reason = str(error).strip().splitlines()
         raise PassRefusedError(
             f"{type(network).__name__} does not run on noise {tuple(x.shape)}, {x.dtype}: "
             f"{reason[0] if reason else type(error).__name__}"
         ) from None
-    return y
 
 
 def _input_shape(network: nn.Module, image_size: object, input_shape: object) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from neonext_ascend.kernels.maps import Maps
 from neonext_ascend.kernels.program import Add, Crop, Product, Program, Reshape, Transpose
 from neonext_ascend.passes import elementwise
 from neonext_ascend.passes.base import Pass, PassReport
+from neonext_ascend.passes.channels_first import permutation
 from neonext_ascend.passes.deployed import ORIGIN, SHAPE
 from neonext_ascend.passes.frozen.deferred import Deferred
 from neonext_ascend.passes.frozen.layers import FrozenConv2d
@@ -52,7 +53,11 @@ class ToChnw(Pass):
 
 def _convert(graph: fx.GraphModule, node: fx.Node, inside: set[fx.Node]) -> bool:
     """Give the node its form in this layout; ``False`` where it has none."""
-    module = module_of(graph, node)
+    module, order = module_of(graph, node), permutation(node)
+    if order is not None and _is_map(node) and node.all_input_nodes[0] in inside:
+        axes = [LEAVE[axis] for axis in order]
+        node.op, node.target, node.args, node.kwargs = "call_method", "permute", (node.all_input_nodes[0], *axes), {}
+        return True
     if isinstance(module, FrozenConv2d):
         program = _product_form(module, node.all_input_nodes[0], node.all_input_nodes[0] in inside)
         if program is None:

@@ -29,6 +29,8 @@ def onnx_lines(
     """The network, its form, the files and the verdict."""
     first, *others = manifest.artifact.files
     lines = network_lines(struct(NetworkConfig, manifest.network), manifest.weights) + form_lines(manifest, report)
+    if manifest.features is not None:
+        lines += labelled("maps", ", ".join(map(str, manifest.outputs)))
     kept = len(manifest.artifact.keep_fp32)
     lines += labelled("fp32", f"{kept} nodes kept in fp32, with a Cast on each side") if kept else []
     lines += labelled("wrote", f"{path} ({bytes_text(first.bytes)}, opset {manifest.artifact.opset})")
@@ -51,8 +53,13 @@ def verdict_lines(verdict: Verdict) -> list[str]:
     return lines + half_lines(verdict.half)
 
 
-def next_lines(path: str) -> list[str]:
-    """What to do with an ONNX file."""
+def next_lines(path: str, maps: bool = False) -> list[str]:
+    """What to do with an ONNX file, of classes or of maps."""
+    if maps:
+        return [
+            *labelled("next", "time it here:"),
+            _copied(f"neonext-ascend benchmark {quoted(path)}"),
+        ]
     return [*labelled("next", "classify a picture:"), _copied(f"neonext-ascend predict {quoted(path)} PICTURE")]
 
 

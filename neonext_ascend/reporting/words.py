@@ -81,7 +81,10 @@ def parity_lines(report: ParityReport, label: str = "parity") -> list[str]:
     """Verdict and figures; reasons and place where it failed."""
     worst, images = summarize(report.comparisons), sum(c.images for c in report.comparisons)
     figures = f"max abs {worst['max_abs']:.2g}, max rel {worst['max_rel']:.2g}, cosine {worst['cosine']:.7f}"
-    agreement = f"top-1 {_share(worst['top1'], images)}, top-5 {_share(worst['top5'], images)}"
+    maps = list(dict.fromkeys(c.output for c in report.comparisons))
+    agreement = f"{counted(len(maps), 'output')} on {counted(images // len(maps), 'image')}: {', '.join(maps)}"
+    if worst["top1"] is not None:
+        agreement = f"top-1 {_share(worst['top1'], images)}, top-5 {_share(worst['top5'], images)}"
     lines = labelled(label, f"{'passed' if report.passed else 'FAILED'}: {figures}")
     if report.points:
         largest = max(p.relative for p in report.points)

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from neonext_ascend.models.layers import tensors_in
 from neonext_ascend.runtimes.base import Arrays, Runner
 from neonext_ascend.spec import Layout, TensorSpec
 
@@ -17,9 +18,9 @@ class EagerRunner(Runner):
     """A module in evaluation mode.
 
     Args:
-        network: with one input and one output.
-        inputs, outputs: their specifications, one each; the dtype is the network's.
-        points: output name -> module path, given out beside the network's own output.
+        network: with one input.
+        inputs, outputs: their specifications; the dtype is the network's.
+        points: output name -> module path, given out beside the network's own outputs.
         layout: in whose order a map's elements are given out as a point, ``(N, C, H, W)``, or for ``chnw`` as one axis.
     """
 
@@ -36,7 +37,7 @@ class EagerRunner(Runner):
         self.inputs = inputs
         self.points = dict(points or {})
         self.outputs = (*outputs, *(TensorSpec(name, inputs[0].dtype, ("?",)) for name in self.points))
-        self._network, self._result, self._layout = network, outputs[0].name, layout
+        self._network, self._results, self._layout = network, [spec.name for spec in outputs], layout
 
     def infer_impl(self, feeds: Arrays) -> dict[str, NDArray[np.generic]]:
         """One forward pass without gradients."""
@@ -50,11 +51,11 @@ class EagerRunner(Runner):
             handles.append(self._network.get_submodule(path).register_forward_hook(keep))
         try:
             with torch.inference_mode():
-                output = self._network(torch.from_numpy(feeds[self.inputs[0].name]))
+                given = tensors_in(self._network(torch.from_numpy(feeds[self.inputs[0].name])))
         finally:
             for handle in handles:
                 handle.remove()
-        return {self._result: output.numpy(), **kept}
+        return {**{name: one.numpy() for name, one in zip(self._results, given, strict=True)}, **kept}
 
     def _in_layout(self, output: Tensor) -> Tensor:
         if self._layout == "nchw" or output.ndim != 4:

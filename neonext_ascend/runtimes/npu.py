@@ -15,6 +15,7 @@ from neonext_ascend.errors import ToolchainError
 from neonext_ascend.machine.cann import find_cann
 from neonext_ascend.machine.chips import SOCS
 from neonext_ascend.machine.npu import import_failure
+from neonext_ascend.models.layers import tensors_in
 from neonext_ascend.runtimes.base import Arrays, Runner
 from neonext_ascend.spec import Dtype, TensorSpec
 
@@ -81,9 +82,9 @@ class NpuRunner(Runner):
                         self._network(x)
                     self._npu.synchronize()
                     self._warm.add(array.shape)
-                output = self._network(x)
+                given = zip(self.outputs, tensors_in(self._network(x)), strict=True)
                 self._npu.synchronize()
-                return {self.outputs[0].name: output.to("cpu", torch.float32).numpy()}
+                return {spec.name: one.to("cpu", torch.float32).numpy() for spec, one in given}
         except RuntimeError as error:
             raise _failed(self._device, error) from None
 

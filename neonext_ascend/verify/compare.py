@@ -1,16 +1,16 @@
-"""How far two sets of logits are apart, and whether that is too far."""
+"""How far two outputs are apart, logits or maps, and whether that is too far."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neonext_ascend.errors import ArtifactError, counted
-from neonext_ascend.spec import Tolerance
+from neonext_ascend.spec import OUTPUT, Tolerance
 
 Array = NDArray[np.generic]
 
@@ -25,10 +25,11 @@ class Comparison:
         max_abs: largest absolute difference.
         max_rel: ``max|difference| / max|reference|``.
         cosine: between the flattened arrays.
-        top1, top5: share of rows with the same first class, and the same five in any order.
+        top1, top5: share of rows with the same first class, and the same five in any order; ``None`` of maps.
         needed: the smallest multiple of the tolerance's bounds that passes (at most 1 means it passed); infinite where
             none does: a number that is none, cosine, the first class.
         failures: what is out of bounds, in words; empty means passed.
+        output: that was compared.
     """
 
     what: str
@@ -36,10 +37,11 @@ class Comparison:
     max_abs: float
     max_rel: float
     cosine: float
-    top1: float
-    top5: float
+    top1: float | None
+    top5: float | None
     needed: float
     failures: tuple[str, ...]
+    output: str = OUTPUT
 
     @property
     def passed(self) -> bool:
@@ -49,7 +51,7 @@ class Comparison:
     def to_json(self) -> dict[str, Any]:
         """The figures by name; a figure that is not finite is ``null``."""
         figures = {
-            name: (value if np.isfinite(value) else None)
+            name: (value if value is not None and np.isfinite(value) else None)
             for name, value in (
                 ("max_abs", self.max_abs),
                 ("max_rel", self.max_rel),
@@ -68,23 +70,63 @@ class Comparison:
         }
 
 
+def compare_outputs(what: str, output: str, candidate: Array, reference: Array, tolerance: Tolerance) -> Comparison:
+    """Compare an output by its name: logits ``(N, classes)``, or else maps.
+
+    Raises:
+        ArtifactError: the shapes differ.
+    """
+    if reference.ndim == 2:
+        return replace(compare_logits(what, candidate, reference, tolerance), output=output)
+    return compare_maps(what, output, candidate, reference, tolerance)
+
+
+def compare_maps(
+    what: str, output: str, candidate: Array, reference: Array, tolerance: Tolerance, largest: float | None = None
+) -> Comparison:
+    """Compare maps ``(N, ...)``, which have no classes; of a sample, ``largest`` is the whole reference's largest.
+
+    Raises:
+        ArtifactError: the shapes differ.
+    """
+    return _compared(f"{output} of {what}", candidate, reference, tolerance.of_maps(), largest, output)
+
+
 def compare_logits(what: str, candidate: Array, reference: Array, tolerance: Tolerance) -> Comparison:
     """Compare logits ``(N, classes)``.
 
     Raises:
         ArtifactError: the shapes differ.
     """
+    compared = _compared(what, candidate, reference, tolerance)
+    got, want = candidate.astype(np.float64), reference.astype(np.float64)
+    same_first = np.argmax(got, axis=-1) == np.argmax(want, axis=-1)
+    same_five = [set(a) == set(b) for a, b in zip(_top5(got), _top5(want), strict=True)]
+    compared = replace(compared, top1=float(same_first.mean()), top5=float(np.mean(same_five)))
+    if not np.isfinite(compared.max_abs) or _top1_excused(same_first, want, np.abs(got - want), tolerance):
+        return compared
+    changed = f"the first class changes on {int((~same_first).sum())} of {counted(len(same_first), 'image')}"
+    return replace(compared, needed=float("inf"), failures=(*compared.failures, changed))
+
+
+def _compared(
+    what: str,
+    candidate: Array,
+    reference: Array,
+    tolerance: Tolerance,
+    largest: float | None = None,
+    output: str = OUTPUT,
+) -> Comparison:
+    """Number by number, without classes."""
     if candidate.shape != reference.shape:
         raise ArtifactError(f"{what}: got shape {candidate.shape}, the reference has {reference.shape}")
     got, want = candidate.astype(np.float64), reference.astype(np.float64)
     finite = bool(np.isfinite(got).all() and np.isfinite(want).all())
     difference = np.abs(got - want) if finite else np.full(want.shape, np.inf)
-    scale = float(np.abs(want).max(initial=0.0))
+    scale = float(np.abs(want).max(initial=0.0)) if largest is None else largest
     max_abs = float(difference.max(initial=0.0)) if finite else float("inf")
     max_rel = _ratio(max_abs, scale)
     cosine = _cosine(got, want) if finite else float("nan")
-    same_first = np.argmax(got, axis=-1) == np.argmax(want, axis=-1)
-    same_five = [set(a) == set(b) for a, b in zip(_top5(got), _top5(want), strict=True)]
     needed, failures = 0.0, []
     if not finite:
         needed, failures = float("inf"), [_not_finite(got, want)]
@@ -106,20 +148,7 @@ def compare_logits(what: str, candidate: Array, reference: Array, tolerance: Tol
     if tolerance.min_cosine is not None and finite and cosine < tolerance.min_cosine:
         failures.append(f"cosine {cosine:.6f} is below {tolerance.min_cosine:g}")
         needed = float("inf")  # no bound of the difference mends it, nor the class below
-    if finite and not _top1_excused(same_first, want, difference, tolerance):
-        needed = float("inf")
-        failures.append(f"the first class changes on {int((~same_first).sum())} of {counted(len(same_first), 'image')}")
-    return Comparison(
-        what=what,
-        images=len(want),
-        max_abs=max_abs,
-        max_rel=max_rel,
-        cosine=cosine,
-        top1=float(same_first.mean()),
-        top5=float(np.mean(same_five)),
-        needed=needed,
-        failures=tuple(failures),
-    )
+    return Comparison(what, len(want), max_abs, max_rel, cosine, None, None, needed, tuple(failures), output)
 
 
 def relative_error(candidate: Array, reference: Array) -> tuple[float, float]:
@@ -150,14 +179,14 @@ def _not_finite(got: NDArray[np.float64], want: NDArray[np.float64]) -> str:
 
 def summarize(comparisons: Sequence[Comparison]) -> dict[str, Any]:
     """The worst of each figure, and the mean agreement."""
-    images = sum(c.images for c in comparisons)
+    images, classes = sum(c.images for c in comparisons), sum(c.images for c in comparisons if c.top1 is not None)
     return {
         "images": images,
         "max_abs": max(c.max_abs for c in comparisons),
         "max_rel": max(c.max_rel for c in comparisons),
         "cosine": min(c.cosine for c in comparisons),
-        "top1": sum(c.top1 * c.images for c in comparisons) / images,
-        "top5": sum(c.top5 * c.images for c in comparisons) / images,
+        "top1": sum((c.top1 or 0.0) * c.images for c in comparisons) / classes if classes else None,
+        "top5": sum((c.top5 or 0.0) * c.images for c in comparisons) / classes if classes else None,
         "needed": max(c.needed for c in comparisons),
     }
 
@@ -167,7 +196,7 @@ def smallest_passing(comparisons: Sequence[Comparison], tolerance: Tolerance) ->
     needed = max(c.needed for c in comparisons)
     if not np.isfinite(needed):
         return None
-    if tolerance.atol is not None and tolerance.rtol is not None:
+    if tolerance.atol is not None and tolerance.rtol is not None and comparisons[0].top1 is not None:
         return {"atol": needed * tolerance.atol, "rtol": needed * tolerance.rtol}
     return {"max_relative": max(c.max_rel for c in comparisons)}
 

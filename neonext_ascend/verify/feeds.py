@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from neonext_ascend.errors import UsageError
 from neonext_ascend.images.decoding import read_picture
 from neonext_ascend.images.preprocessing import Preprocessing
 from neonext_ascend.machine.environment import physical_memory
+from neonext_ascend.runtimes.base import Runner
 from neonext_ascend.spec import TensorSpec
 
 DYNAMIC_BATCHES = (1, 3)
@@ -51,6 +52,11 @@ class Feed:
             return self.array
         assert self.pixels is not None
         return self.pixels
+
+
+def infer_feed(runner: Runner, feed: Feed) -> Mapping[str, NDArray[np.generic]]:
+    """What a runner of one input gives for a feed."""
+    return runner.infer({runner.inputs[0].name: feed.for_input(runner.inputs[0])})
 
 
 def noise(shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:

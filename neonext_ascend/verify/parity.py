@@ -7,21 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from neonext_ascend.errors import ArtifactError
 from neonext_ascend.images.preprocessing import Preprocessing
 from neonext_ascend.runtimes.base import Runner
 from neonext_ascend.spec import Tolerance
-from neonext_ascend.verify.compare import Comparison, compare_logits, smallest_passing, summarize
-from neonext_ascend.verify.feeds import Feed, noise_feed
-from neonext_ascend.verify.points import (
-    PointError,
-    compare_points,
-    compare_samples,
-    first_departure,
-    sample,
-)
+from neonext_ascend.verify.compare import Comparison, compare_outputs, smallest_passing, summarize
+from neonext_ascend.verify.feeds import Feed, infer_feed, noise_feed
+from neonext_ascend.verify.points import PointError, compare_points, compare_samples, first_departure
+from neonext_ascend.verify.stored import compare_stored, stored_values
 
 if TYPE_CHECKING:  # it loads onnx, which a machine that only runs an OM lacks
     from neonext_ascend.verify.half import HalfVerdict
@@ -38,7 +32,7 @@ class ParityReport:
         reference: what the candidate was compared with.
         candidate: what ran.
         tolerance: the bounds.
-        comparisons: of the logits, one for each feed.
+        comparisons: of each output, for each feed.
         points: of the inner points on the first feed, in the network's order.
         changed: constants of the file that are not those that were exported; LayerScale and half precision can hide
             them from every output.
@@ -53,7 +47,7 @@ class ParityReport:
 
     @property
     def passed(self) -> bool:
-        """Whether the logits and every point are within bounds."""
+        """Whether every output and every point are within bounds."""
         outputs = all(c.passed for c in self.comparisons) and all(p.passed for p in self.points)
         return outputs and not self.changed
 
@@ -62,8 +56,8 @@ class ParityReport:
         """The first point at which the two depart; ``None`` where they do not."""
         if self.passed:
             return None
-        outside = all(c.passed for c in self.comparisons)
-        return first_departure(self.points) or (self.changed[0] if outside and self.changed else "logits")
+        output = next((c.output for c in self.comparisons if not c.passed), None)
+        return first_departure(self.points) or output or self.changed[0]
 
     def reasons(self) -> list[str]:
         """Why it failed, in words."""
@@ -159,7 +153,7 @@ def check_parity(
     Args:
         candidate: the artifact, as it will be used.
         candidate_points: opens it with inner points as outputs.
-        reference: gives the logits first, then the points by the same names.
+        reference: gives its outputs in the candidate's order, then the points by the same names.
         feeds: the inputs, seeded noise first; points are compared on it.
         point_names: in the network's order.
         tolerance: the bounds.
@@ -169,37 +163,19 @@ def check_parity(
     stored: dict[str, Any] = {}
     for number, feed in enumerate(feeds):
         want = reference.infer({reference.inputs[0].name: feed.for_input(reference.inputs[0])})
-        got = _logits(candidate, feed)
-        comparisons.append(compare_logits(feed.what, got, want[reference.outputs[0].name], tolerance))
+        got = infer_feed(candidate, feed)
+        comparisons += [
+            compare_outputs(feed.what, ours.name, got[ours.name], want[theirs.name], tolerance)
+            for ours, theirs in zip(candidate.outputs, reference.outputs, strict=False)
+        ]
         if number == 0:
-            stored = stored_values(feed, reference, want, point_names)
+            stored = stored_values(feed, reference, want, len(candidate.outputs), point_names)
             if point_names:
                 with candidate_points(point_names) as opened:
-                    inner = opened.infer({opened.inputs[0].name: feed.for_input(opened.inputs[0])})
+                    inner = infer_feed(opened, feed)
                 points = compare_points(point_names, inner, want, tolerance)
     report = ParityReport(reference.name, candidate.name, tolerance, tuple(comparisons), tuple(points))
     return Checked(report, stored)
-
-
-def stored_values(
-    feed: Feed, reference: Runner, values: Mapping[str, NDArray[np.generic]], point_names: Sequence[str] = ()
-) -> dict[str, Any]:
-    """What a manifest keeps so that an artifact can be checked without the checkpoint.
-
-    Args:
-        feed: seeded noise; pixels where the device normalises them.
-        reference: the unfolded network.
-        values: that it gave.
-        point_names: of the inner values that are sampled.
-    """
-    return {
-        "seed": feed.seed,
-        "input_shape": list(feed.array.shape),
-        "pixels": feed.pixels is not None,
-        "computed_by": reference.name,
-        "logits": values[reference.outputs[0].name].astype(np.float64).tolist(),
-        "points": {name: sample(values[name]) for name in point_names},
-    }
 
 
 def check_stored(
@@ -219,22 +195,17 @@ def check_stored(
         if len(shape) != 4 or min(shape) < 1 or int(np.prod(shape, dtype=object)) > 2**28:
             raise ValueError(f"input shape {shape}")
         feed = noise_feed(shape, preprocessing if stored.get("pixels") else None, int(stored["seed"]))
-        want = np.asarray(stored["logits"], dtype=np.float64)
         names = list(stored["points"])
-        comparison = compare_logits(feed.what, _logits(candidate, feed), want, tolerance)
+        comparisons = compare_stored(candidate, feed, stored, tolerance)
         points: list[PointError] = []
         if names:
             with candidate_points(names) as opened:
-                inner = opened.infer({opened.inputs[0].name: feed.for_input(opened.inputs[0])})
+                inner = infer_feed(opened, feed)
             points = compare_samples(names, inner, stored["points"], tolerance)
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"the manifest's reference values cannot be read: {error}") from None
-    return ParityReport("the values stored in the manifest", candidate.name, tolerance, (comparison,), tuple(points))
-
-
-def _logits(runner: Runner, feed: Feed) -> NDArray[np.generic]:
-    return runner.infer({runner.inputs[0].name: feed.for_input(runner.inputs[0])})[runner.outputs[0].name]
+    return ParityReport("the values stored in the manifest", candidate.name, tolerance, comparisons, tuple(points))
 
 
 def _finite(figures: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: (v if np.isfinite(v) else None) for k, v in figures.items()}
+    return {k: (v if v is not None and np.isfinite(v) else None) for k, v in figures.items()}

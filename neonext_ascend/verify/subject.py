@@ -9,9 +9,10 @@ from typing import Literal
 
 from neonext_ascend.data import sample_pictures
 from neonext_ascend.images.preprocessing import Preprocessing
-from neonext_ascend.models.neonext import NeoNeXt, redraw_at_order_one
+from neonext_ascend.models.features import Network
+from neonext_ascend.models.neonext import redraw_at_order_one
 from neonext_ascend.runtimes.eager import EagerRunner
-from neonext_ascend.spec import BATCH, INPUT, OUTPUT, Layout, TensorSpec, Tolerance
+from neonext_ascend.spec import BATCH, INPUT, Layout, TensorSpec, Tolerance
 from neonext_ascend.verify.feeds import DYNAMIC_BATCHES, Feed, feeds_for
 from neonext_ascend.verify.parity import Checked, OpenWithPoints, check_parity
 
@@ -27,7 +28,7 @@ class Subject:
         preprocessing: for the sample pictures; ``None`` leaves them out.
     """
 
-    network: NeoNeXt
+    network: Network
     preprocessing: Preprocessing | None = None
 
     def check(
@@ -74,7 +75,7 @@ class Subject:
         return EagerRunner(network, inputs, outputs, points, layout)
 
 
-def subjects(network: NeoNeXt, *, trained: bool, preprocessing: Preprocessing | None = None) -> Iterator[Subject]:
+def subjects(network: Network, *, trained: bool, preprocessing: Preprocessing | None = None) -> Iterator[Subject]:
     """The network; where it is untrained also a twin whose every parameter and statistic is of order 1.
 
     A fresh LayerScale of 1e-6 hides a network's blocks from its output; the twin's do not hide.
@@ -86,7 +87,7 @@ def subjects(network: NeoNeXt, *, trained: bool, preprocessing: Preprocessing | 
         yield Subject(twin)
 
 
-def tensors_of(network: NeoNeXt, dtype: str = "float32") -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+def tensors_of(network: Network, dtype: str = "float32") -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
     """Inputs and outputs of a network in PyTorch, at any batch."""
     inputs = TensorSpec(INPUT, dtype, (BATCH, 3, *network.config.image_size))
-    return (inputs,), (TensorSpec(OUTPUT, dtype, (BATCH, network.config.num_classes)),)
+    return (inputs,), tuple(TensorSpec(name, dtype, (BATCH, *shape)) for name, shape in network.outputs().items())

@@ -1,4 +1,4 @@
-"""``python -m tests.environments.check``: this project beside the real torch_npu and the real onnxruntime-cann.
+"""``python -m tests.environments.check [NAME]``: this project beside the real torch_npu, onnxruntime-cann and timm.
 
 No CANN is there: ONNX files are made and verified all the same, and what is missing is said. Each package gets a new
 virtual environment, which is gone afterwards; torch_npu's lies over one that ``make versions`` keeps. Where packages
@@ -17,23 +17,27 @@ from pathlib import Path
 from typing import TypeVar
 
 from neonext_ascend.machine.cann import find_cann
-from tests.environments import npu, ort_cann
+from tests.environments import named_in_timm, npu, ort_cann
 from tests.environments.environment import CannotRun
 
 Result = TypeVar("Result")
 ENVIRONMENTS = {
     **{f"torch_npu {pair.torch_npu}": (pair.make, pair.steps) for pair in npu.PAIRS},
     "onnxruntime-cann": (ort_cann.make, ort_cann.steps),
+    "timm": (named_in_timm.make, named_in_timm.steps),
 }
 
 
-def main() -> int:
+def main(asked: list[str]) -> int:
     """Exit status: 0 all held or nothing could run; 1 something did not hold, or nothing could run and had to."""
     skipped = False
     with tempfile.TemporaryDirectory(prefix="neonext-environments-") as scratch:
         for name, (make, steps) in ENVIRONMENTS.items():
+            if asked and name not in asked:
+                continue
             try:
-                _need_no_cann()
+                if name != "timm":
+                    _need_no_cann()
                 environment = _step(f"{name}: install", partial(make, Path(scratch) / name.replace(" ", "-")))
             except CannotRun as reason:
                 print(f"environments: {name}: skipped: {reason}", flush=True)
@@ -58,4 +62,4 @@ def _step(name: str, work: Callable[[], Result]) -> Result:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

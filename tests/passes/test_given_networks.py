@@ -17,8 +17,9 @@ from torch.ao.quantization import quantize_dynamic
 from torch.nn.utils import parametrizations, prune
 from torch.optim.swa_utils import AveragedModel
 
-from neonext_ascend.errors import PassRefusedError
+from neonext_ascend.errors import PassRefusedError, UsageError
 from neonext_ascend.exporters import export_onnx
+from neonext_ascend.models.layers import tensors_in
 from neonext_ascend.models.neonext import NeoNeXt, build, redraw_at_order_one
 from neonext_ascend.models.variants import VARIANTS
 from neonext_ascend.passes import prepare
@@ -236,11 +237,11 @@ class Returning(nn.Module):
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        (lambda _, y: (y, y), "returns a tuple; expected one tensor: wrap it"),
-        (lambda _, y: (y,), "returns a tuple"),
-        (lambda _, y: {"logits": y}, "returns a dict"),
-        (lambda _, y: [y], "returns a list"),
-        (lambda _, y: ((y, {"a": y}),), "returns a tuple"),
+        (lambda _, y: (y, y), "returns one tensor twice; expected each once"),
+        (lambda _, y: (y, None), "returns no tensor as its output 'output2'; expected one tensor, or a list, tuple"),
+        (lambda _, y: ((y, {"a": y}),), "returns no tensor as its output 'output1'"),
+        (lambda _, y: {"a": [y]}, "returns no tensor as its output 'a'"),
+        (lambda *_: [], "returns no tensor; expected"),
         (lambda *_: None, "returns no tensor"),
         (lambda _, y: y.shape, "returns no tensor"),
         (lambda _, y: y.size(0), "returns no tensor"),
@@ -248,11 +249,39 @@ class Returning(nn.Module):
         (lambda _, y: y[:0], r"output \(0, 4\) is empty"),
     ],
 )
-def test_anything_but_one_tensor_is_refused(
-    made: Callable[[Returning, Tensor], object], words: str, defer: bool
-) -> None:
+def test_anything_but_tensors_is_refused(made: Callable[[Returning, Tensor], object], words: str, defer: bool) -> None:
     with pytest.raises(PassRefusedError, match=words):
         prepare(Returning(made).eval(), input_shape=(1, 4), defer=defer)
+
+
+@pytest.mark.parametrize(
+    ("made", "names"),
+    [
+        (lambda _, y: (y,), ["output1"]),
+        (lambda _, y: [y, F.relu(y)], ["output1", "output2"]),
+        (lambda _, y: {"all": y, "positive": F.relu(y)}, ["all", "positive"]),
+    ],
+)
+def test_several_outputs_are_each_written_and_right(
+    made: Callable[[Returning, Tensor], object], names: list[str], tmp_path: Path
+) -> None:
+    net = Returning(made).eval()
+    prepared, _ = prepare(net, input_shape=(1, 4))
+    x = torch.randn(1, 4)
+    for asked in (None, [f"mine{i}" for i in range(len(names))]):
+        file = export_onnx(prepared, tmp_path / "x.onnx", outputs=asked).files[0].path
+        with OrtRunner(file) as runner, torch.no_grad():
+            got = runner.infer({"image": x.numpy()})
+            assert list(got) == (asked or names)
+            for name, want in zip(got, tensors_in(net(x)), strict=True):
+                assert relative(torch.from_numpy(got[name]), want) <= FOLDED
+
+
+@pytest.mark.parametrize("names", ["logits", ["a"], ["a", "a"], ["a", "image"], ["a", "b c"], ["a", 1], 7])
+def test_names_that_no_outputs_can_have_are_refused(names: Any, tmp_path: Path) -> None:
+    prepared, _ = prepare(Returning(lambda _, y: [y, F.relu(y)]).eval(), input_shape=(1, 4))
+    with pytest.raises(UsageError, match=r"outputs .* expected 2 names, each another"):
+        export_onnx(prepared, tmp_path / "x.onnx", outputs=names)
 
 
 @pytest.mark.parametrize("made", [lambda net, _: net.fc.weight, lambda *_: torch.zeros(3)])

@@ -23,7 +23,7 @@ from torch import nn
 from neonext_ascend import jobs
 from neonext_ascend.artifacts.manifest import manifest_path
 from neonext_ascend.artifacts.reading import manifest_of
-from neonext_ascend.checkpoints.loading import load
+from neonext_ascend.checkpoints.loading import create
 from neonext_ascend.data import NANO_WEIGHTS, data_path, sample_pictures
 from neonext_ascend.images.preprocessing import preprocessing_for
 from neonext_ascend.jobs.making.request import FileRequest
@@ -51,7 +51,7 @@ def export(folder: Path) -> Path:
 
 def network() -> NeoNeXt:
     """What it was made from."""
-    return load(CONFIG, checkpoint=CHECKPOINT).network
+    return create(CONFIG, checkpoint=CHECKPOINT)
 
 
 def graph(change: Callable[[ModelProto], ModelProto | None]) -> Change:
@@ -130,7 +130,7 @@ def no_bias(network: NeoNeXt) -> None:
 def no_shift(right: NeoNeXt) -> NeoNeXt:
     """The second stage without its shift."""
     shifts = tuple(shift and stage != 1 for stage, shift in enumerate(CONFIG.shifts))
-    return load(replace(CONFIG, shifts=shifts), checkpoint=CHECKPOINT).network
+    return create(replace(CONFIG, shifts=shifts), checkpoint=CHECKPOINT)
 
 
 class Turned(CellGroup):

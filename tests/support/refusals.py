@@ -506,7 +506,7 @@ ARTIFACTS = [
     ),
     Refusal(
         "a manifest of a newer version",
-        classify(manifest(lambda t: t.replace('"manifest_version": 3', '"manifest_version": 9'))),
+        classify(manifest(lambda t: t.replace('"manifest_version": 4', '"manifest_version": 9'))),
         2,
         "manifest version 9; this program knows 3",
         "Update neonext-ascend.",

@@ -18,7 +18,7 @@ import torch
 
 from neonext_ascend import jobs
 from neonext_ascend.artifacts.manifest import manifest_path
-from neonext_ascend.checkpoints.loading import load
+from neonext_ascend.checkpoints.loading import create
 from neonext_ascend.cli.main import run
 from neonext_ascend.errors import ArtifactError, ToolchainError, UsageError
 from neonext_ascend.exporters.om_file import command
@@ -233,7 +233,7 @@ def test_the_control_tells_what_fp16_costs_from_what_the_file_adds(tmp_path: Pat
 def test_an_overflow_that_the_logits_do_not_show_is_found(tmp_path: Path) -> None:
     # A LayerScale of 1e-6 behind it: saturated, the answers are the same.
     fresh = replace(CONFIG, name="fresh")
-    checkpoint = large(tmp_path, load(fresh).network)
+    checkpoint = large(tmp_path, create(fresh))
     found = jobs.ladder(fresh, checkpoint=checkpoint)
     broken = found.broken
     assert broken is not None

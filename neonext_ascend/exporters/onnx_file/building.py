@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
@@ -12,7 +13,7 @@ from torch import fx, nn
 
 from neonext_ascend._version import __version__
 from neonext_ascend.artifacts.vendor_operators import DOMAIN
-from neonext_ascend.errors import PassRefusedError
+from neonext_ascend.errors import PassRefusedError, UsageError, counted
 from neonext_ascend.exporters.onnx_file import mixed
 from neonext_ascend.exporters.onnx_file.emit import emitter_for
 from neonext_ascend.exporters.onnx_file.graph import OnnxGraph
@@ -21,13 +22,14 @@ from neonext_ascend.exporters.onnx_file.program import emit_steps
 from neonext_ascend.exporters.onnx_file.stream import Initializer
 from neonext_ascend.kernels.program import Lowered, run
 from neonext_ascend.kernels.shapes import ShapeMachine
+from neonext_ascend.models.arguments import items_of, shown
 from neonext_ascend.passes.deployed import ORIGIN, SHAPE
 from neonext_ascend.passes.frozen.deferred import Deferred
-from neonext_ascend.passes.graph import frozen_form, module_of, result_of
+from neonext_ascend.passes.graph import frozen_form, module_of, results_of
 from neonext_ascend.passes.pipeline import INPUT_SHAPE
 from neonext_ascend.passes.plain import is_replaced, unwrapped
 from neonext_ascend.passes.shapes import propagate_shapes
-from neonext_ascend.spec import BATCH, INPUT, OUTPUT, TensorSpec
+from neonext_ascend.spec import BATCH, INPUT, TensorSpec
 
 DEFAULT_OPSET = 17
 _GENERATED = "<eval_with_key>"  # the file of code that torch.fx makes from a graph
@@ -70,6 +72,7 @@ def build_model(
     graph: OnnxGraph,
     rows: int | None = 1,
     keep_fp32: Sequence[str] = (),
+    names: Sequence[str] | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> Built:
     """Build the graph of a prepared network; nothing of its weights is computed.
@@ -79,24 +82,27 @@ def build_model(
         graph: empty, of the opset, dtype and form of GELU that are asked for.
         rows: N of input ``image (N, C, H, W)``; ``None`` for a dynamic batch.
         keep_fp32: names of nodes of an fp16 graph that compute in fp32, with a Cast on each side.
+        names: of the outputs, as of :func:`export_onnx`.
         metadata: written as ``metadata_props``.
 
     Raises:
         PassRefusedError: a network that was not prepared, or a layer without an ONNX form.
-        UsageError: ``keep_fp32`` names what is no such node.
+        UsageError: ``keep_fp32`` names what is no such node, or ``names`` are none.
     """
     prepared = unwrapped(network)
     if not isinstance(prepared, fx.GraphModule) or INPUT_SHAPE not in prepared.meta:
         raise PassRefusedError("this network was not prepared; call neonext_ascend.passes.prepare first")
     _check_computation(prepared)
     shape = prepared.meta[INPUT_SHAPE]
-    graph, points = _emit(prepared, shape, graph)
+    propagate_shapes(prepared, shape)
+    results = _named(results_of(prepared), names)
+    graph, points = _emit(prepared, results, graph)
     if keep_fp32:
-        mixed.keep_fp32(graph, keep_fp32, [OUTPUT, *points])
+        mixed.keep_fp32(graph, keep_fp32, [*results, *points])
     dtype = str(graph.dtype)
     batch: int | str = BATCH if rows is None else rows
     inputs = (TensorSpec(INPUT, dtype, (batch, *shape[1:])),)
-    outputs = (TensorSpec(OUTPUT, dtype, (batch, *result_of(prepared).meta[SHAPE][1:])),)
+    outputs = tuple(TensorSpec(name, dtype, (batch, *node.meta[SHAPE][1:])) for name, node in results.items())
     return _built(graph, inputs, outputs, points, metadata or {})
 
 
@@ -131,32 +137,49 @@ def _check_computation(network: fx.GraphModule) -> None:
         raise PassRefusedError("this network's graph was changed, its code was not; call network.recompile() first")
 
 
-def _emit(network: fx.GraphModule, shape: tuple[int, ...], graph: OnnxGraph) -> tuple[OnnxGraph, dict[str, str]]:
+def _named(results: Mapping[str, fx.Node], names: Sequence[str] | None) -> dict[str, fx.Node]:
+    """The results under the names that were asked for."""
+    chosen: list[Any] = list(results) if names is None else list(items_of(names) or ())
+    if (
+        not all(isinstance(name, str) and name.isidentifier() for name in chosen)
+        or len(chosen) != len(results)
+        or len({INPUT, *chosen}) <= len(chosen)
+    ):
+        raise UsageError(
+            f"outputs {shown(chosen)}: expected {counted(len(results), 'name')}, each another, of letters, digits and "
+            f"'_', none {INPUT!r}"
+        )
+    if any(node.op in ("placeholder", "get_attr") for node in results.values()):
+        raise PassRefusedError("the network's output is nothing that it computes; expected one computed tensor")
+    return dict(zip(chosen, results.values(), strict=True))
+
+
+def _emit(
+    network: fx.GraphModule, results: Mapping[str, fx.Node], graph: OnnxGraph
+) -> tuple[OnnxGraph, dict[str, str]]:
     """All nodes, and which of their values can be compared with the original network."""
-    propagate_shapes(network, shape)
     values: dict[fx.Node, str] = {}
     points: dict[str, str] = {}
-    graph.reserve(INPUT)
-    graph.reserve(OUTPUT)
-    result = result_of(network)
-    if result.op in ("placeholder", "get_attr"):
-        raise PassRefusedError("the network's output is nothing that it computes; expected one computed tensor")
+    for name in (INPUT, *results):
+        graph.reserve(name)
+    given = {node: name for name, node in results.items()}
     for node in network.graph.nodes:
         if node.op == "placeholder":
             values[node] = INPUT
         elif node.op == "get_attr":
             values[node] = graph.constant(readable(str(node.target)), _attribute(network, str(node.target)))
         elif node.op != "output":
-            name = OUTPUT if node is result else graph.reserve(_value_name(node))
+            name = given.get(node) or graph.reserve(_value_name(node))
             module = module_of(network, node)
             # A layer of torch's own that was put into the prepared network since.
             module = module and (frozen_form(module) or module)
             inputs = [values[source] for source in node.args if isinstance(source, fx.Node)]
             emitter_for(node, module)(graph, node, module, inputs, name)
             values[node] = name
-            if node.meta.get(ORIGIN) and name != OUTPUT:
+            if node.meta.get(ORIGIN) and name not in results:
                 points[graph.storage(name)] = node.meta[ORIGIN]
-    graph.written(values[result])
+    for name in results:
+        graph.written(name)
     return graph, points
 
 

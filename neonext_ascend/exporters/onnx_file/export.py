@@ -52,6 +52,7 @@ def export_onnx(
     dtype: Dtype = "fp32",
     keep_fp32: Sequence[str] = (),
     gelu: GeluForm = "erf",
+    outputs: Sequence[str] | None = None,
     metadata: Mapping[str, str] | None = None,
     external_data_above: int = PROTOBUF_LIMIT,
 ) -> OnnxArtifact:
@@ -65,11 +66,13 @@ def export_onnx(
         dtype: of weights, input and output.
         keep_fp32: names of nodes of an fp16 file that compute in fp32, with a Cast on each side.
         gelu: ``erf``, exact in five nodes; ``tanh``, its tanh form in eight; ``npu``, the vendor's ``NPUGeluV2``.
+        outputs: names of the outputs; by default ``logits`` for one tensor, the keys of a dict, else ``output1`` and
+            so on.
         metadata: written as ``metadata_props``.
         external_data_above: bytes; a larger file keeps its tensors in ``<name>.data``.
 
     Raises:
-        UsageError: a path, opset, batch size, dtype or metadata that cannot be.
+        UsageError: a path, opset, batch size, dtype, names of outputs or metadata that cannot be.
         PassRefusedError: a network that was not prepared, a layer without an ONNX form, or weights without numbers.
         FileAccessError: the file cannot be written.
     """
@@ -80,7 +83,7 @@ def export_onnx(
     one_of(gelu, GELUS, "gelu")
     external_data_above = whole_number(external_data_above, "external_data_above", least=0)
     metadata = _texts(metadata)
-    built = build_model(network, OnnxGraph(opset, dtype, gelu), rows, keep_fp32, metadata)
+    built = build_model(network, OnnxGraph(opset, dtype, gelu), rows, keep_fp32, outputs, metadata)
     with staged(path.parent) as stage:
         written, checksums = write_model(stage.folder / path.name, built.model, built.initializers, external_data_above)
         stage.publish(*(file.path.name for file in reversed(written)))

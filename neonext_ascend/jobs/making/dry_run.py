@@ -56,7 +56,7 @@ def dry_run(plan: OmPlan, loaded: LoadedNetwork, request: FileRequest, folder: P
         UsageError: ATC would refuse the path of the ONNX file.
     """
     config, whole = loaded.network.config, real(folder)
-    onnx = whole / request.name(config)
+    onnx = whole / request.name(loaded.network)
     check_atc_path(onnx)
     rows: int | str = "batch" if request.batch_size is None else request.batch_size
     command = atc_command(

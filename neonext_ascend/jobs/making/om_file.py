@@ -25,7 +25,8 @@ from neonext_ascend.precision.modes import HalfMode
 from neonext_ascend.runtimes.registry import opener
 from neonext_ascend.spec import MOVES, TOLERANCES
 from neonext_ascend.verify.feeds import noise_feed
-from neonext_ascend.verify.parity import Verdict, stored_values
+from neonext_ascend.verify.parity import Verdict
+from neonext_ascend.verify.stored import stored_values
 from neonext_ascend.verify.subject import Subject
 
 
@@ -73,7 +74,7 @@ def planned_manifest(subject: Subject, made: OnnxExport, options: AtcOptions, co
         reference = {**known, "points": {}}  # computed for the ONNX file's check
     else:
         runner = subject.runner()
-        reference = stored_values(feed, runner, runner.infer({runner.inputs[0].name: feed.array}))
+        reference = stored_values(feed, runner, runner.infer({runner.inputs[0].name: feed.array}), len(runner.outputs))
     return om_manifest(made.manifest, om_name(made.path.name, options), options, reference, command)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from neonext_ascend._version import __version__
-from neonext_ascend.artifacts.manifest import Artifact, ArtifactFile, Manifest, Weights, manifest_path
+from neonext_ascend.artifacts.manifest import Artifact, ArtifactFile, FeatureMaps, Manifest, Weights, manifest_path
 from neonext_ascend.artifacts.staging import staged
 from neonext_ascend.checkpoints.loading import LoadedNetwork
 from neonext_ascend.errors import ParityError
@@ -22,6 +22,7 @@ from neonext_ascend.jobs.making.request import FileRequest
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.environment import versions
 from neonext_ascend.models.config import NetworkConfig, size_text
+from neonext_ascend.models.features import NeoNeXtFeatures, Network
 from neonext_ascend.passes.base import Report
 from neonext_ascend.precision.half import OVERFLOWS
 from neonext_ascend.verify.half import judge_half
@@ -119,7 +120,7 @@ def export_verified(
         ParityFailedError, GateRefusedError: the numbers differ, or the accuracy drops.
         UsageError, FileAccessError: as of :func:`export_onnx`.
     """
-    config, name = loaded.network.config, request.name(loaded.network.config)
+    config, name = loaded.network.config, request.name(loaded.network)
     preprocessing = preprocessing_for(config.name, config.image_size)
     made: list[tuple[OnnxArtifact, Report]] = []
     checks: list[Checked] = []
@@ -172,6 +173,7 @@ def export_verified(
             tool=f"neonext-ascend {__version__}",
             environment={**versions(), "torch_threads": str(torch.get_num_threads())},
             command=tuple(command),
+            features=feature_maps(loaded.network),
         )
         manifest.write(manifest_path(stage.folder / name))
         gated = None
@@ -198,6 +200,14 @@ def export_verified(
             (folder / f"{name}.data").unlink(missing_ok=True)  # an earlier, larger export's
     final = folder.absolute() / name
     return OnnxExport(final, manifest_path(final), manifest, report, verdict, gated)
+
+
+def feature_maps(network: Network) -> FeatureMaps | None:
+    """What the maps are that a network gives; ``None`` where it gives logits."""
+    if not isinstance(network, NeoNeXtFeatures):
+        return None
+    info = network.feature_info
+    return FeatureMaps(network.layout, info.widths, info.strides)
 
 
 def _metadata(config: NetworkConfig, weights: Weights) -> dict[str, str]:

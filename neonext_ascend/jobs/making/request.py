@@ -11,7 +11,8 @@ from neonext_ascend.cost.choice import GraphForm
 from neonext_ascend.exporters.onnx_file.building import DEFAULT_OPSET
 from neonext_ascend.exporters.onnx_file.export import OnnxArtifact, export_onnx
 from neonext_ascend.kernels.lowerings import LoweringRule
-from neonext_ascend.models.config import NetworkConfig, size_text
+from neonext_ascend.models.config import size_text
+from neonext_ascend.models.features import Network
 from neonext_ascend.passes.base import Report
 from neonext_ascend.passes.pipeline import prepare
 from neonext_ascend.runtimes.registry import opener
@@ -66,10 +67,10 @@ class FileRequest:
 
         return recorded if self.lowerings else self.form.lowering
 
-    def name(self, config: NetworkConfig) -> str:
-        """``neonext_t-224-b1-fp32.onnx``."""
-        batch = "bdyn" if self.batch_size is None else f"b{self.batch_size}"
-        return f"{config.name}-{size_text(config.image_size)}-{batch}-{self.dtype}.onnx"
+    def name(self, network: Network) -> str:
+        """``neonext_t-224-b1-fp32.onnx``, or ``neonext_t-features-224-b1-fp32.onnx``."""
+        batch, config = "bdyn" if self.batch_size is None else f"b{self.batch_size}", network.config
+        return f"{config.name}{network.form}-{size_text(config.image_size)}-{batch}-{self.dtype}.onnx"
 
     def emit(
         self, subject: Subject, path: Path, metadata: Mapping[str, str] | None = None
@@ -88,6 +89,7 @@ class FileRequest:
             dtype=self.dtype,
             keep_fp32=self.keep_fp32,
             gelu=self.gelu,
+            outputs=list(subject.network.outputs()),
             metadata=metadata,
         )
         return artifact, report
