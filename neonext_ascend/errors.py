@@ -43,6 +43,12 @@ class ParityError(NeoNextError):
     exit_code = 1
 
 
+class DivergedError(NeoNextError):
+    """An honest no: a training gave NaN or infinity."""
+
+    exit_code = 1
+
+
 class UsageError(NeoNextError):
     """Wrong usage or input, content that opens but cannot be accepted included."""
 

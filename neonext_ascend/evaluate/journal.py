@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from neonext_ascend.errors import FileAccessError, UsageError
 from neonext_ascend.evaluate.accuracy import Answer
-from neonext_ascend.evaluate.dataset import Item
+from neonext_ascend.images.dataset import Item
 
 
 class Journal:

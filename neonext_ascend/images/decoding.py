@@ -48,16 +48,20 @@ class Prepared(Generic[_T]):
     note: str | None = None
 
 
-def read_picture(path: Path) -> Picture:
+def read_picture(path: Path, content: bytes | None = None) -> Picture:
     """Decode the first frame, turned upright as its EXIF data say; ``-`` reads standard input.
 
     16-bit grey is scaled to 8 bits; transparency is dropped, as the authors' evaluation does.
+
+    Args:
+        path: of the file.
+        content: its bytes, where they are at hand; the path is a name then.
 
     Raises:
         FileAccessError: the file is absent, unreadable, no regular file, or truncated.
         UsageError: it is no picture, or one with too many pixels.
     """
-    with _blaming(path), contextlib.closing(_opened(path)) as file:
+    with _blaming(path), contextlib.closing(_opened(path) if content is None else BytesIO(content)) as file:
         try:
             return _decode(file, path)
         except (NeoNextError, MemoryError):
@@ -80,6 +84,18 @@ def read_picture(path: Path) -> Picture:
             return Picture(
                 picture.image, "; ".join(filter(None, [picture.note, "its text or profile was left unread"]))
             )
+
+
+def glance(path: Path) -> None:
+    """Look at the head of a picture alone, which tells that it is one, though not that it is whole.
+
+    Raises:
+        FileAccessError, UsageError: as :func:`read_picture`, in other words where it is another kind of file.
+    """
+    from PIL import Image
+
+    with _blaming(path), contextlib.closing(_opened(path)) as file, Image.open(file, formats=openable()):
+        pass
 
 
 def read_pictures(

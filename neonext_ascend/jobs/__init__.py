@@ -24,15 +24,20 @@ if TYPE_CHECKING:
     from neonext_ascend.jobs.predicting import Predictions, predict
     from neonext_ascend.jobs.reporting import Reported, report
     from neonext_ascend.jobs.rescuing import Rescuing, rescue_nodes
+    from neonext_ascend.jobs.training.outcome import Training
+    from neonext_ascend.jobs.training.pictures import check_data
+    from neonext_ascend.jobs.training.running import train
     from neonext_ascend.jobs.verifying import Verification, verify
     from neonext_ascend.jobs.watching import Watch
     from neonext_ascend.machine.diagnosis import Diagnosis, diagnose
+    from neonext_ascend.training.sources.census import Census
     from neonext_ascend.verify.ladder import Ladder
     from neonext_ascend.verify.nodewise.debugged import Debugging
 
 # Job, argument or result -> the file that holds it.
 _HOMES = {
     "Benchmark": "jobs.benchmarking",
+    "Census": "training.sources.census",
     "Debugging": "verify.nodewise.debugged",
     "Diagnosis": "machine.diagnosis",
     "Evaluation": "jobs.evaluating",
@@ -46,9 +51,11 @@ _HOMES = {
     "Predictions": "jobs.predicting",
     "Reported": "jobs.reporting",
     "Rescuing": "jobs.rescuing",
+    "Training": "jobs.training.outcome",
     "Verification": "jobs.verifying",
     "Watch": "jobs.watching",
     "benchmark": "jobs.benchmarking",
+    "check_data": "jobs.training.pictures",
     "debug": "jobs.debugging",
     "diagnose": "machine.diagnosis",
     "evaluate": "jobs.evaluating",
@@ -59,11 +66,13 @@ _HOMES = {
     "predict": "jobs.predicting",
     "report": "jobs.reporting",
     "rescue_nodes": "jobs.rescuing",
+    "train": "jobs.training.running",
     "verify": "jobs.verifying",
 }
 
 __all__ = [
     "Benchmark",
+    "Census",
     "Debugging",
     "Diagnosis",
     "Evaluation",
@@ -77,9 +86,11 @@ __all__ = [
     "Predictions",
     "Reported",
     "Rescuing",
+    "Training",
     "Verification",
     "Watch",
     "benchmark",
+    "check_data",
     "debug",
     "diagnose",
     "evaluate",
@@ -90,6 +101,7 @@ __all__ = [
     "predict",
     "report",
     "rescue_nodes",
+    "train",
     "verify",
 ]
 

@@ -113,6 +113,9 @@ def _fit(value: object, hint: Any, bounds: Bounds = _FREE, inner: bool = False) 
         kinds = parts if origin is tuple else parts[:1] * len(items or ())
         if items is not None and len(items) == len(kinds) and len(items) >= (bounds.min_length or 0):
             return tuple(_fit(item, kind, inner=origin is Sequence) for item, kind in zip(items, kinds, strict=True))
+    elif origin is dict:
+        if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+            return dict(value)
     elif origin is not None:
         if callable(value):
             return value
@@ -145,6 +148,8 @@ def _words(hint: Any, bounds: Bounds = _FREE) -> str:
         return "(height, width)"
     if origin is Sequence:
         return f"a list{' of at least one' if bounds.min_length else ''}, each {_words(parts[0])}"
+    if origin is dict:
+        return "names with their values"
     if hint in (int, float):
         kind = "a whole number" if hint is int else "a number"
         if bounds.le is not None:

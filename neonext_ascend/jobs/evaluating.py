@@ -12,10 +12,10 @@ from typing import Annotated, Any
 from neonext_ascend.artifacts.staging import staged
 from neonext_ascend.errors import NeoNextError, UsageError
 from neonext_ascend.evaluate.accuracy import Accuracy
-from neonext_ascend.evaluate.dataset import open_dataset
 from neonext_ascend.evaluate.journal import Journal
-from neonext_ascend.evaluate.pace import Pace
 from neonext_ascend.evaluate.paired import Pair
+from neonext_ascend.images.dataset import open_dataset
+from neonext_ascend.images.pace import Pace
 from neonext_ascend.jobs.checking import Device, checked
 from neonext_ascend.jobs.evaluating_pictures import Asking, Contestant, Difference
 from neonext_ascend.jobs.watching import SILENT, Watch

@@ -22,10 +22,10 @@ from neonext_ascend.artifacts.staging import sha256_of
 from neonext_ascend.errors import ArtifactError, FileAccessError, NeoNextError, UsageError, counted
 from neonext_ascend.evaluate.accuracy import Accuracy, Answer, Published, Share, Tally
 from neonext_ascend.evaluate.classes import Classes, classes_of
-from neonext_ascend.evaluate.dataset import Dataset, Item
 from neonext_ascend.evaluate.journal import Journal
-from neonext_ascend.evaluate.pace import Pace
+from neonext_ascend.images.dataset import Dataset, Item
 from neonext_ascend.images.decoding import DECODERS, Prepared, read_pictures
+from neonext_ascend.images.pace import Pace
 from neonext_ascend.jobs.classifying import Recipe, batch_size, recipe_of, scored
 from neonext_ascend.jobs.watching import Watch
 from neonext_ascend.models.variants import VARIANTS

@@ -12,10 +12,10 @@ from neonext_ascend.checkpoints.loading import LoadedNetwork
 from neonext_ascend.cost.choice import LayoutChoice, LoweringChoice, check_form
 from neonext_ascend.data import counted_labels, labels_for, read_labels
 from neonext_ascend.errors import UsageError
-from neonext_ascend.evaluate.dataset import open_dataset
 from neonext_ascend.exporters.om_file.places import work_place
 from neonext_ascend.exporters.onnx_file.building import DEFAULT_OPSET
 from neonext_ascend.exporters.onnx_file.export import check_opset
+from neonext_ascend.images.dataset import open_dataset
 from neonext_ascend.jobs.bundle.packing import Bundle, write_bundle
 from neonext_ascend.jobs.checking import BatchSize, Model, Size, checked
 from neonext_ascend.jobs.gating import GateRequest

@@ -13,8 +13,8 @@ from typing import Any
 
 from neonext_ascend.errors import ArtifactError, ParityError
 from neonext_ascend.evaluate.accuracy import Accuracy
-from neonext_ascend.evaluate.dataset import Dataset
 from neonext_ascend.evaluate.paired import Pair
+from neonext_ascend.images.dataset import Dataset
 from neonext_ascend.jobs.evaluating_pictures import Asking, Contestant
 from neonext_ascend.jobs.watching import Watch
 from neonext_ascend.precision.half import OVERFLOWS, Overflow

@@ -132,11 +132,11 @@ def _head(config: NetworkConfig) -> nn.Sequential:
     )
 
 
-def build(config: NetworkConfig, seed: int = 0) -> NeoNeXt:
+def build(config: NetworkConfig, seed: int = 0, drop_path: float = 0.0) -> NeoNeXt:
     """A network in evaluation mode with NeoInit's weights; the global random state stays untouched."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return NeoNeXt(config).eval()
+        return NeoNeXt(config, drop_path).eval()
 
 
 @torch.no_grad()

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neonext_ascend.evaluate.accuracy import Accuracy, Share
-from neonext_ascend.evaluate.pace import Pace
 from neonext_ascend.evaluate.paired import Pair
+from neonext_ascend.images.pace import Pace
 from neonext_ascend.reporting.words import labelled
 
 LETTERS = string.ascii_uppercase

@@ -11,7 +11,7 @@ import pytest
 from neonext_ascend.data import imagenet_synsets, labels_for
 from neonext_ascend.errors import FileAccessError, UsageError
 from neonext_ascend.evaluate.classes import classes_of
-from neonext_ascend.evaluate.dataset import open_dataset
+from neonext_ascend.images.dataset import open_dataset
 
 DIGITS = tuple("0123456789")
 

@@ -21,7 +21,7 @@ from neonext_ascend.checkpoints.loading import load
 from neonext_ascend.cli.main import run
 from neonext_ascend.data import labels_for
 from neonext_ascend.errors import FileAccessError, NeoNextError, UsageError
-from neonext_ascend.evaluate.dataset import open_dataset
+from neonext_ascend.images.dataset import open_dataset
 from neonext_ascend.jobs import gating
 from neonext_ascend.jobs.gating import Gated, GateRefusedError, GateRequest, Simulated
 from neonext_ascend.jobs.making.onnx_file import Orders, export_verified

@@ -93,6 +93,21 @@ JOBS: dict[str, dict[str, list[Any]]] = {
         "artifacts": [*NOT_PATHS, "neonext_nano", Path("x.onnx")],
     },
     "list_models": {},
+    "train": {
+        "data": NOT_A_PATH,
+        "num_classes": [*NOT_WHOLE, 0, 1],
+        "recipe": NOT_A_PATH,
+        "settings": [3, "epochs", [], {3: 4}, OBJECT],
+        "resume": NOT_A_PATH,
+        "device": NOT_A_WORD,
+        "workers": [*NOT_WHOLE, 257],
+        "keep": [*NOT_WHOLE, 0],
+        "save_every": NOT_WHOLE,
+        "log_every": [*NOT_WHOLE, 0],
+        "look_every": NOT_WHOLE,
+        "tensorboard": NOT_A_FLAG,
+    },
+    "check_data": {"data": NOT_A_PATH, "held_out": [*NOT_A_NUMBER, 1.0]},
 }
 OM = {
     "soc_version": [3, "", None, [], "nonsense", OBJECT],
@@ -118,6 +133,8 @@ BESIDE: dict[str, Callable[[Path], dict[str, Any]]] = {
     "evaluate": lambda folder: {"artifacts": [folder / "a.onnx", folder / "b.onnx"], "dataset": folder},
     "benchmark": lambda folder: {"artifacts": [folder / "absent.onnx"]},
     "list_models": lambda _: {},
+    "train": lambda folder: {"model": "neonext_nano", "data": folder, "output": folder / "out"},
+    "check_data": lambda folder: {"data": folder},
 }
 
 

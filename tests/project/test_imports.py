@@ -31,6 +31,7 @@ def loaded_by(code: str) -> set[str]:
         ("from neonext_ascend.cli.main import run; run(['predict', '--help'])", {"numpy"}),
         ("from neonext_ascend.cli.main import run; run(['eval', '--help'])", {"numpy"}),
         ("from neonext_ascend.cli.main import run; run(['report', '--help'])", {"numpy"}),
+        ("from neonext_ascend.cli.main import run; run(['train', '--help'])", {"numpy"}),
         ("from neonext_ascend.cli.main import run; run(['list', '--json'])", {"numpy"}),
     ],
 )

@@ -1,4 +1,4 @@
-"""Where the time of an evaluation goes: waiting for decoded pictures, or in the models."""
+"""Where the time goes with pictures: waiting until they are decoded, or in the models."""
 
 from __future__ import annotations
 

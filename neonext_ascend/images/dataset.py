@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Self
 
 from neonext_ascend.errors import FileAccessError, UsageError, counted
-from neonext_ascend.evaluate.labels import LABEL_SUFFIXES, Row, read_label_file
 from neonext_ascend.images.finding import pictures_below
 from neonext_ascend.images.formats import EXPECTED
+from neonext_ascend.images.labels import LABEL_SUFFIXES, Row, read_label_file
 
 _EXPECTED = "a folder per class, a folder of pictures with a label file, or a file of paths and labels"
 

@@ -1,0 +1,105 @@
+"""The processes of a run, as torchrun starts them, and the device of this one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from neonext_ascend.errors import ToolchainError
+
+DeviceName = Literal["auto", "cpu", "cuda", "npu"]
+_BACKENDS = {"cpu": "gloo", "cuda": "nccl", "npu": "hccl"}
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """This process among those that share each batch.
+
+    Args:
+        rank, world: its number, and how many there are.
+        device: of this process.
+    """
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes files and words."""
+        return self.rank == 0
+
+    def summed(self, *numbers: float) -> list[float]:
+        """Each number, summed over all processes."""
+        if self.world == 1:
+            return list(numbers)
+        # NCCL sums what lies on its device; HCCL knows no float64 there.
+        kind = torch.float64 if self.device.type != "npu" else torch.float32
+        held = torch.tensor(numbers, dtype=kind, device=self.device)
+        dist.all_reduce(held)
+        totals: list[float] = held.tolist()
+        return totals
+
+    def share(self, tensors: Iterator[Tensor]) -> None:
+        """Give every process the first one's tensors, in place."""
+        if self.world > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, 0)
+
+    def wrapped(self, net: nn.Module) -> nn.Module:
+        """The network with gradients averaged over all processes; alone, itself."""
+        if self.world == 1:
+            return net
+        return DistributedDataParallel(net, device_ids=None if self.device.type == "cpu" else [self.device])
+
+
+@contextlib.contextmanager
+def team(name: DeviceName) -> Iterator[Team]:
+    """Join the processes that torchrun has started; alone where it has not.
+
+    Args:
+        name: kind of device; ``auto`` takes cuda, then npu, where they are.
+
+    Raises:
+        ToolchainError: the device is missing, or too few of it.
+    """
+    rank, world = (int(os.environ.get(key, default)) for key, default in (("RANK", 0), ("WORLD_SIZE", 1)))
+    device = _device(name, int(os.environ.get("LOCAL_RANK", 0)))
+    joined = world > 1 and not dist.is_initialized()
+    if joined:
+        dist.init_process_group(_BACKENDS[device.type])
+    try:
+        yield Team(rank, world, device)
+    finally:
+        if joined:
+            dist.destroy_process_group()
+
+
+def _device(name: DeviceName, local: int) -> torch.device:
+    kind = name if name != "auto" else "cuda" if torch.cuda.is_available() else "npu" if _has_npu() else "cpu"
+    if kind == "cpu":
+        return torch.device("cpu")
+    if kind == "npu" and not _has_npu():
+        raise ToolchainError("device npu: torch_npu is missing, or finds no card; see neonext-ascend doctor")
+    held: Any = getattr(torch, kind)
+    if local >= (count := held.device_count()):
+        raise ToolchainError(f"device {kind}: process {local} of this machine has none; there are {count}")
+    held.set_device(local)
+    return torch.device(kind, local)
+
+
+def _has_npu() -> bool:
+    try:
+        import torch_npu  # noqa: F401 -- registers torch.npu
+
+        return bool(getattr(torch, "npu").is_available())  # noqa: B009 -- the attribute is torch_npu's
+    except Exception:  # without CANN its import raises nearly anything
+        return False

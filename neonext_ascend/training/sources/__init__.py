@@ -1,0 +1,1 @@
+"""Labelled pictures as people keep them, as one kind of entry in an order that a seed decides."""
