@@ -71,9 +71,7 @@ class Folder:
         if proto.op_type in ("ConstantOfShape", "Expand", "Range", "Tile") and not self._is_small(proto):
             return {}
         try:
-            results = ReferenceEvaluator(proto, opsets=self._opsets).run(
-                None, {name: self.numbers[name] for name in proto.input if name}
-            )
+            results = self._evaluator(proto).run(None, {name: self.numbers[name] for name in proto.input if name})
         except Exception:  # an operator that the reference does not know stays unknown here too
             return {}
         return {
@@ -81,6 +79,13 @@ class Folder:
             for name, result in zip(proto.output, results, strict=False)
             if name and not isinstance(result, list) and np.size(result) <= SMALL
         }
+
+    def _evaluator(self, proto: NodeProto) -> ReferenceEvaluator:
+        """In a graph of its own: of a lone node the newest version of the operator would run, whatever the opset."""
+        given = [onnx.ValueInfoProto(name=name) for name in dict.fromkeys(proto.input) if name]
+        made = [onnx.ValueInfoProto(name=name) for name in proto.output if name]
+        graph = helper.make_graph([proto], "node", given, made)
+        return ReferenceEvaluator(helper.make_model(graph, opset_imports=self._imports, ir_version=self._ir))
 
     def _is_small(self, proto: NodeProto) -> bool:
         if proto.op_type == "Range":

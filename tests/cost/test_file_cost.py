@@ -23,7 +23,9 @@ from neonext_ascend.cost.count import count_network
 from neonext_ascend.cost.counting import Operator, operators
 from neonext_ascend.cost.file_cost import cost_or_reason, file_cost
 from neonext_ascend.cost.flow import Flow
+from neonext_ascend.cost.layouts import is_passed_once_more
 from neonext_ascend.errors import ArtifactError, NeoNextError
+from neonext_ascend.kernels.lower_padded import ROWS
 from neonext_ascend.machine.chips import SOCS
 from neonext_ascend.reporting.operators import operator_lines
 from neonext_ascend.reporting.speed import cost_lines
@@ -138,6 +140,77 @@ def test_gelu_in_five_nodes_is_one_operator_and_shapes_cost_nothing() -> None:
     )
     assert [(operator.what, len(operator.nodes)) for operator in found] == [("GELU", 5)]
     assert (found[0].work.elements, found[0].work.read, found[0].work.weights) == (120, 240, 0)
+
+
+def test_layer_norm_with_its_mean_is_one_operator() -> None:
+    found = works(
+        node("ReduceMean", "x", "m", axes=[-1]),
+        node("Sub", "x m", "d"),
+        node("Pow", "d two", "q"),
+        node("ReduceMean", "q", "v", axes=[-1]),
+        node("Add", "v small", "a"),
+        node("Sqrt", "a", "s"),
+        node("Div", "d s", "n"),
+        node("Mul", "n gain", "g"),
+        node("Add", "g shift", "y"),
+        shape=["N", 4, 16],
+        two=np.float32(2),
+        small=np.float32(1e-6),
+        gain=zeros(16),
+        shift=zeros(16),
+    )
+    assert [(operator.what, len(operator.nodes)) for operator in found] == [("LayerNorm", 9)]
+
+
+def test_shapes_are_computed_as_the_opset_of_the_file_has_it() -> None:
+    # Until opset 13 the axes of an Unsqueeze are an attribute.
+    graph = model(
+        [
+            node("Shape", "x", "s"),
+            node("Gather", "s zero", "n", axis=0),
+            node("Unsqueeze", "n", "u", axes=[0]),
+            node("Concat", "u rest", "to", axis=0),
+            node("Reshape", "x to", "r"),
+            node("Relu", "r", "y"),
+        ],
+        ["N", 4, 6],
+        ["?", "?"],
+        zero=np.int64(0),
+        rest=np.array([24]),
+    )
+    graph.opset_import[0].version = 11
+    (found,) = operators(Flow(graph, 5))
+    assert (found.what, found.work.elements) == ("Relu", 120)
+
+
+@pytest.mark.parametrize(("rows", "ragged", "lines"), [(64, 0, 0), (56, 2 * 3 * 56 * (56 + 48), 2 * 3 * 56 * 56)])
+def test_matrices_that_fill_no_whole_blocks_are_told(rows: int, ragged: int, lines: int) -> None:
+    (found,) = works(node("MatMul", "x w", "y"), shape=[3, rows, rows], w=zeros(rows, 48))
+    assert (found.work.ragged, found.work.lines) == (ragged, lines)
+
+
+def test_the_rows_that_910b_takes_as_they_lie_are_those_of_the_tiling() -> None:
+    asked = (7, 12, 14, 24, 28, 56, 224)
+    assert all(is_passed_once_more((96, row)) for row in asked)
+    assert not any(is_passed_once_more((96, row)) for row in ROWS)
+
+
+def test_only_maps_of_convolutions_lie_in_blocks_of_channels() -> None:
+    found = works(
+        node("Relu", "x", "r"),
+        node("Conv", "r w", "c"),
+        node("Transpose", "c", "t", perm=[0, 2, 3, 1]),
+        node("Sigmoid", "t", "y"),
+        shape=[1, 3, 8, 8],
+        w=zeros(20, 3, 1, 1),
+    )
+    sizes = [(operator.what, operator.work.read, operator.work.written) for operator in found]
+    assert sizes == [
+        ("Relu", 2 * 16 * 64, 2 * 16 * 64),
+        ("Conv", 2 * 16 * 64, 2 * 32 * 64),
+        ("Transpose", 2 * 32 * 64, 2 * 20 * 64),
+        ("Sigmoid", 2 * 20 * 64, 2 * 20 * 64),
+    ]
 
 
 def test_what_does_not_depend_on_the_input_is_folded() -> None:
