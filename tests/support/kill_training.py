@@ -68,8 +68,7 @@ class _Launched:
             "torch.distributed.run",
             "--nproc-per-node",
             str(processes),
-            "--master-port",
-            "0",
+            "--standalone",
         ]
         self._process = subprocess.Popen(
             [*launcher, "-m", "neonext_ascend", *words],
