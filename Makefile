@@ -5,11 +5,11 @@ BIN := $(VENV)/bin
 OUT ?= artifacts
 MODEL ?= neonext_t
 CHECKPOINT ?=
-CODE := neonext_ascend tests benchmarks tools examples
+CODE := neonext_ascend tests benchmarks tools examples experiments
 # Pytest workers: as many as cores, at most four.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
-.PHONY: install export test lint types floors unit coverage container environments timm versions kernels fuzz bench docs pages clean
+.PHONY: install export test lint types floors unit coverage container environments timm versions kernels fuzz bench experiments docs pages clean
 
 install: $(BIN)/.installed
 $(BIN)/.installed: pyproject.toml
@@ -80,6 +80,10 @@ fuzz: $(BIN)/.developing
 # Every figure of docs/benchmarks.md, measured again, and the page.
 bench: $(BIN)/.developing
 	$(BIN)/python -m benchmarks.run
+
+# The paper's results that fit in half an hour on two cores; docs/experiments.md tells what came out.
+experiments: $(BIN)/.developing
+	$(BIN)/python -m experiments
 
 # The pages as a site in build/site, without a warning and without a broken link.
 docs: $(BIN)/.documenting

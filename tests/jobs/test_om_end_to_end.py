@@ -119,3 +119,19 @@ def test_full_size_networks(
     assert report["parity"]["passed"]
     assert ask(capfd, "predict", om, sample_pictures()[0])["predictions"][0]["top"]
     assert acl.leaks() == []
+
+
+@pytest.mark.parametrize(("form", "batches"), [(["--batch-gears", "1,4"], [1, 4]), (["--aipp"], [1])])
+def test_an_om_of_maps(
+    form: list[str], batches: list[int], card: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    om, onnx, _ = export(capfd, tmp_path, "neonext_nano", "--features", "--features-layout", "nhwc", *form)
+    assert om.name.startswith("neonext_nano-features-nhwc-96-b1")
+    for arguments in ([], ["--against", onnx]):
+        report = ask(capfd, "verify", om, *arguments)
+        assert report["parity"]["passed"]
+        images = {feed["what"]: feed["images"] for feed in report["parity"]["feeds"]}
+        assert [images[what] for what in images if what.startswith("stage2 of noise")] == batches
+    assert acl.leaks() == []
+    with open_runner(om) as runner:
+        assert [spec.shape[1:] for spec in runner.outputs] == [(24, 24, 12), (12, 12, 24), (6, 6, 48), (3, 3, 96)]

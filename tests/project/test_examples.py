@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from neonext_ascend.cli.main import run
 from tests import ROOT
@@ -67,6 +69,18 @@ def test_two_files_are_compared(output: Output) -> None:
     assert "within the bounds for fp16" in output.of("compare_two_files.py", *files)
     with pytest.raises(SystemExit, match="give two ONNX files"):
         output.of("compare_two_files.py")
+
+
+def test_a_segmentation_head_is_exported_whole(output: Output) -> None:
+    """A few steps, not its minute; NeoNeXt's NeoCells and those of the head."""
+    before = torch.random.get_rng_state()
+    overlap, wrote, inspected = output.of("segment_shapes.py", 3).splitlines()
+    torch.random.set_rng_state(before)
+    assert overlap.startswith("overlap background 0.")
+    match = re.fullmatch(r"wrote shapes.onnx, 9 NeoCells; largest difference (\S+) of (\S+)", wrote)
+    assert match is not None
+    assert float(match[1]) <= 5e-6 * float(match[2])
+    assert inspected == "inspect: accepted for Ascend310P3"
 
 
 def alone(*arguments: str) -> list[str]:

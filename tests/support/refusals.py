@@ -87,6 +87,19 @@ def artifact(folder: Path, change: Callable[[Path], None] = lambda _: None) -> P
     return folder / ARTIFACT
 
 
+def maps(folder: Path) -> Path:
+    """A right artifact that gives maps."""
+    assert run(["export", "neonext_nano", "--features", "--no-verify", "-o", str(folder), "--json"]) == 0
+    return folder / "neonext_nano-features-96-b1-fp32.onnx"
+
+
+def other_folder(folder: Path, config: str) -> Path:
+    """A folder in Hugging Face's form, with this configuration."""
+    (folder / "theirs").mkdir()
+    write(folder / "theirs" / "config.json", config)
+    return folder / "theirs"
+
+
 def manifest(text: Callable[[str], str]) -> Callable[[Path], None]:
     def change(path: Path) -> None:
         beside = path.with_name(path.name.replace(".onnx", ".json"))
@@ -196,6 +209,13 @@ _AGAIN = "Export again."
 CHECKPOINTS = [
     Refusal(
         "a pickle that runs code", export_with(lambda d: saved(d, {"w": Runs(d / "ran")})), 2, "could run code", _STATE
+    ),
+    Refusal(
+        "a folder of another kind of network",
+        export_with(lambda d: other_folder(d, '{"model_type": "bert"}')),
+        2,
+        "config.json: of model_type 'bert'; expected 'neonext' with its network",
+        "Give a folder that `save_pretrained` wrote.",
     ),
     Refusal(
         "a truncated checkpoint",
@@ -323,6 +343,20 @@ USAGE = [
         2,
         "did you mean neonext_t",
         "`neonext-ascend list` shows the names.",
+    ),
+    Refusal(
+        "a layout of maps without maps",
+        lambda _: ["export", "neonext_nano", "--features-layout", "nhwc"],
+        2,
+        "--features-layout nhwc: is of maps; give --features with it",
+        "Give --features.",
+    ),
+    Refusal(
+        "names of classes for a file of maps",
+        lambda d: ["export", "neonext_nano", "--features", "--labels", write(d / "a.txt", "a")],
+        2,
+        "--labels: is of a file that gives classes; --features gives maps in their place",
+        "Leave one of the two out.",
     ),
     Refusal("no model at all", lambda _: ["export"], 2, "neither a model nor a checkpoint", "Name a model."),
     Refusal("opset 10", lambda _: ["export", "neonext_t", "--opset", 10], 2, "opset 10: expected 11 to 18", "Take 17."),
@@ -470,6 +504,13 @@ USAGE = [
 ]
 
 ARTIFACTS = [
+    Refusal(
+        "a file of maps to classify with",
+        lambda d: ["predict", maps(d), sample_pictures()[0]],
+        2,
+        "gives maps, no classes",
+        "Export it without --features.",
+    ),
     Refusal("an absent artifact", lambda d: ["verify", d / "x.onnx"], 5, "No such file", "Check the path."),
     Refusal("a folder as artifact", lambda d: ["verify", d], 5, "is not a regular file", "Give the file inside."),
     Refusal("the root as artifact", lambda _: ["verify", "/"], 5, "/: is not a regular file", "Give a file."),
@@ -508,7 +549,7 @@ ARTIFACTS = [
         "a manifest of a newer version",
         classify(manifest(lambda t: t.replace('"manifest_version": 4', '"manifest_version": 9'))),
         2,
-        "manifest version 9; this program knows 3",
+        "manifest version 9; this program knows 4",
         "Update neonext-ascend.",
     ),
     Refusal(

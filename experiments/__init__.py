@@ -1,0 +1,1 @@
+"""The paper's results, one file each, made again: ``python -m experiments [NAME...]``."""
