@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -22,6 +23,12 @@ one_thread()
 # No deadline: how long an example takes is the machine's affair. The same examples in every run: a failure repeats.
 hypothesis.settings.register_profile("house", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("house")
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests stay to the end: a sitting of a benchmark, which collects garbage first, need not walk them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
