@@ -144,11 +144,7 @@ def _notes(flow: Flow, counted: Sequence[Operator], soc: Soc, fit: Fit | None) -
     if fit is None:
         notes.append(f"no time is told: there are no published figures for {soc.name} to fit on")
     else:
-        errors = f"{fit.median_error:.2f} in the middle and {fit.ninth_decile_error:.2f} at the ninth decile"
-        notes.append(
-            f"an estimate in fp16, fitted on {fit.rows} published figures of {fit.models} networks; those that it had "
-            f"not seen it missed by a factor of {errors}; nothing ran (docs/cost.md)"
-        )
+        notes.append(f"an estimate in fp16, {fit.words}; nothing ran (docs/cost.md)")
     if unknown := _unknown(counted):
         notes.append(f"not understood, counted by their bytes alone: {unknown}")
     if shapeless := sum(flow.tensors[name].shape is None for node in flow.nodes for name in node.outputs if name):

@@ -83,7 +83,8 @@ class Fit:
             out of the fit.
         coverage: of the interval.
         median_error, ninth_decile_error: factors by which the speed of such networks was missed.
-        models, rows: of the fit.
+        models, rows: of the fit, or that a transferred one was held against.
+        transferred_from: the chip whose fit was scaled by platform figures; ``None`` of a chip with its own.
     """
 
     soc: str
@@ -95,6 +96,22 @@ class Fit:
     ninth_decile_error: float
     models: int
     rows: int
+    transferred_from: str | None = None
+
+    @property
+    def words(self) -> str:
+        """What an estimate rests on, and how far off it was."""
+        errors = f"{self.median_error:.2f} in the middle and {self.ninth_decile_error:.2f} at the ninth decile"
+        if self.transferred_from is not None:
+            networks = "one network" if self.models == 1 else f"{self.models} networks"
+            return (
+                f"transferred from {self.transferred_from} by platform figures, held against {self.rows} published "
+                f"figures of {networks}, which it missed by a factor of {errors}"
+            )
+        return (
+            f"fitted on {self.rows} published figures of {self.models} networks; those that it had not seen it missed "
+            f"by a factor of {errors}"
+        )
 
 
 @lru_cache

@@ -29,6 +29,7 @@ class Soc:
         cube_mhz: clock of the cube unit.
         l1_kib, l0c_kib, ub_kib: buffers of one core; L0A and L0B have 64 KiB each in all of them.
         l2_mib: cache of the chip.
+        ddr_bytes, l2_bytes: that a core moves a cycle from memory, and reads from L2, as the platform file has it.
         bandwidth_gbs: of its memory, about, in GB/s, as the press has it (310P: of one die); ``None`` where unknown.
     """
 
@@ -41,6 +42,8 @@ class Soc:
     l0c_kib: int | None = None
     ub_kib: int | None = None
     l2_mib: int | None = None
+    ddr_bytes: int | None = None
+    l2_bytes: int | None = None
     bandwidth_gbs: float | None = None
 
     @property
@@ -67,8 +70,9 @@ CUBE_DTYPES: Mapping[Family, frozenset[CubeDtype]] = {
     "910B": frozenset({"fp16", "int8", "bf16", "fp32"}),
     "910_93": frozenset({"fp16", "int8", "bf16", "fp32"}),
 }
-_310P, _310B = {"l1_kib": 1024, "l0c_kib": 256, "ub_kib": 256, "l2_mib": 16}, {"l1_kib": 1024, "l0c_kib": 128}
-_910B = {"l1_kib": 512, "l0c_kib": 128, "ub_kib": 192}
+_310P = {"l1_kib": 1024, "l0c_kib": 256, "ub_kib": 256, "l2_mib": 16, "ddr_bytes": 17, "l2_bytes": 114}
+_310B = {"l1_kib": 1024, "l0c_kib": 128, "ub_kib": 248, "l2_mib": 4, "l2_bytes": 256}
+_910B = {"l1_kib": 512, "l0c_kib": 128, "ub_kib": 192, "ddr_bytes": 32, "l2_bytes": 110}
 
 # The first of a family is the one that a wrong name most likely meant.
 SOCS: Mapping[str, Soc] = {
@@ -78,10 +82,10 @@ SOCS: Mapping[str, Soc] = {
         Soc("Ascend310P1", "310P"),
         Soc("Ascend310P5", "310P"),
         Soc("Ascend310P7", "310P"),
-        Soc("Ascend310B1", "310B", 1, 1, 1224, **_310B, ub_kib=248, l2_mib=4),
+        Soc("Ascend310B1", "310B", 1, 1, 1224, **_310B, ddr_bytes=17),
         Soc("Ascend310B2", "310B"),
         Soc("Ascend310B3", "310B"),
-        Soc("Ascend310B4", "310B", 1, 1, 500, **_310B, ub_kib=248, l2_mib=4),
+        Soc("Ascend310B4", "310B", 1, 1, 500, **_310B, ddr_bytes=8),
         Soc("Ascend910B3", "910B", 20, 40, 1800, **_910B, l2_mib=192, bandwidth_gbs=1600),
         Soc("Ascend910B1", "910B", 24, 48, 1850, **_910B, l2_mib=192),
         Soc("Ascend910B2", "910B", 24, 48, 1800, **_910B, l2_mib=192),

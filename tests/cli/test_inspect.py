@@ -131,9 +131,9 @@ def test_the_command_and_the_function_agree(tmp_path: Path, capfd: pytest.Captur
     from neonext_ascend.machine.chips import find_soc
 
     path = write(tmp_path / "it.onnx", "Erf", "Gelu", opset=20)
-    assert run(["inspect", str(path), "--soc-version", "Ascend910B3", "--json"]) == 1
+    assert run(["inspect", str(path), "--soc-version", "Ascend910B4", "--json"]) == 1
     said = json.loads(capfd.readouterr().out)
-    rules = inspect_onnx(path, find_soc("Ascend910B3")).to_json()
+    rules = inspect_onnx(path, find_soc("Ascend910B4")).to_json()
     assert {name: said[name] for name in rules} == rules
     assert (said["estimates"], said["cost"]["notes"][0][:16]) == ([], "no time is told:")
     assert onnx.load(str(path)).opset_import[0].version == 20

@@ -32,7 +32,7 @@ from neonext_ascend.reporting.speed import cost_lines
 from neonext_ascend.reporting.words import WIDTH
 from tests.support.readers import damage
 
-P3, B3 = SOCS["Ascend310P3"], SOCS["Ascend910B3"]
+P3, B4 = SOCS["Ascend310P3"], SOCS["Ascend910B4"]
 FOREIGN = sorted(Path(onnx.__file__).parent.rglob("*.onnx"))
 
 
@@ -256,10 +256,10 @@ def test_nano_is_estimated_at_each_batch_or_at_its_own(tmp_path: Path, free: boo
 
 def test_a_chip_without_figures_has_counts_and_no_time(tmp_path: Path) -> None:
     made = jobs.export("neonext_nano", output=tmp_path)
-    cost = file_cost(skim_model(made.onnx.path), B3, (1,))
+    cost = file_cost(skim_model(made.onnx.path), B4, (1,))
     assert cost.estimates == ()
     assert cost.multiplications > 0
-    assert cost.notes == ("no time is told: there are no published figures for Ascend910B3 to fit on",)
+    assert cost.notes == ("no time is told: there are no published figures for Ascend910B4 to fit on",)
 
 
 def all_told(path: Path) -> FileCost:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from neonext_ascend.cost.timing import Fit, find_fit
+from neonext_ascend.cost.counting import Work
+from neonext_ascend.cost.timing import Fit, Table, find_fit, seconds
+from neonext_ascend.machine.chips import find_soc
 from tools.cost.figures import FIGURES, Figure, Rows, read_figures, read_operators
 from tools.cost.fit import SOC, covered, whole_fit
+from tools.cost.transfer import HELD, held, transferred
 
 PEAK = 8 * 1060e6 * 16**3  # cores, clock and fractal of the platform file
 
@@ -36,7 +39,8 @@ def test_the_committed_fit_is_what_the_command_makes(
     for name, value in made.pop("parameters").items():
         assert value == pytest.approx(expected["parameters"][name], rel=0.02), name
     expected.pop("parameters")
-    assert made.pop("soc") == expected.pop("soc")
+    for name in ("soc", "transferred_from"):
+        assert made.pop(name) == expected.pop(name)
     assert made == pytest.approx(expected, rel=0.02)
 
 
@@ -73,3 +77,29 @@ def test_work_grows_with_the_batch_and_weights_do_not() -> None:
     one, eight = (set(graphs["resnet34", batch]) for batch in (1, 8))
     assert 8 * sum(w.dense for w in graphs["resnet34", 1]) == sum(w.dense for w in graphs["resnet34", 8])
     assert sum(w.weights for w in one) == sum(w.weights for w in eight)
+
+
+@pytest.mark.parametrize("name", list(HELD))
+def test_a_transferred_fit_is_what_the_command_makes_and_says_so(
+    whole: tuple[Fit, list[Figure], NDArray[np.float64]], name: str
+) -> None:
+    made, figures, errors = held(whole[0], name)
+    found = find_fit(name)
+    assert found is not None
+    assert made.parameters == pytest.approx(found.parameters, rel=0.02)
+    assert (found.transferred_from, found.rows) == (SOC, len(figures))
+    assert found.words.startswith(f"transferred from {SOC} by platform figures, held against {len(figures)} ")
+    # Nearly as many as are promised lie inside, and never as narrow as where the fit was made.
+    inside = (np.exp(-errors) >= found.low) & (np.exp(-errors) <= found.high)
+    assert inside.mean() >= 0.75
+    assert found.low < whole[0].low < whole[0].high < found.high
+    assert (made.low, made.high) == pytest.approx((found.low, found.high), rel=0.02)
+
+
+def test_only_910b_takes_rows_through_memory_once_more(committed: Fit) -> None:
+    scaled = {name: transferred(committed.parameters, find_soc(name)) for name in ("Ascend310B1", "Ascend910B3")}
+    whole = [Work("attention", 10**6, 10**6, read=10**6, written=10**6)]
+    ways = {"ragged": replace(whole[0], ragged=10**6), "lines": replace(whole[0], lines=10**6)}
+    for soc, ruled in (("Ascend310B1", "ragged"), ("Ascend910B3", "lines")):
+        plain, *times = (seconds(Table.of([work]), scaled[soc], PEAK)[0] for work in (whole[0], *ways.values()))
+        assert {field for field, time in zip(ways, times, strict=True) if time > plain} == {ruled}

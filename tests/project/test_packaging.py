@@ -16,7 +16,10 @@ from tests import ROOT
 
 DATA = {
     "neonext_ascend/py.typed",
+    "neonext_ascend/cost/fits/ascend310b1.json",
     "neonext_ascend/cost/fits/ascend310p3.json",
+    "neonext_ascend/cost/fits/ascend910b3.json",
+    "neonext_ascend/training/recipes.toml",
     "neonext_ascend/data/imagenet1k.txt",
     "neonext_ascend/data/neonext_nano.safetensors",
     "neonext_ascend/data/NANO.md",

@@ -25,6 +25,19 @@ FITS = Path(neonext_ascend.cost.__file__).parent / "fits"
 FOLDS, COVERAGE = 10, 0.8
 _ERROR = 0.3  # of a figure, on the logarithm; larger ones count less and less
 _DIGITS = 4
+MOST_MISSED = 8
+# fmt: off
+FAMILIES: Mapping[str, tuple[str, ...]] = {
+    "ResNet and its kin": (
+        "resnet", "wide_resnet", "resnext", "res2net", "tresnet", "regnet", "repvgg", "vgg", "vovnet", "hrnet",
+        "alignedreid", "reid",
+    ),
+    "with squeeze and excitation": ("legacy_se", "seresnext", "efficientnet", "mobilenetv3"),
+    "depthwise": ("mobilenet_v2", "mnasnet", "spnasnet", "xception", "shufflenet", "convmixer"),
+    "with branches": ("inception", "googlenet", "squeezenet", "densenet", "dpn", "nasnet", "pnasnet", "alexnet"),
+    "transformers": ("vit_", "swin_", "twins_", "tnt_", "xcit_"),
+}
+# fmt: on
 
 # Parameter: where the fit starts from, and how far it may go, on the logarithm.
 PRIORS: Mapping[str, tuple[float, float]] = {
@@ -136,30 +149,54 @@ def whole_fit() -> tuple[Fit, list[Figure], NDArray[np.float64]]:
     low, high = interval(errors)
     fit = Fit(
         soc=SOC,
-        parameters={name: _short(value) for name, value in parameters.items()},
-        low=_short(low),
-        high=_short(high),
+        parameters={name: short(value) for name, value in parameters.items()},
+        low=short(low),
+        high=short(high),
         coverage=COVERAGE,
-        median_error=_short(float(np.quantile(factors, 0.5))),
-        ninth_decile_error=_short(float(np.quantile(factors, 0.9))),
+        median_error=short(float(np.quantile(factors, 0.5))),
+        ninth_decile_error=short(float(np.quantile(factors, 0.9))),
         models=len({figure.network for figure in figures}),
         rows=len(figures),
     )
     return fit, figures, errors
 
 
-def _short(value: float) -> float:
+def short(value: float) -> float:
+    """As many digits as are written."""
     return float(f"{value:.{_DIGITS}g}")
+
+
+def families(figures: Sequence[Figure]) -> dict[str, list[bool]]:
+    """Which figures are of which chip, family of networks, and batch."""
+    return {
+        f"{SOC} alone": [figure.chip == SOC for figure in figures],
+        **{family: [figure.network.startswith(names) for figure in figures] for family, names in FAMILIES.items()},
+        **{f"batch {batch}": [figure.batch == batch for figure in figures] for batch in (1, 4, 8, 16, 32, 64)},
+    }
+
+
+def write(fit: Fit) -> None:
+    """A chip's file."""
+    (FITS / f"{fit.soc.lower()}.json").write_text(json.dumps(asdict(fit), indent=2) + "\n", "utf-8")
 
 
 def main() -> None:
     """Fit, write the parameters, and print the errors."""
     fit, figures, errors = whole_fit()
-    FITS.mkdir(exist_ok=True)
-    (FITS / f"{SOC.lower()}.json").write_text(json.dumps(asdict(fit), indent=2) + "\n", "utf-8")
+    write(fit)
     print(f"{fit.rows} figures of {fit.models} networks, each predicted by a fit without its network:")
     print(f"median factor {fit.median_error:.3f}, ninth decile {fit.ninth_decile_error:.3f}")
     print(f"interval x{fit.low:.2f} to x{fit.high:.2f}, holds {covered(figures, errors):.1%} of figures left out")
+    for name, among in families(figures).items():
+        middle, decile = np.exp(np.quantile(np.abs(errors[among]), (0.5, 0.9)))
+        print(f"{name}: {sum(among)} figures, {middle:.2f} {decile:.2f}")
+    print("the networks missed most, predicted over published in the middle of their batches:")
+    medians = {
+        network: float(np.exp(np.median(errors[[figure.network == network for figure in figures]])))
+        for network in {figure.network for figure in figures}
+    }
+    for network, missed in sorted(medians.items(), key=lambda item: (-abs(np.log(item[1])), item[0]))[:MOST_MISSED]:
+        print(f"  {network} {missed:.2f}")
 
 
 if __name__ == "__main__":

@@ -74,7 +74,9 @@ GRAPHS: Mapping[str, Definition] = {
     **_timm(288, "efficientnetv2_rw_t"),
     **_timm(299, "inception_resnet_v2 inception_v3 xception"),
     **_timm(331, "nasnetalarge pnasnet5large"),
-    **_timm(384, "swin_large_patch4_window12_384 vit_base_patch16_384 vit_base_patch32_384"),
+    **_timm(
+        384, "vit_so400m_patch14_siglip_384 swin_large_patch4_window12_384 vit_base_patch16_384 vit_base_patch32_384"
+    ),
     **_timm(456, "efficientnet_b5"),
     **_timm(600, "efficientnet_b7"),
     **_torchvision("alexnet mnasnet1_0 mobilenet_v2 shufflenet_v2_x1_0 squeezenet1_1"),

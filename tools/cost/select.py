@@ -9,6 +9,9 @@ writes ``published.csv``, in the order of the table. Of its rows those are taken
 - name a network whose graph ``tools/cost/graphs.py`` can make at that image size. SK-ResNet-50 is left out, as its
   row is of another network than timm's, and VOLO, which does not export.
 
+Beside them those rows of other chips to which the fit is transferred, under the same conditions: of Ascend310B1 (one
+page names it Ascend310B), and of one card of an Atlas 800T A2, where an OM ran; its page is of a mirror of April 2026.
+
 They are marked: ``aipp``, where the chip's preprocessor makes the input (``--insert_op_conf``); ``edited``, where the
 page changes the graph before it compiles it (``opt_onnx.py``); ``small_channel`` and ``fast_sigmoid``, by the flags of
 those names (``--optypelist_for_implmode=Sigmoid``); and ``fitted``. Fitted are all rows of Ascend310P3, and those of
@@ -35,6 +38,7 @@ COLUMNS = (
 )
 # fmt: on
 CLASSES = ("cnn", "vit", "hybrid", "mlp")
+OTHERS = ("Ascend310B1", "Ascend310B", "Ascend910B (Atlas 800T A2, one card)")
 BEST, SAME_DIE, HELD_OUT = "Ascend310P3", "Ascend310P", ("convnext_tiny",)
 
 Row = Mapping[str, str]
@@ -42,6 +46,8 @@ Row = Mapping[str, str]
 
 def graph_of(row: Row) -> str | None:
     """The graph that a row is of; ``None`` where there is none."""
+    if row["variant_notes"] in GRAPHS:
+        return row["variant_notes"]
     model = "res2net101d" if "deep stem" in row["variant_notes"] else row["model"]
     found = re.search(r"x3x(\d+)x", row["input"]) or re.search(r"(\d+)x\d+$", row["input"])
     height = int(found[1]) if found else 0
@@ -65,16 +71,17 @@ def selected(table: Sequence[Row]) -> list[dict[str, str]]:
             "revision": row["revision"],
         }
         for row in table
-        if row["chip"] in (BEST, SAME_DIE)
+        if row["chip"] in (BEST, SAME_DIE, *OTHERS)
         and (row["precision"], row["metric"], row["quality"]) == ("fp16", "fps", "ok")
-        and row["revision"].startswith("HEAD")
+        and (row["revision"].startswith("HEAD") or row["atc_flags"] == "OM")
         and row["arch_class"] in CLASSES
         and (graph := graph_of(row)) is not None
     ]
     best = {row["graph"].split("@")[0] for row in rows if row["chip"] == BEST}
     for row in rows:
         network = row["graph"].split("@")[0]
-        row["fitted"] = _yes(network not in HELD_OUT and (row["chip"] == BEST or network not in best))
+        unmet = row["chip"] == SAME_DIE and network not in best
+        row["fitted"] = _yes(network not in HELD_OUT and (row["chip"] == BEST or unmet))
     return rows
 
 
