@@ -38,6 +38,7 @@ SIMPLE = {
     "layout": NOT_A_WORD,
     "lowering": NOT_A_WORD,
     "gelu": NOT_A_WORD,
+    "features": NOT_A_WORD,
     "dtype": NOT_A_WORD,
     "reference": NOT_A_WORD,
     "precision": NOT_A_WORD,

@@ -65,6 +65,9 @@ def test_each_map_is_as_pytorch_gives_it(asked: dict[str, Any], bound: float, tm
     assert [spec.name for spec in manifest.outputs] == ["stage1", "stage2", "stage3", "stage4"]
     assert [spec.shape[1:] for spec in manifest.outputs] == list(network.outputs().values())
     assert manifest.labels == ()
+    # An output is compared as one, and no pass refuses what only its axes' order asks for.
+    assert not {spec.name for spec in manifest.outputs} & set(manifest.points)
+    assert not [refusal for refusal in made.report.refused if "the network's output" in refusal.reason]
 
 
 def test_what_the_axes_take_is_one_transpose_a_map(tmp_path: Path) -> None:
