@@ -309,7 +309,7 @@ def test_each_operator_is_listed_with_the_rule_that_made_it_one(tmp_path: Path) 
 
 def test_the_dearest_of_a_file_without_figures_is_unknown(tmp_path: Path) -> None:
     made = jobs.export("neonext_nano", output=tmp_path, verify=False)
-    cost = cost_or_reason(skim_model(made.onnx.path), B3, (1,))
+    cost = cost_or_reason(skim_model(made.onnx.path), B4, (1,))
     assert (cost.timed, cost.dearest, cost.advice, dict(cost.shares)) == ((), [], (), {})
     assert len(cost.listing) > 30
     assert {one.to_json()["microseconds"] for one in cost.listing} == {None}
