@@ -79,7 +79,7 @@ REFUSED: list[tuple[dict[str, Any], type[NeoNextError], str]] = [
     ({"subject": "neonext_nano", "measured": "a.csv"}, UsageError, "--measured belongs to a FILE"),
     ({"subject": "broken.onnx", "memory": -1}, UsageError, "memory -1: expected a number of at least 0"),
     ({"subject": "broken.onnx", "plot": "a.png"}, UsageError, "give a file name that ends in .svg"),
-    ({"subject": "broken.onnx", "plot": "a.svg", "soc_version": "Ascend310B1"}, UsageError, "so no roof; take A"),
+    ({"subject": "broken.onnx", "plot": "a.svg", "soc_version": "Ascend310P1"}, UsageError, "so no roof; take A"),
     ({"subject": "a.onnx", "precision": "fp64"}, UsageError, "precision 'fp64': expected one of fp16, origin, "),
     ({"subject": "neonext_nano", "layout": "nhwc"}, UsageError, "layout 'nhwc': expected one of nchw, chnw, auto"),
     ({"subject": "neonext_nano", "batch_sizes": [0]}, UsageError, "batch_sizes 0: expected a whole number from 1 to"),
