@@ -15,7 +15,7 @@ install: $(BIN)/.installed
 $(BIN)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[report,train]'
+	$(BIN)/python -m pip install --quiet --editable '.[report,serve,train]'
 	touch $@
 
 $(BIN)/.developing: $(BIN)/.installed

@@ -26,6 +26,7 @@ COMMANDS = {
     "benchmark": ("benchmark", "Latency percentiles and images a second, side by side."),
     "eval": ("eval", "Top-1 and top-5 on labelled pictures with intervals, side by side."),
     "debug": ("debug", "Where two graphs depart, node by node, and which node makes the error."),
+    "serve": ("serve", "Serve artifacts over REST and gRPC: Open Inference Protocol v2."),
     "report": ("report", "One page about an artifact: parity, error by depth, range, accuracy, cost."),
     "train": ("train", "The paper's recipe, on labelled pictures, to weights for every command."),
     "doctor": ("doctor", "What is installed, what is missing, what follows from it."),

@@ -15,7 +15,7 @@ from neonext_ascend.cli.options import PATH, json_option, runtime_options
 from neonext_ascend.cli.terminal import complain, counting, note, say, watching
 
 if TYPE_CHECKING:
-    from neonext_ascend.jobs.classifying import Prediction, Recipe
+    from neonext_ascend.runtimes.classifying import Prediction, Recipe
     from neonext_ascend.runtimes.registry import Runtime
 
 _WIDTH = 32  # of a label

@@ -86,6 +86,13 @@ def read_picture(path: Path, content: bytes | None = None) -> Picture:
             )
 
 
+def read_prepared(path: Path, prepare: Callable[[Image], _T], content: bytes | None = None) -> Prepared[_T]:
+    """Decode and prepare one; arguments and errors as of :func:`read_picture`."""
+    with _blaming(path):
+        picture = read_picture(path, content)
+        return Prepared(prepare(picture.image), picture.note)
+
+
 def glance(path: Path) -> None:
     """Look at the head of a picture alone, which tells that it is one, though not that it is whole.
 
@@ -106,17 +113,12 @@ def read_pictures(
     A decoded picture lives until it is prepared: only ``decoders`` of them are in memory at once.
     """
 
-    def prepared(path: Path) -> Prepared[_T]:
-        with _blaming(path):
-            picture = read_picture(path)
-            return Prepared(prepare(picture.image), picture.note)
-
     ahead: deque[tuple[Path, Future[Prepared[_T]]]] = deque()
     remaining = iter(paths)
     with ThreadPoolExecutor(decoders) as pool:
         while True:
             for path in remaining:
-                ahead.append((path, pool.submit(prepared, path)))
+                ahead.append((path, pool.submit(read_prepared, path, prepare)))
                 if len(ahead) >= 4 * decoders:
                     break
             if not ahead:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from neonext_ascend.jobs.benchmarking import Benchmark, benchmark
-    from neonext_ascend.jobs.classifying import Prediction
     from neonext_ascend.jobs.debugging import debug
     from neonext_ascend.jobs.evaluating import Evaluation, evaluate
     from neonext_ascend.jobs.exporting import Export, export
@@ -24,12 +23,14 @@ if TYPE_CHECKING:
     from neonext_ascend.jobs.predicting import Predictions, predict
     from neonext_ascend.jobs.reporting import Reported, report
     from neonext_ascend.jobs.rescuing import Rescuing, rescue_nodes
+    from neonext_ascend.jobs.serving import serve
     from neonext_ascend.jobs.training.outcome import Training
     from neonext_ascend.jobs.training.pictures import check_data
     from neonext_ascend.jobs.training.running import train
     from neonext_ascend.jobs.verifying import Verification, verify
     from neonext_ascend.jobs.watching import Watch
     from neonext_ascend.machine.diagnosis import Diagnosis, diagnose
+    from neonext_ascend.runtimes.classifying import Prediction
     from neonext_ascend.training.sources.census import Census
     from neonext_ascend.verify.ladder import Ladder
     from neonext_ascend.verify.nodewise.debugged import Debugging
@@ -47,7 +48,7 @@ _HOMES = {
     "Ladder": "verify.ladder",
     "Listed": "jobs.listing",
     "OmRequest": "jobs.making.om_request",
-    "Prediction": "jobs.classifying",
+    "Prediction": "runtimes.classifying",
     "Predictions": "jobs.predicting",
     "Reported": "jobs.reporting",
     "Rescuing": "jobs.rescuing",
@@ -66,6 +67,7 @@ _HOMES = {
     "predict": "jobs.predicting",
     "report": "jobs.reporting",
     "rescue_nodes": "jobs.rescuing",
+    "serve": "jobs.serving",
     "train": "jobs.training.running",
     "verify": "jobs.verifying",
 }
@@ -101,6 +103,7 @@ __all__ = [
     "predict",
     "report",
     "rescue_nodes",
+    "serve",
     "train",
     "verify",
 ]

@@ -26,10 +26,10 @@ from neonext_ascend.evaluate.journal import Journal
 from neonext_ascend.images.dataset import Dataset, Item
 from neonext_ascend.images.decoding import DECODERS, Prepared, read_pictures
 from neonext_ascend.images.pace import Pace
-from neonext_ascend.jobs.classifying import Recipe, batch_size, recipe_of, scored
 from neonext_ascend.jobs.watching import Watch
 from neonext_ascend.models.variants import VARIANTS
 from neonext_ascend.runtimes.base import Runner
+from neonext_ascend.runtimes.classifying import Recipe, batch_size, recipe_of, scored
 from neonext_ascend.runtimes.registry import Runtime, is_om, runtime_for
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import Annotated, Self
 
 from neonext_ascend.images.finding import Found
 from neonext_ascend.jobs.checking import Device, checked
-from neonext_ascend.jobs.classifying import Prediction, Recipe, classify, recipe_of
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.models.arguments import file_path
 from neonext_ascend.runtimes.base import Runner
+from neonext_ascend.runtimes.classifying import Prediction, Recipe, classify, recipe_of
 from neonext_ascend.runtimes.registry import Runtime, open_runner
 from neonext_ascend.spec import Bounds
 

@@ -21,9 +21,10 @@ from neonext_ascend.jobs.verifying import Options, Verification
 from neonext_ascend.precision.half import OVERFLOWS
 from neonext_ascend.precision.modes import HalfMode
 from neonext_ascend.runtimes.registry import opener, runtime_for
-from neonext_ascend.spec import Dtype, TensorSpec, Tolerance, judged_as
+from neonext_ascend.spec import Dtype, TensorSpec, Tolerance
 from neonext_ascend.verify.feeds import DYNAMIC_BATCHES, feeds_for
-from neonext_ascend.verify.parity import OpenWithPoints, ParityReport, Verdict, check_parity, check_stored
+from neonext_ascend.verify.parity import OpenWithPoints, ParityReport, Verdict, check_parity
+from neonext_ascend.verify.vouched import check_against_manifest, judged_on
 
 if TYPE_CHECKING:  # it loads onnx, which a machine that only runs an OM lacks
     from neonext_ascend.verify.half import HalfVerdict
@@ -36,11 +37,9 @@ def verify_file(path: Path, against: Path | None, checkpoint: Path | None, optio
     open_artifact = opener(path, runtime, options.device)
     where = check_tensors(path, manifest, open_artifact)
     warnings = file_warnings(path, manifest)
-    # What runs on the NPU computes in half precision, whatever its inputs are.
-    made = manifest.artifact
     if manifest.features is not None and (options.atol, options.rtol) != (None, None):
         raise UsageError(f"{path}: --atol and --rtol are of logits; maps are held to a share of their largest number")
-    bounds = options.bounds("fp16" if runtime in ("acl", "cann") else judged_as(made.dtype, made.gelu))
+    bounds = options.bounds(judged_on(manifest, runtime))
     changed: tuple[str, ...] = ()
     if options.accumulation == "fp16" and (manifest.artifact.format, manifest.artifact.dtype) != ("onnx", "fp16"):
         told = f"{path.name} is {'an OM' if manifest.artifact.format == 'om' else 'fp32'} and was not computed in fp16"
@@ -60,7 +59,7 @@ def verify_file(path: Path, against: Path | None, checkpoint: Path | None, optio
         warnings += more
         what = f"the unfolded network in PyTorch, {options.reference}"
     else:
-        report = _check_stored_values(path, manifest, open_artifact, bounds)
+        report = check_against_manifest(path, manifest, open_artifact, bounds)
         what = "the values stored in the manifest"
     verdict = Verdict(replace(report, changed=changed), half=_judged_half(path, manifest, options.accumulation))
     return Verification(str(path), verdict, what, where, tuple(warnings))
@@ -82,29 +81,6 @@ def has_network(manifest: Manifest, checkpoint: Path | None) -> bool:
     if checkpoint is not None and not torch:
         raise ToolchainError("--checkpoint needs PyTorch, which is not installed; leave it out, or give --against FILE")
     return torch and (checkpoint is not None or manifest.weights.source != "checkpoint")
-
-
-def _check_stored_values(
-    path: Path, manifest: Manifest, open_artifact: OpenWithPoints, bounds: Tolerance
-) -> ParityReport:
-    if manifest.reference is None:
-        raise ArtifactError(
-            f"{path}: exported with --no-verify, so its manifest stores no values; give --checkpoint "
-            f"{manifest.weights.file} for the full check"
-        )
-    shape = [_stored_batch(manifest), 3, *manifest.preprocessing.image_size]
-    if manifest.reference.get("input_shape") != shape:
-        raise ArtifactError(f"the manifest's reference values are not those of an input {shape}; export again")
-    with open_artifact(()) as candidate:
-        return check_stored(candidate, open_artifact, manifest.reference, bounds, manifest.preprocessing)
-
-
-def _stored_batch(manifest: Manifest) -> int:
-    """The batch of the stored values: the artifact's, its smallest gear, or 1 where it is free."""
-    batch = manifest.inputs[0].shape[0]
-    if isinstance(batch, int):
-        return batch
-    return min(manifest.compilation.gears, default=1) if manifest.compilation else 1
 
 
 def _check_against(open_artifact: OpenWithPoints, against: Path, manifest: Manifest, bounds: Tolerance) -> ParityReport:

@@ -108,6 +108,23 @@ JOBS: dict[str, dict[str, list[Any]]] = {
         "look_every": NOT_WHOLE,
         "tensorboard": NOT_A_FLAG,
     },
+    "serve": {
+        "host": [3, "", b"x", None, OBJECT],
+        "port": [*NOT_WHOLE, 65536],
+        "grpc_port": [*NOT_WHOLE, 65536],
+        "max_delay_ms": [*NOT_A_NUMBER, 10001],
+        "devices": [3, "0", [], [-1], [2.5], [True], {}, OBJECT],
+        "threads": [*NOT_WHOLE, 1025],
+        "queue": [*NOT_WHOLE, 0],
+        "timeout": [*NOT_A_NUMBER, 0],
+        "max_body_mib": [*NOT_WHOLE, 0],
+        "drain": [*NOT_A_NUMBER, 0],
+        "api_key_file": NOT_A_PATH,
+        "tls_cert": NOT_A_PATH,
+        "tls_key": NOT_A_PATH,
+        "started": [3, "x", OBJECT],
+        "artifacts": [*NOT_PATHS, "x.onnx", Path("x.onnx")],
+    },
     "check_data": {"data": NOT_A_PATH, "held_out": [*NOT_A_NUMBER, 1.0]},
 }
 OM = {
@@ -136,6 +153,7 @@ BESIDE: dict[str, Callable[[Path], dict[str, Any]]] = {
     "list_models": lambda _: {},
     "train": lambda folder: {"model": "neonext_nano", "data": folder, "output": folder / "out"},
     "check_data": lambda folder: {"data": folder},
+    "serve": lambda folder: {"artifacts": [folder / "absent.onnx"]},
 }
 
 

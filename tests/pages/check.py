@@ -1,7 +1,8 @@
 """``python -m tests.pages.check``: every page of build/site in headless Chromium, at a desk's width and a phone's.
 
 A request to another host, a console error, a missing picture, a page wider than a phone, or a search that finds nothing
-fails it; so does a report's page (``report.py``) whose figures are not seen or whose text is hard to read. Pages with
+fails it; so does a report's page (``report.py``) whose figures are not seen or whose text is hard to read, and a
+server's page (``served.py``) that shows another label than a dropped picture's. Pages with
 one such fault each, in ``faulty/``, are opened first: each must be found. Pictures of three pages and of a report go
 to build/pages. Installs Chromium and a Chinese font on Debian as root; where that is not possible it says why and
 counts as passed, or as failed with ``NEONEXT_REQUIRE_PAGES=1``.
@@ -26,6 +27,7 @@ from tests import ROOT
 from tests.pages.browser import Browser, browser
 from tests.pages.faults import PHONE, faults
 from tests.pages.report import UNREADABLE, write_report
+from tests.pages.served import served_page
 
 SITE = ROOT / "build" / "site"
 PICTURES = ROOT / "build" / "pages"
@@ -58,7 +60,7 @@ def main() -> int:
         print("pages: skipped: no Chromium here; installing one needs root on Debian and its package archive")
         return int(os.environ.get("NEONEXT_REQUIRE_PAGES") == "1")
     with browser(program) as tab:
-        found = unseen(tab) + broken(tab) + reported(tab)
+        found = unseen(tab) + broken(tab) + reported(tab) + served_page(tab, PICTURES)
         take_pictures(tab)
     print("\n".join(dict.fromkeys(found)) or f"pages: all hold; pictures in {PICTURES.relative_to(ROOT)}")
     return int(bool(found))

@@ -8,6 +8,7 @@ import io
 import re
 import runpy
 import shlex
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from neonext_ascend.models.neonext import build, redraw_at_order_one
 from neonext_ascend.models.variants import VARIANTS
 from tests import ROOT
 from tests.support.pictures import assert_same_picture
+from tests.support.serving import serving
 from tools.write_ascend_page import ascend_page
 
 RUNNABLE = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -129,8 +131,14 @@ class Reader:
         self.page = page
         self.namespace: dict[str, Any] = {"__name__": "__main__"}
         self.status = 0
+        self.port = 0
+        self.ending = contextlib.ExitStack()
 
     def follow(self) -> None:
+        with self.ending:
+            self._follow()
+
+    def _follow(self) -> None:
         found = blocks(self.page)
         for number, block in enumerate(found):
             if block.language == "toml":
@@ -148,7 +156,16 @@ class Reader:
             assert shown == str(self.status), f"{where} shows {shown} where the status is {self.status}"
             return
         words = shlex.split(command, comments=True)
+        if words[0] == "curl" and self.port:
+            done = subprocess.run([self.here(w) for w in words], capture_output=True, text=True, check=True)
+            assert_printed(self.here(shown), done.stdout, where)
+            return
         if words[0] != "neonext-ascend":
+            return
+        if words[1] == "serve":  # until the page's end, on a port of its own
+            up = self.ending.enter_context(serving(*words[2:]))
+            self.port = up.port
+            assert_printed(self.here(shown), up.said, where)
             return
         assert not SHELL_SYNTAX & set(words), f"{where}: {command!r} cannot be tested; show it without a shell's syntax"
         for name in BROUGHT.keys() & set(words):
@@ -163,9 +180,16 @@ class Reader:
         if shown and words[1] not in MACHINES_OWN:
             assert_printed(shown, printed, where)
 
+    def here(self, word: str) -> str:
+        """With the port that is served on, and files of the repository by their whole path."""
+        if not self.port:
+            return word
+        word = word.replace("127.0.0.1:8000", f"127.0.0.1:{self.port}")
+        return re.sub(r"(?<=[@\"])neonext_ascend/", f"{ROOT}/neonext_ascend/", word)
+
     def execute(self, block: Block, shown: str | None) -> None:
         # Blank lines in front: a traceback then tells the page's own line.
-        code = compile("\n" * (block.line - 1) + block.content, str(self.page), "exec")
+        code = compile("\n" * (block.line - 1) + self.here(block.content), str(self.page), "exec")
         _, printed = printed_by(lambda: exec(code, self.namespace))
         if shown is not None:
             assert_printed(shown, printed, f"{shown_path(self.page)}:{block.line}")

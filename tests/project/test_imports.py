@@ -11,7 +11,7 @@ import pytest
 
 from tests import ROOT
 
-HEAVY = {"torch", "onnx", "onnxruntime", "numpy", "PIL", "rich", "matplotlib", "msgspec", "jinja2"}
+HEAVY = {"torch", "onnx", "onnxruntime", "numpy", "PIL", "rich", "matplotlib", "msgspec", "jinja2", "starlette", "grpc"}
 
 
 def loaded_by(code: str) -> set[str]:
@@ -31,6 +31,9 @@ def loaded_by(code: str) -> set[str]:
         ("from neonext_ascend.cli.main import run; run(['predict', '--help'])", {"numpy"}),
         ("from neonext_ascend.cli.main import run; run(['eval', '--help'])", {"numpy"}),
         ("from neonext_ascend.cli.main import run; run(['report', '--help'])", {"numpy"}),
+        ("from neonext_ascend.cli.main import run; run(['serve', '--help'])", {"numpy"}),
+        ("import neonext_ascend.jobs.serving", {"numpy"}),
+        ("import neonext_ascend.serving.server", HEAVY - {"torch", "onnx", "onnxruntime", "rich", "grpc"}),
         ("from neonext_ascend.cli.main import run; run(['train', '--help'])", {"numpy"}),
         ("from neonext_ascend.cli.main import run; run(['list', '--json'])", {"numpy"}),
     ],

@@ -26,6 +26,9 @@ DATA = {
     "neonext_ascend/data/README.md",
     "neonext_ascend/data/WORDNET-LICENSE.txt",
     "neonext_ascend/reporting/page.html.jinja",
+    "neonext_ascend/serving/protocol/inference.binpb",
+    "neonext_ascend/serving/protocol/inference.proto",
+    "neonext_ascend/serving/web/page.html",
     *(f"neonext_ascend/data/samples/digit_{d}.png" for d in range(10)),
 }
 

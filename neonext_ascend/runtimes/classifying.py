@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neonext_ascend.artifacts.finding import manifest_beside
-from neonext_ascend.artifacts.manifest import manifest_path
+from neonext_ascend.artifacts.manifest import Manifest, manifest_path
 from neonext_ascend.artifacts.reading import read_manifest
 from neonext_ascend.artifacts.staging import sha256_of
 from neonext_ascend.data import labels_for
@@ -65,6 +65,15 @@ class Recipe:
     assumed: str | None = None
     answers: Answers = LOGITS
 
+    @classmethod
+    def of(cls, manifest: Manifest, doubts: Sequence[str] = ()) -> Recipe:
+        """As the manifest says, and what else a user should doubt."""
+        answers = ONE_LOGIT if manifest.outputs[0].shape[-1] == 1 else LOGITS
+        assumed = [*doubts, *([f"assuming {answers.words}"] if answers is ONE_LOGIT else [])]
+        return cls(
+            manifest.preprocessing, manifest.labels, manifest.weights.trained, "; ".join(assumed) or None, answers
+        )
+
 
 def recipe_of(artifact: Path, runner: Runner) -> Recipe:
     """From the manifest, or for a file without one what its graph, its values and its shapes tell.
@@ -90,13 +99,7 @@ def recipe_of(artifact: Path, runner: Runner) -> Recipe:
             assumed.append(
                 "changed since its export (its SHA-256 differs from the manifest's): neonext-ascend verify tells more"
             )
-        answers = LOGITS
-        if classes == 1:
-            answers = ONE_LOGIT
-            assumed.append(f"assuming {answers.words}")
-        return Recipe(
-            manifest.preprocessing, manifest.labels, manifest.weights.trained, "; ".join(assumed) or None, answers
-        )
+        return Recipe.of(manifest, assumed)
     name = manifest_path(artifact).name
     if takes_pixels:
         raise ArtifactError(f"{artifact}: takes pixels; its manifest {name} is missing: copy both files")
@@ -177,11 +180,12 @@ def _classify_batch(
     scores = scored(runner, recipe, [picture.value for _, picture in entries if isinstance(picture, Prepared)])
     for path, picture in entries:
         if isinstance(picture, Prepared):
-            yield Prediction(path, _best(next(scores), recipe.labels, top), picture.note)
+            yield Prediction(path, best(next(scores), recipe.labels, top), picture.note)
         else:
             yield Prediction(path, error=picture)
 
 
-def _best(scores: NDArray[np.float64], labels: Sequence[str], top: int) -> tuple[Guess, ...]:
+def best(scores: NDArray[np.float64], labels: Sequence[str], top: int) -> tuple[Guess, ...]:
+    """The likeliest ``top`` classes of one picture's scores ``(classes)``, best first."""
     order = np.argsort(-scores, kind="stable")[:top]
     return tuple(Guess(int(i), labels[i] if i < len(labels) else f"class_{i}", float(scores[i])) for i in order)

@@ -1,0 +1,1 @@
+"""Batching: requests wait a little and leave together, in the size that pays most."""

@@ -1,0 +1,211 @@
+"""Where requests from every door are answered, by the models that are served now."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neonext_ascend._version import __version__
+from neonext_ascend.errors import NeoNextError
+from neonext_ascend.runtimes.classifying import Guess, best
+from neonext_ascend.serving.batching.work import Work
+from neonext_ascend.serving.engine import Engine
+from neonext_ascend.serving.metrics import Metrics
+from neonext_ascend.serving.models import PICTURES, Served
+from neonext_ascend.serving.protocol.tensors import BYTES, InferRequest, Tensor, datatype_of, metadata_of
+from neonext_ascend.serving.refusals import RefusedError
+from neonext_ascend.serving.settings import Settings
+
+PICTURE, TOP = "picture", 5
+_GONE = "499"  # in the counts: whoever asked has gone
+
+
+@dataclass(frozen=True)
+class Classified:
+    """Pictures' classes, the notes of how they were read, and seconds by part."""
+
+    model: Served
+    tops: list[tuple[Guess, ...]]
+    notes: list[str | None]
+    seconds: dict[str, float]
+    batch: int
+
+
+class Desk:
+    """Answers.
+
+    Attributes:
+        engine: the models that are served now; a reload puts another one here.
+        draining: whether the server is ending: requests that come now are refused.
+        active: requests under way.
+    """
+
+    def __init__(self, engine: Engine, settings: Settings, metrics: Metrics) -> None:
+        self.engine, self.settings, self.metrics = engine, settings, metrics
+        self.draining, self.active = False, 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests are answered."""
+        return self.engine.ready and not self.draining
+
+    def server_metadata(self) -> dict[str, Any]:
+        """The protocol's words about the server."""
+        return {"name": "neonext-ascend", "version": __version__, "extensions": ["binary_tensor_data"]}
+
+    def model_metadata(self, name: str, version: str = "") -> dict[str, Any]:
+        """The protocol's words about a model.
+
+        Raises:
+            RefusedError: 404, there is none.
+        """
+        models = self.engine.models
+        model, pictures = models.find(name, version)
+        inputs = [metadata_of(model.input)]
+        outputs = [metadata_of(spec) for spec in model.manifest.outputs]
+        if pictures:
+            inputs = [{"name": PICTURE, "datatype": BYTES, "shape": [-1]}]
+            kinds = (("index", "INT64"), ("label", BYTES), ("score", "FP32"))
+            outputs = [{"name": output, "datatype": datatype, "shape": [-1, -1]} for output, datatype in kinds]
+        else:
+            # Rows are gathered into the artifact's own batch, whatever that is.
+            inputs[0]["shape"] = [-1, *(int(n) for n in model.input.shape[1:])]
+            for entry, spec in zip(outputs, model.manifest.outputs, strict=True):
+                entry["shape"] = [-1, *(n if isinstance(n, int) else -1 for n in spec.shape[1:])]
+        return {
+            "name": name,
+            "versions": models.versions(name),
+            "platform": model.platform,
+            "inputs": inputs,
+            "outputs": outputs,
+        }
+
+    async def infer(
+        self, name: str, version: str, request: InferRequest, seconds: float | None = None
+    ) -> tuple[Served, list[Tensor]]:
+        """Answer the protocol's request, within ``seconds`` where the client says so.
+
+        Raises:
+            RefusedError: any reason why not.
+        """
+        model, pictures = self.engine.models.find(name, version)
+        asked = request.parameters.get("timeout")  # microseconds, as Triton's clients say
+        bounds = [seconds, asked / 1e6 if isinstance(asked, int) and asked > 0 else None]
+        async with self._answering(model, min((b for b in bounds if b is not None), default=None)):
+            known = ["index", "label", "score"] if pictures else [spec.name for spec in model.manifest.outputs]
+            for wanted in request.outputs:
+                if wanted not in known:
+                    raise RefusedError(400, f"unknown output {wanted!r}; expected {', '.join(known)}")
+            if len(request.inputs) != 1:
+                raise RefusedError(400, f"{len(request.inputs)} inputs; {name} has one")
+            if pictures:
+                found = await self._classify(model, _pictures(request.inputs[0]), _top(request.parameters.get("top")))
+                outputs = _guesses(found.tops)
+            else:
+                work = await self._compute(model, _rows(request.inputs[0], model))
+                named = zip(model.manifest.outputs, work.answer.result(), strict=True)
+                outputs = [Tensor.of(spec.name, values) for spec, values in named]
+        return model, [tensor for tensor in outputs if not request.outputs or tensor.name in request.outputs]
+
+    async def classify(self, name: str, version: str, pictures: list[bytes], top: object = None) -> Classified:
+        """Classify pictures; an empty name takes the first model.
+
+        Raises:
+            RefusedError: any reason why not.
+        """
+        model, _ = self.engine.models.find(name or self.engine.models.names[0], version)
+        async with self._answering(model, None):
+            return await self._classify(model, pictures, _top(top))
+
+    @asynccontextmanager
+    async def _answering(self, model: Served, seconds: float | None) -> AsyncIterator[None]:
+        """A request under way: counted, timed, bounded; every error of ours is a refusal."""
+        if self.draining:
+            raise RefusedError(503, "the server is ending; ask another", 1)
+        self.active += 1
+        start, status = time.perf_counter(), _GONE
+        try:
+            try:
+                async with asyncio.timeout(min(seconds or self.settings.timeout, self.settings.timeout)):
+                    yield
+            except TimeoutError:
+                raise RefusedError(504, "not computed in time: given up") from None
+            except RefusedError:
+                raise
+            except NeoNextError as error:
+                raise RefusedError(400, str(error)) from None
+            status = "200"
+        except RefusedError as refusal:
+            status = str(refusal.status)
+            raise
+        finally:
+            self.active -= 1
+            self.metrics.requests.labels(model.name, model.version, status).inc()
+            self._observe(model, "whole", time.perf_counter() - start)
+
+    async def _classify(self, model: Served, pictures: list[bytes], top: int) -> Classified:
+        start = time.perf_counter()
+        prepared = await self.engine.prepare(model, pictures)
+        rows = np.stack([picture.value for picture in prepared]).astype(model.input.dtype, copy=False)
+        decoded = time.perf_counter() - start
+        self._observe(model, "prepare", decoded)
+        work = await self._compute(model, rows)
+        scores = model.recipe.answers.scores(work.answer.result()[0], model.name)
+        seconds = {"prepare": decoded, "queue": work.waited, "compute": work.computed}
+        tops = [best(row, model.recipe.labels, top) for row in scores]
+        return Classified(model, tops, [picture.note for picture in prepared], seconds, work.batch)
+
+    async def _compute(self, model: Served, rows: NDArray[np.generic]) -> Work:
+        work = await self.engine.compute(model, rows)
+        self._observe(model, "queue", work.waited)
+        self._observe(model, "compute", work.computed)
+        return work
+
+    def _observe(self, model: Served, part: str, seconds: float) -> None:
+        self.metrics.seconds.labels(model.name, model.version, part).observe(seconds)
+
+
+def _rows(tensor: Tensor, model: Served) -> NDArray[np.generic]:
+    spec = model.input
+    inner, datatype = [int(n) for n in spec.shape[1:]], datatype_of(spec.dtype)
+    fits = tensor.name == spec.name and tensor.datatype == datatype and list(tensor.shape[1:]) == inner
+    if not fits or not tensor.shape or tensor.shape[0] < 1:
+        given, takes = f"{tensor.name} {tensor.datatype}{list(tensor.shape)}"[:120], f"[N, {str(inner)[1:]}"
+        raise RefusedError(400, f"{given}; expected {spec.name} {datatype}{takes}, pictures to {model.name}{PICTURES}")
+    assert isinstance(tensor.data, np.ndarray)
+    return tensor.data
+
+
+def _pictures(tensor: Tensor) -> list[bytes]:
+    if tensor.name != PICTURE or tensor.datatype != BYTES or not tensor.data:
+        raise RefusedError(400, f"{tensor.name} {tensor.datatype}{list(tensor.shape)}; expected {PICTURE} {BYTES}[N]")
+    return [bytes(item) for item in tensor.data]
+
+
+def _top(given: object) -> int:
+    if given is None:
+        return TOP
+    try:
+        number = int(str(given))
+    except ValueError:
+        number = 0
+    if not 1 <= number <= 1000:
+        raise RefusedError(400, f"top {str(given)[:40]}; expected a whole number from 1 to 1000")
+    return number
+
+
+def _guesses(tops: Sequence[Sequence[Guess]]) -> list[Tensor]:
+    shape = (len(tops), len(tops[0]))
+    labels = [guess.label.encode() for top in tops for guess in top]
+    return [
+        Tensor.of("index", np.asarray([[guess.index for guess in top] for top in tops], np.int64)),
+        Tensor("label", BYTES, shape, labels),
+        Tensor.of("score", np.asarray([[guess.score for guess in top] for top in tops], np.float32)),
+    ]

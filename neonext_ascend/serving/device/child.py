@@ -1,0 +1,83 @@
+"""What runs in a device's process: it opens the artifacts, says what they are, and answers batches one by one.
+
+Started by the server with a socket and a shared memory, which it is told by their numbers; it ends when the server's
+end of the socket closes. The rows of a batch lie in the memory, everything else goes through the socket.
+"""
+
+from __future__ import annotations
+
+import mmap
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neonext_ascend.errors import NeoNextError
+from neonext_ascend.serving.device.frames import frame, receive
+from neonext_ascend.serving.device.opening import Opened, open_checked
+
+
+def main(arguments: list[str]) -> int:
+    """Run until the server goes; ``arguments``: the numbers of the socket and of the memory."""
+    # Ctrl-C on a terminal reaches every process; the server decides when this one ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    connection = socket.socket(fileno=int(arguments[0]))
+    asked = receive(connection)
+    if asked is None:
+        return 0
+    try:
+        opened = [_opened(asked[0], model) for model in asked[0]["models"]]
+    except NeoNextError as error:
+        connection.sendall(frame({"error": str(error), "exit_code": error.exit_code}))
+        return error.exit_code
+    try:
+        connection.sendall(frame({"opened": [model.to_json() for model in opened]}))
+        _answer(connection, int(arguments[1]), opened)
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # the server has gone
+    finally:
+        for model in opened:
+            model.runner.close()
+    return 0
+
+
+def _opened(asked: dict[str, Any], model: dict[str, Any]) -> Opened:
+    return open_checked(Path(model["path"]), model["runtime"], asked["device"], asked["threads"], model["sha256"])
+
+
+def _answer(connection: socket.socket, memory_number: int, opened: list[Opened]) -> None:
+    memory: mmap.mmap | None = None
+    while (asked := receive(connection)) is not None:
+        batch = asked[0]
+        # The server has sized the memory once it knew the gears, before the first batch.
+        memory = memory or mmap.mmap(memory_number, 0)
+        start = time.perf_counter()
+        try:
+            outputs = _run(opened[batch["model"]], memory, batch)
+        except NeoNextError as error:
+            connection.sendall(frame({"batch": batch["batch"], "error": str(error)}))
+            continue
+        seconds = time.perf_counter() - start
+        described = [{"dtype": array.dtype.name, "shape": array.shape} for array in outputs]
+        payload = b"".join(array.tobytes() for array in outputs)
+        connection.sendall(frame({"batch": batch["batch"], "seconds": seconds, "outputs": described}, payload))
+
+
+def _run(model: Opened, memory: mmap.mmap, batch: dict[str, Any]) -> list[np.ndarray[Any, Any]]:
+    runner, rows, fed = model.runner, batch["rows"], batch["fed"]
+    spec = runner.inputs[0]
+    shape = (fed, *(int(n) for n in spec.shape[1:]))
+    count = int(np.prod(shape))
+    array = np.frombuffer(memory, spec.dtype, count, batch["offset"]).reshape(shape)
+    array[rows:] = array[rows - 1]  # a gear is filled up with its last picture
+    values = runner.infer({spec.name: array})
+    return [np.ascontiguousarray(values[output.name][:rows]) for output in runner.outputs]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,156 @@
+"""An artifact opened to be served: it answers as its manifest says, in every gear, or it is not served."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neonext_ascend.artifacts.finding import with_its_data
+from neonext_ascend.artifacts.manifest import Manifest
+from neonext_ascend.artifacts.reading import manifest_of
+from neonext_ascend.artifacts.staging import sha256_of
+from neonext_ascend.errors import ArtifactError, ParityError
+from neonext_ascend.runtimes.base import Runner
+from neonext_ascend.runtimes.classifying import recipe_of
+from neonext_ascend.runtimes.registry import Runtime, open_runner, opener, runtime_for
+from neonext_ascend.spec import TOLERANCES, Tolerance
+from neonext_ascend.verify.compare import compare_logits
+from neonext_ascend.verify.feeds import noise_feed
+from neonext_ascend.verify.vouched import check_against_manifest, judged_on, stored_batch
+
+# A free batch is tried in these sizes, until one gives fewer images a second than this share of the best before.
+SIZES, PAYS = (1, 2, 4, 8, 16, 32, 64), 0.8
+_RUNS, _SECONDS = 5, 0.5  # of the measurement of one size, whichever ends first
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What serves.
+
+    Attributes:
+        gears: batch size -> seconds that it takes.
+        free: whether it takes any batch up to the largest gear; else a smaller one is filled up.
+        doubts: what a user should know, in words.
+    """
+
+    runner: Runner
+    gears: dict[int, float]
+    free: bool
+    doubts: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """For the server."""
+        return {
+            "gears": list(self.gears.items()),
+            "free": self.free,
+            "doubts": self.doubts,
+            "where": self.runner.where,
+            "outputs": [spec.name for spec in self.runner.outputs],
+        }
+
+
+def open_checked(path: Path, runtime: Runtime, device: int, threads: int, described: str) -> Opened:
+    """Open an artifact, hold its answers against the manifest's, and time its gears.
+
+    Args:
+        path, runtime, device, threads: as of :func:`~neonext_ascend.runtimes.registry.open_runner`.
+        described: SHA-256 of the artifact in the manifest that the server has read.
+
+    Raises:
+        ParityError: it answers otherwise than when it was exported.
+        ArtifactError: it is not its manifest's, or the manifest has changed since it was read or stores no answer.
+        FileAccessError, ToolchainError: as of ``open_runner``.
+    """
+    manifest = manifest_of(path)
+    if manifest.artifact.files[0].sha256 != described:
+        raise ArtifactError(f"{path}: its manifest has changed since the server read it; send SIGHUP to load it anew")
+    bounds = TOLERANCES[judged_on(manifest, runtime_for(path, runtime))]
+    if any(sha256_of(file) != made.sha256 for file, made in _files(path, manifest)):
+        _check_inside(path, manifest, runtime, device, bounds)
+    runner = open_runner(path, runtime=runtime, device=device, threads=threads)
+    try:
+        doubts = recipe_of(path, runner).assumed
+        gears = _timed_gears(path, runner, manifest, bounds)
+    except BaseException:
+        runner.close()
+        raise
+    return Opened(runner, gears, _is_free(runner), doubts)
+
+
+def _files(path: Path, manifest: Manifest) -> list[tuple[Path, Any]]:
+    files = [(path, manifest.artifact.files[0])]
+    return files + [(path.with_name(made.name), made) for made in manifest.artifact.files[1:]]
+
+
+def _check_inside(path: Path, manifest: Manifest, runtime: Runtime, device: int, bounds: Tolerance) -> None:
+    """A changed file: LayerScale may hide a wrong matrix from every answer, but not from what is inside."""
+    report = check_against_manifest(path, manifest, opener(path, runtime, device), bounds)
+    reasons = report.reasons()
+    if not reasons and manifest.artifact.format == "onnx":
+        from neonext_ascend.exporters.onnx_file.constants import changed_constants
+
+        reasons = [
+            f"constant {name} is not the one that was exported"
+            for name in changed_constants(with_its_data(path), manifest)
+        ]
+    if reasons:
+        raise _wrong(path, reasons)
+
+
+def _wrong(path: Path, reasons: Sequence[str]) -> ParityError:
+    return ParityError(
+        f"{path}: not served, it answers otherwise than when it was exported: {reasons[0]}; export again, or see "
+        "neonext-ascend verify"
+    )
+
+
+def _is_free(runner: Runner) -> bool:
+    return not isinstance(runner.inputs[0].shape[0], int) and not runner.gears
+
+
+def _timed_gears(path: Path, runner: Runner, manifest: Manifest, bounds: Tolerance) -> dict[int, float]:
+    """Each gear's answers are right, and so are its seconds: measured on the very rows."""
+    stored = manifest.reference
+    if stored is None:
+        raise ArtifactError(
+            f"{path}: exported with --no-verify, so its manifest stores no answer to check; export again"
+        )
+    batch = stored_batch(manifest)
+    want = np.asarray(stored["logits"], np.float64)
+    shape = (batch, 3, *manifest.preprocessing.image_size)
+    if want.ndim != 2 or list(shape) != stored.get("input_shape"):
+        raise ArtifactError(f"the manifest's reference values are not those of an input {list(shape)}; export again")
+    feed = noise_feed(shape, manifest.preprocessing if stored.get("pixels") else None, int(stored["seed"]))
+    rows = feed.for_input(runner.inputs[0])
+    fixed = runner.inputs[0].shape[0]
+    gears: dict[int, float] = {}
+    for size in (fixed,) if isinstance(fixed, int) else runner.gears or SIZES:
+        gears[size] = _timed(path, runner, _tiled(rows, size), _tiled(want, size), bounds)
+        best = max((n / seconds for n, seconds in list(gears.items())[:-1]), default=0.0)
+        if _is_free(runner) and size / gears[size] < PAYS * best:
+            del gears[size]
+            break
+    return gears
+
+
+def _tiled(rows: NDArray[Any], size: int) -> NDArray[Any]:
+    return np.ascontiguousarray(rows[np.arange(size) % len(rows)])
+
+
+def _timed(path: Path, runner: Runner, rows: NDArray[Any], want: NDArray[np.float64], bounds: Tolerance) -> float:
+    feeds = {runner.inputs[0].name: rows.astype(runner.inputs[0].dtype)}
+    found = compare_logits(f"batch {len(rows)}", runner.infer(feeds)[runner.outputs[0].name], want, bounds)
+    if not found.passed:
+        raise _wrong(path, [f"{found.what}: {failure}" for failure in found.failures])
+    seconds: list[float] = []
+    while len(seconds) < _RUNS and sum(seconds) < _SECONDS:
+        start = time.perf_counter()
+        runner.infer(feeds)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)  # what others do on the machine meanwhile only adds

@@ -1,0 +1,112 @@
+"""Models on their devices: rows in, outputs out. A reload makes another engine, and the old one finishes."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neonext_ascend.images.decoding import DECODERS, Prepared, read_prepared
+from neonext_ascend.images.formats import openable
+from neonext_ascend.serving.batching.dispatcher import Dispatcher
+from neonext_ascend.serving.batching.work import Work
+from neonext_ascend.serving.device.process import Process
+from neonext_ascend.serving.logs import Log
+from neonext_ascend.serving.metrics import Metrics
+from neonext_ascend.serving.models import Models, Served
+from neonext_ascend.serving.refusals import RefusedError
+from neonext_ascend.serving.settings import Settings
+
+_LOOK = 0.01  # seconds between two looks at whether all is answered
+
+
+class Engine:
+    """What computes."""
+
+    def __init__(self, models: Models, settings: Settings, metrics: Metrics, log: Log) -> None:
+        self.models, self._settings, self._metrics = models, settings, metrics
+        self._dispatcher = Dispatcher(models, settings.queue, settings.max_delay, metrics)
+        self.processes = [Process(d, models, settings, self._dispatcher, metrics, log) for d in settings.devices]
+        self._dispatcher.lanes.extend(self.processes)
+        self._decoders = ThreadPoolExecutor(DECODERS, "decoder")
+        self._decoding = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether a device answers."""
+        return any(process.ready for process in self.processes)
+
+    async def start(self) -> None:
+        """Start every device.
+
+        Raises:
+            NeoNextError: one is not ready; all have ended.
+        """
+        asyncio.get_running_loop().run_in_executor(
+            self._decoders, openable
+        )  # Pillow's plugins, before the first picture
+        results = await asyncio.gather(*(process.start() for process in self.processes), return_exceptions=True)
+        for error in results:
+            if isinstance(error, BaseException):
+                await self.close()
+                raise error
+
+    async def drain(self, seconds: float) -> None:
+        """Wait until all is answered, so long at most."""
+        end = asyncio.get_running_loop().time() + seconds
+        while not (self._dispatcher.idle and not self._decoding) and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(_LOOK)
+
+    async def close(self) -> None:
+        """End every device; what still waits is answered 503."""
+        self._dispatcher.stop("given up: the server is ending")
+        await asyncio.gather(*(process.close() for process in self.processes))
+        self._dispatcher.stop("given up: the server is ending")
+        self._decoders.shutdown(wait=False, cancel_futures=True)
+
+    async def compute(self, model: Served, rows: NDArray[np.generic]) -> Work:
+        """Have rows ``(n, ...)`` computed; cancelled, they are not.
+
+        Raises:
+            RefusedError: no device could, or the queue is full.
+        """
+        loop = asyncio.get_running_loop()
+        work = Work(model.number, rows, loop.time(), loop.create_future())
+        gauge = self._metrics.waiting.labels(model.name, model.version)
+        self._dispatcher.submit(work)
+        gauge.set(self._dispatcher.waiting)
+        try:
+            outputs = await work.answer
+        finally:
+            gauge.set(self._dispatcher.waiting)
+        if not all(np.isfinite(values).all() for values in outputs):
+            raise RefusedError(500, f"{model.name}: gives NaN or infinity: damaged weights, or too large for fp16")
+        return work
+
+    async def prepare(self, model: Served, pictures: list[bytes]) -> list[Prepared[NDArray[np.float32 | np.uint8]]]:
+        """Decode and prepare pictures, a bounded number at once.
+
+        Raises:
+            UsageError, FileAccessError: one is no picture, too large or cut off.
+            RefusedError: 429, too many wait.
+        """
+        if self._decoding + len(pictures) > self._settings.queue:
+            raise RefusedError(429, f"{self._decoding} pictures wait of {self._settings.queue} that may; try again", 1)
+        loop, recipe = asyncio.get_running_loop(), model.recipe
+        self._decoding += len(pictures)
+        try:
+            return list(
+                await asyncio.gather(
+                    *(
+                        loop.run_in_executor(
+                            self._decoders, read_prepared, Path(f"picture {n}"), recipe.preprocessing, data
+                        )
+                        for n, data in enumerate(pictures, 1)
+                    )
+                )
+            )
+        finally:
+            self._decoding -= len(pictures)

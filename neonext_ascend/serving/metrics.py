@@ -1,0 +1,46 @@
+"""What a monitor counts, in Prometheus' form."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Metrics:
+    """The counters of one server."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        name, model = "neonext_", ["model", "version"]
+        self.requests = Counter(
+            f"{name}requests", "Answered requests by status", [*model, "status"], registry=self._registry
+        )
+        self.seconds = Histogram(
+            f"{name}request_seconds",
+            "Seconds of a request by part: prepare, queue, compute, whole",
+            [*model, "part"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self.waiting = Gauge(f"{name}queue_rows", "Rows that wait", model, registry=self._registry)
+        self.batch = Histogram(
+            f"{name}batch_rows", "Rows asked for in a batch", model, buckets=_SIZES, registry=self._registry
+        )
+        self.gears = Counter(
+            f"{name}gear", "Batches by the gear they ran in", [*model, "gear"], registry=self._registry
+        )
+        self.restarts = Counter(
+            f"{name}device_restarts",
+            "Device processes that ended and were started again",
+            ["device"],
+            registry=self._registry,
+        )
+        self.ready = Gauge(
+            f"{name}device_ready", "1 where a device's process answers", ["device"], registry=self._registry
+        )
+
+    def page(self) -> bytes:
+        """All of them as text."""
+        return generate_latest(self._registry)

@@ -1,0 +1,111 @@
+"""What is served under which name: an artifact, and what its manifest says of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from neonext_ascend.artifacts.manifest import Manifest
+from neonext_ascend.artifacts.reading import manifest_of
+from neonext_ascend.errors import UsageError
+from neonext_ascend.runtimes.classifying import Recipe
+from neonext_ascend.serving.refusals import unknown_model
+from neonext_ascend.spec import TensorSpec
+
+# The protocol's model of pictures beside that of tensors.
+PICTURES = "-pictures"
+_NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)=(.+)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Served:
+    """One artifact.
+
+    Args:
+        number: among all that are served.
+        name, version: in the protocol's paths; versions count from 1 in the order given, the last is taken by default.
+        path: of the artifact.
+        manifest: beside it.
+    """
+
+    number: int
+    name: str
+    version: str
+    path: Path
+    manifest: Manifest
+
+    @property
+    def input(self) -> TensorSpec:
+        """What it takes."""
+        return self.manifest.inputs[0]
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """What pictures and answers mean."""
+        return Recipe.of(self.manifest)
+
+    @property
+    def sha256(self) -> str:
+        """Of the artifact, as the manifest says."""
+        return self.manifest.artifact.files[0].sha256
+
+    @property
+    def platform(self) -> str:
+        """The protocol's word for its form."""
+        return "onnx_onnxv1" if self.manifest.artifact.format == "onnx" else "ascend_om"
+
+
+class Models:
+    """All that is served, found by name and version."""
+
+    def __init__(self, served: Sequence[Served]) -> None:
+        self.all = tuple(served)
+        self._by_name: dict[str, dict[str, Served]] = {}
+        for model in served:
+            self._by_name.setdefault(model.name, {})[model.version] = model
+
+    @property
+    def names(self) -> list[str]:
+        """In the order given; each has also one for pictures."""
+        return list(self._by_name)
+
+    def versions(self, name: str) -> list[str]:
+        """Of a model, in the order given."""
+        return list(self._by_name[name.removesuffix(PICTURES)])
+
+    def find(self, name: str, version: str = "") -> tuple[Served, bool]:
+        """The model, and whether it is asked for pictures; without a version the last one.
+
+        Raises:
+            RefusedError: 404, there is none.
+        """
+        versions = self._by_name.get(name.removesuffix(PICTURES), {})
+        if not versions or (version and version not in versions):
+            raise unknown_model(name, version, self.names)
+        return versions[version or list(versions)[-1]], name.endswith(PICTURES)
+
+
+def read_models(words: Sequence[str]) -> Models:
+    """What ``[NAME=]ARTIFACT`` means; without NAME a model is served under its network's name.
+
+    Raises:
+        UsageError: a name that the protocol's paths cannot hold.
+        FileAccessError, ArtifactError: an artifact or its manifest cannot be read.
+    """
+    served: list[Served] = []
+    for word in words:
+        named = None if Path(word).exists() else _NAMED.fullmatch(word)
+        path = Path(named[2] if named else word)
+        manifest = manifest_of(path)
+        name = named[1] if named else str(manifest.network.get("name") or path.stem)
+        if name.endswith(PICTURES) or not _NAMED.fullmatch(f"{name}=x"):
+            raise UsageError(
+                f"{name}: no model can be served so; expected letters, digits, '.', '_', '-', without {PICTURES}: "
+                f"NAME={path}"
+            )
+        version = str(1 + sum(model.name == name for model in served))
+        served.append(Served(len(served), name, version, path.absolute(), manifest))
+    return Models(served)

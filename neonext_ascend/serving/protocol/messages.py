@@ -1,0 +1,97 @@
+"""The protocol's messages over gRPC, made from their descriptor: no generated code that asks for one protobuf alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from google.protobuf import (  # type: ignore[import-untyped] # protobuf has no types
+    descriptor_pb2,
+    descriptor_pool,
+    message_factory,
+)
+
+from neonext_ascend.serving.protocol.tensors import BYTES, InferRequest, Tensor, dtype_of, elements
+from neonext_ascend.serving.refusals import RefusedError
+
+SERVICE = "inference.GRPCInferenceService"
+METHODS = ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer")
+_CONTENTS = {
+    "BOOL": "bool_contents",
+    **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),
+    "INT64": "int64_contents",
+    **dict.fromkeys(("UINT8", "UINT16", "UINT32"), "uint_contents"),
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    BYTES: "bytes_contents",
+}
+
+
+def _classes() -> Mapping[str, Any]:
+    # A pool of its own: a client's package in the same process may register messages of the same names.
+    pool = descriptor_pool.DescriptorPool()
+    data = resources.files(__package__).joinpath("inference.binpb").read_bytes()
+    for file in descriptor_pb2.FileDescriptorSet.FromString(data).file:
+        pool.Add(file)
+    names = [f"{method}{part}" for method in METHODS for part in ("Request", "Response")]
+    return {n: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"inference.{n}")) for n in names}
+
+
+MESSAGES = _classes()
+
+
+def parse_request(message: Any) -> InferRequest:
+    """Read a ``ModelInferRequest``.
+
+    Raises:
+        RefusedError: 400, with what is wrong.
+    """
+    raw = message.raw_input_contents
+    if raw and len(raw) != len(message.inputs):
+        raise RefusedError(400, f"raw_input_contents: {len(raw)}; expected {len(message.inputs)}, one an input")
+    if not message.inputs:
+        raise RefusedError(400, "inputs: expected at least one")
+    tensors = [
+        Tensor.from_raw(item.name, item.datatype, list(item.shape), raw[number]) if raw else _from_contents(item)
+        for number, item in enumerate(message.inputs)
+    ]
+    parameters = {
+        name: getattr(v, v.WhichOneof("parameter_choice") or "", None) for name, v in message.parameters.items()
+    }
+    outputs = dict.fromkeys((item.name for item in message.outputs), True)
+    return InferRequest(message.id, tuple(tensors), outputs, parameters, binary=True)
+
+
+def answer(
+    request: InferRequest, model: str, version: str, outputs: Sequence[Tensor], parameters: Mapping[str, object]
+) -> Any:
+    """A ``ModelInferResponse`` with raw contents."""
+    made = MESSAGES["ModelInferResponse"](model_name=model, model_version=version, id=request.id)
+    for name, value in parameters.items():
+        kind = {bool: "bool_param", int: "int64_param", float: "double_param"}.get(type(value), "string_param")
+        setattr(made.parameters[name], kind, value)
+    for tensor in outputs:
+        made.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        made.raw_output_contents.append(tensor.to_raw())
+    return made
+
+
+def _from_contents(item: Any) -> Tensor:
+    shape, field = list(item.shape), _CONTENTS.get(item.datatype)
+    count = elements(item.name, shape)
+    if field is None:
+        dtype_of(item.name, item.datatype)
+        raise RefusedError(400, f"{item.name}: {item.datatype} has no typed contents; send raw_input_contents")
+    values = getattr(item.contents, field)
+    if len(values) != count:
+        raise RefusedError(400, f"{item.name}: {len(values)} elements in {field}; {item.datatype}{shape} has {count}")
+    if item.datatype == BYTES:
+        return Tensor(item.name, BYTES, tuple(shape), list(values))
+    try:
+        array = np.asarray(values, dtype=dtype_of(item.name, item.datatype)).reshape(shape)
+    except OverflowError as error:
+        raise RefusedError(400, f"{item.name}: {error}") from None
+    return Tensor(item.name, item.datatype, tuple(shape), array)

@@ -1,0 +1,143 @@
+"""Requests and answers as JSON, with or without the binary tensor extension.
+
+Source: Open Inference Protocol, HTTP/REST; the extension: Triton's ``extension_binary_data``. JSON stands first, its
+length in the header ``Inference-Header-Content-Length``; the tensors' bytes follow in their order.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from neonext_ascend.serving.protocol.tensors import BYTES, InferRequest, Tensor, dtype_of, elements
+from neonext_ascend.serving.refusals import RefusedError
+
+HEADER = "Inference-Header-Content-Length"
+
+
+def parse_request(body: bytes, header_length: str | None) -> InferRequest:
+    """Read an inference request.
+
+    Args:
+        body: of the HTTP request.
+        header_length: of the JSON where bytes follow; ``None`` where it is all.
+
+    Raises:
+        RefusedError: 400, with what is wrong.
+    """
+    if header_length is not None and not (header_length.isascii() and header_length.isdigit()):
+        raise RefusedError(400, f"{HEADER}: {header_length[:40]!r}; expected the number of bytes of JSON")
+    length = len(body) if header_length is None else int(header_length)
+    if length > len(body):
+        raise RefusedError(400, f"{HEADER}: {length}; the body has {len(body)} bytes")
+    try:
+        asked = json.loads(body[:length])
+    except (ValueError, RecursionError) as error:
+        raise RefusedError(400, f"the request is no JSON: {error}") from None
+    inputs = _items(asked, "inputs")
+    if not inputs:
+        raise RefusedError(400, "inputs: expected at least one")
+    rest, tensors = memoryview(body)[length:], []
+    for item in inputs:
+        name, size = _name(item), _parameters(item).get("binary_data_size")
+        if size is not None:
+            if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(rest):
+                raise RefusedError(
+                    400, f"{name}: binary_data_size {str(size)[:40]}; the body has {len(rest)} bytes left"
+                )
+            tensors.append(Tensor.from_raw(name, str(item.get("datatype")), _shape(item, name), rest[:size]))
+            rest = rest[size:]
+        else:
+            tensors.append(_from_json(item, name))
+    if len(rest):
+        raise RefusedError(400, f"{len(rest)} bytes of the body belong to no input")
+    outputs = {_name(item): _flag(_parameters(item), "binary_data") for item in _items(asked, "outputs")}
+    parameters = _parameters(asked)
+    given = asked.get("id", "")
+    if not isinstance(given, str):
+        raise RefusedError(400, "id: expected a string")
+    return InferRequest(given, tuple(tensors), outputs, parameters, bool(_flag(parameters, "binary_data_output")))
+
+
+def answer_body(
+    request: InferRequest, model: str, version: str, outputs: Sequence[Tensor], parameters: Mapping[str, object]
+) -> tuple[bytes, int | None]:
+    """The answer's body, and the length of its JSON where bytes follow."""
+    described, parts = [], []
+    for tensor in outputs:
+        entry: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
+        wanted = request.outputs.get(tensor.name)
+        if request.binary if wanted is None else wanted:
+            parts.append(tensor.to_raw())
+            entry["parameters"] = {"binary_data_size": len(parts[-1])}
+        elif isinstance(tensor.data, np.ndarray):
+            entry["data"] = tensor.data.ravel().tolist()
+        else:
+            entry["data"] = [item.decode("utf-8", "replace") for item in tensor.data]
+        described.append(entry)
+    answer: dict[str, Any] = {"model_name": model, "model_version": version}
+    if request.id:
+        answer["id"] = request.id
+    if parameters:
+        answer["parameters"] = dict(parameters)
+    text = json.dumps({**answer, "outputs": described}, separators=(",", ":")).encode()
+    return (b"".join([text, *parts]), len(text)) if parts else (text, None)
+
+
+def _items(asked: Any, key: str) -> list[dict[str, Any]]:
+    items = asked.get(key, []) if isinstance(asked, dict) else None
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise RefusedError(400, f"{key}: expected a list of objects in a JSON object")
+    return items
+
+
+def _name(item: Mapping[str, Any]) -> str:
+    name = item.get("name")
+    if not isinstance(name, str) or not name:
+        raise RefusedError(400, "name: expected each input and output to have one")
+    return name
+
+
+def _parameters(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = item.get("parameters", {})
+    if not isinstance(found, dict):
+        raise RefusedError(400, "parameters: expected an object")
+    return found
+
+
+def _flag(parameters: Mapping[str, Any], key: str) -> bool | None:
+    value = parameters.get(key)
+    if value is not None and not isinstance(value, bool):
+        raise RefusedError(400, f"{key}: expected true or false")
+    return value
+
+
+def _shape(item: Mapping[str, Any], name: str) -> list[int]:
+    shape = item.get("shape")
+    if not isinstance(shape, list):
+        raise RefusedError(400, f"{name}: shape is missing")
+    elements(name, shape)
+    return shape
+
+
+def _from_json(item: Mapping[str, Any], name: str) -> Tensor:
+    """Numbers nested or flat; bytes as base64."""
+    shape, datatype, data = _shape(item, name), str(item.get("datatype")), item.get("data")
+    if not isinstance(data, list):
+        raise RefusedError(400, f"{name}: data is missing; expected a list, or binary_data_size and the bytes")
+    try:
+        if datatype == BYTES:
+            found = [base64.b64decode(value, validate=True) for value in data]
+            if len(found) != elements(name, shape):
+                raise ValueError(f"{len(found)} elements for the shape {shape}")
+            return Tensor(name, datatype, tuple(shape), found)
+        array = np.asarray(data, dtype=dtype_of(name, datatype)).reshape(shape)
+    except (ValueError, TypeError, OverflowError, binascii.Error, RecursionError) as error:
+        what = "strings in base64" if datatype == BYTES else f"{datatype}{shape}"
+        raise RefusedError(400, f"{name}: its data are not {what}: {str(error)[:120]}") from None
+    return Tensor(name, datatype, tuple(shape), array)

@@ -1,0 +1,190 @@
+"""A server's life: started, ready, reloaded by SIGHUP, drained and ended by SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import uvicorn
+
+from neonext_ascend.errors import FileAccessError, NeoNextError, UsageError
+from neonext_ascend.serving.desk import Desk
+from neonext_ascend.serving.engine import Engine
+from neonext_ascend.serving.logs import Log
+from neonext_ascend.serving.metrics import Metrics
+from neonext_ascend.serving.models import read_models
+from neonext_ascend.serving.settings import Settings
+from neonext_ascend.serving.started import Started
+from neonext_ascend.serving.web.app import make_app
+from neonext_ascend.serving.web.security import read_key
+
+_LINGER = 0.3  # seconds in which late requests are still told that the server is ending
+_LOOK = 0.01
+
+
+class _Uvicorn(uvicorn.Server):
+    """Signals are the server's affair, not its library's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve_until_told(
+    words: Sequence[str], settings: Settings, log: Log, started: Callable[[Started], None]
+) -> None:
+    """Serve ``[NAME=]ARTIFACT...`` until it is told to end; ``started`` is called when it is ready.
+
+    Raises:
+        ParityError: an artifact answers otherwise than its manifest says.
+        UsageError, ArtifactError, FileAccessError, ToolchainError: it cannot be served, or not there.
+    """
+    key = None if settings.api_key_file is None else read_key(settings.api_key_file)
+    tls = _tls(settings)
+    metrics = Metrics()
+    listening = _listen(settings)
+    with listening:
+        engine = Engine(read_models(words), settings, metrics, log)
+        await engine.start()
+        desk = Desk(engine, settings, metrics)
+        rpc: Any = None
+        try:
+            settings = replace(settings, port=listening.getsockname()[1])
+            grpc_address = None
+            if settings.grpc_port is not None:
+                from neonext_ascend.serving.web.rpc import start_rpc
+
+                rpc, port = await start_rpc(desk, key, log, tls)
+                grpc_address = f"{settings.address}:{port}"
+            config = uvicorn.Config(
+                make_app(desk, key, log),
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                server_header=False,
+                ssl_certfile=settings.tls_cert,
+                ssl_keyfile=settings.tls_key,
+                timeout_graceful_shutdown=round(settings.drain),
+            )
+            web = _Uvicorn(config)
+            life = _Life(desk, words, log)
+            serving = asyncio.create_task(web.serve([listening]))
+            doubts = tuple(str(m["doubts"]) for p in engine.processes for m in p.opened if m["doubts"])
+            with life.signals():
+                url = f"{'https' if tls else 'http'}://{settings.address}:{settings.port}"
+                pids = tuple(process.pid for process in engine.processes)
+                log("ready", url=url, grpc=grpc_address, models=engine.models.names)
+                told = Started(url, grpc_address, tuple(engine.models.names), doubts, pids, life.stop, life.reload)
+                started(told)
+                await life.over(serving)
+            web.should_exit = True
+            if rpc is not None:
+                await rpc.stop(settings.drain)
+            await serving
+        finally:
+            await desk.engine.close()
+    log("ended")
+
+
+class _Life:
+    """What the server is told while it serves."""
+
+    def __init__(self, desk: Desk, words: Sequence[str], log: Log) -> None:
+        self._desk, self._words, self._log = desk, words, log
+        self._loop, self._ending = asyncio.get_running_loop(), asyncio.Event()
+        self._reloading: asyncio.Task[None] | None = None
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._ending.set)
+
+    def reload(self) -> None:
+        self._loop.call_soon_threadsafe(self._begin_reload)
+
+    @contextlib.contextmanager
+    def signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        kept = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+        for number, told in zip(kept, (self._ending.set, self._ending.set, self._begin_reload), strict=True):
+            self._loop.add_signal_handler(number, told)
+        try:
+            yield
+        finally:
+            for number, handler in kept.items():
+                self._loop.remove_signal_handler(number)
+                signal.signal(number, handler)
+
+    async def over(self, serving: asyncio.Task[None]) -> None:
+        """Wait until it is told to end, and then until all under way is answered."""
+        ending = asyncio.ensure_future(self._ending.wait())
+        await asyncio.wait({ending, serving}, return_when=asyncio.FIRST_COMPLETED)
+        ending.cancel()
+        self._desk.draining = True
+        self._log("draining", active=self._desk.active)
+        end = self._loop.time() + self._desk.settings.drain
+        await asyncio.sleep(_LINGER)
+        while self._desk.active and self._loop.time() < end:
+            await asyncio.sleep(_LOOK)
+        if self._reloading is not None:
+            self._reloading.cancel()
+            await asyncio.gather(self._reloading, return_exceptions=True)
+
+    def _begin_reload(self) -> None:
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.create_task(self._reload())
+
+    async def _reload(self) -> None:
+        """Open what the files hold now beside what is served, then change over; what is under way finishes."""
+        desk, old = self._desk, self._desk.engine
+        try:
+            engine = Engine(read_models(self._words), desk.settings, desk.metrics, self._log)
+            await engine.start()
+        except NeoNextError as error:
+            self._log("not reloaded", error=str(error))
+            return
+        desk.engine = engine
+        self._log("reloaded", models=engine.models.names)
+        try:
+            await old.drain(desk.settings.timeout)
+        finally:
+            await old.close()
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
+        listening = socket.create_server((settings.host, settings.port), family=family, backlog=1024)
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise FileAccessError(
+            f"{settings.host}:{settings.port}: cannot listen there: {why}; take another --port or --host"
+        ) from None
+    # Inherited by what is accepted; asyncio sets it only where a socket names TCP. Without it answers wait 40 ms.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
+
+
+def _tls(settings: Settings) -> Any:
+    pair = (settings.tls_cert, settings.tls_key)
+    if pair == (None, None):
+        return None
+    if None in pair:
+        raise UsageError("--tls-cert and --tls-key belong together; give both")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*pair)  # type: ignore[arg-type] # neither is None
+    except ssl.SSLError as error:
+        raise UsageError(
+            f"{settings.tls_cert}: no certificate with the key {settings.tls_key}: {error.reason}"
+        ) from None
+    except OSError as error:
+        raise FileAccessError(f"{settings.tls_cert} or {settings.tls_key}: cannot read it: {error.strerror}") from None
+    return pair

@@ -1,0 +1,1 @@
+"""The doors: REST, gRPC, the page, and who may come in."""

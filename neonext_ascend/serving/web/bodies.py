@@ -1,0 +1,86 @@
+"""Bodies of HTTP requests: bounded, waited for so long, and given up when the client goes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from email.parser import BytesParser
+from typing import Any, TypeVar
+
+from starlette.requests import ClientDisconnect, Request
+
+from neonext_ascend.serving.refusals import RefusedError
+
+_T = TypeVar("_T")
+
+
+class Gone(Exception):  # noqa: N818 -- nothing is wrong
+    """The client has gone; nobody reads an answer."""
+
+
+async def read_body(request: Request, most: int, seconds: float) -> bytes:
+    """All of it.
+
+    Raises:
+        RefusedError: 413 it is too large; 408 it did not come in time.
+        Gone: its client has gone.
+    """
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > most:
+        raise _too_large(most)
+    parts, count = [], 0
+    try:
+        async with asyncio.timeout(seconds):
+            async for part in request.stream():
+                count += len(part)
+                if count > most:
+                    raise _too_large(most)
+                parts.append(part)
+    except TimeoutError:
+        raise RefusedError(408, f"the body did not come within {seconds:g} s") from None
+    except ClientDisconnect:
+        raise Gone from None
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def unless_gone(request: Request, answer: Coroutine[Any, Any, _T]) -> _T:
+    """The answer, which is given up when the client goes; the body has been read.
+
+    Raises:
+        Gone: it has.
+    """
+    working, leaving = asyncio.ensure_future(answer), asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        leaving.cancel()
+        if not working.done():
+            working.cancel()
+    if working.cancelled() or not working.done():
+        raise Gone
+    return working.result()
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def picture_of(body: bytes, content_type: str) -> bytes:
+    """The file in a form (``curl -F``), or the body itself.
+
+    Raises:
+        RefusedError: 400, the form holds no file.
+    """
+    if not content_type.startswith("multipart/form-data"):
+        return body
+    form = BytesParser().parsebytes(b"Content-Type: " + content_type.encode("latin-1") + b"\r\n\r\n" + body)
+    for part in form.get_payload() if form.is_multipart() else ():
+        data = part.get_payload(decode=True) if not isinstance(part, str) else None
+        if isinstance(data, bytes):
+            return data
+    raise RefusedError(400, "the form holds no file; send one, as curl -F file=@PICTURE does")
+
+
+def _too_large(most: int) -> RefusedError:
+    return RefusedError(413, f"the body is too large; expected at most {most} bytes")

@@ -1,0 +1,126 @@
+"""The gRPC door: the same answers, in the protocol's messages."""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from neonext_ascend.errors import FileAccessError
+from neonext_ascend.serving.desk import Desk
+from neonext_ascend.serving.logs import Log
+from neonext_ascend.serving.protocol.messages import MESSAGES, METHODS, SERVICE, answer, parse_request
+from neonext_ascend.serving.refusals import RefusedError
+from neonext_ascend.serving.web.security import admits
+
+_CODES = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    404: grpc.StatusCode.NOT_FOUND,
+    413: grpc.StatusCode.INVALID_ARGUMENT,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    500: grpc.StatusCode.INTERNAL,
+    503: grpc.StatusCode.UNAVAILABLE,
+    504: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+_OPEN = ("ServerLive", "ServerReady")
+
+
+class _Answers:
+    """One method for each of the protocol's."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def server_live(self, _: Any, __: Any) -> Any:
+        return MESSAGES["ServerLiveResponse"](live=True)
+
+    async def server_ready(self, _: Any, __: Any) -> Any:
+        return MESSAGES["ServerReadyResponse"](ready=self._desk.ready)
+
+    async def model_ready(self, request: Any, _: Any) -> Any:
+        self._desk.engine.models.find(request.name, request.version)
+        return MESSAGES["ModelReadyResponse"](ready=self._desk.ready)
+
+    async def server_metadata(self, _: Any, __: Any) -> Any:
+        return MESSAGES["ServerMetadataResponse"](**self._desk.server_metadata())
+
+    async def model_metadata(self, request: Any, _: Any) -> Any:
+        return MESSAGES["ModelMetadataResponse"](**self._desk.model_metadata(request.name, request.version))
+
+    async def model_infer(self, request: Any, context: Any) -> Any:
+        asked = parse_request(request)
+        model, outputs = await self._desk.infer(
+            request.model_name, request.model_version, asked, context.time_remaining()
+        )
+        return answer(asked, request.model_name, model.version, outputs, {})
+
+
+def _guarded(name: str, method: Callable[[Any, Any], Awaitable[Any]], key: str | None, log: Log) -> Any:
+    async def call(request: Any, context: Any) -> Any:
+        try:
+            sent = {str(k): str(v) for k, v in context.invocation_metadata() or ()}
+            if name not in _OPEN and not admits(key, sent):
+                raise RefusedError(401, "expected the API key, as authorization: Bearer KEY or x-api-key: KEY")
+            return await method(request, context)
+        except RefusedError as refusal:
+            code, words = _CODES.get(refusal.status, grpc.StatusCode.UNKNOWN), str(refusal)
+            if refusal.retry_after is not None:
+                context.set_trailing_metadata((("retry-after", str(refusal.retry_after)),))
+        except Exception:
+            log("bug", method=name, traceback=traceback.format_exc())
+            code, words = grpc.StatusCode.INTERNAL, "a bug of neonext-ascend; please report it with the server's log"
+        await context.abort(code, words)
+        return None
+
+    return grpc.unary_unary_rpc_method_handler(
+        call,
+        request_deserializer=MESSAGES[f"{name}Request"].FromString,
+        response_serializer=MESSAGES[f"{name}Response"].SerializeToString,
+    )
+
+
+async def start_rpc(desk: Desk, key: str | None, log: Log, tls: tuple[Path, Path] | None) -> tuple[Any, int]:
+    """Listen on ``desk.settings.grpc_port``; the server, and the port that it has.
+
+    Raises:
+        FileAccessError: the port is taken, or the certificate cannot be read.
+    """
+    settings, answers = desk.settings, _Answers(desk)
+    most = settings.max_body
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", most),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),  # a port that another has is an error
+        ]
+    )
+    methods = (
+        answers.server_live,
+        answers.server_ready,
+        answers.model_ready,
+        answers.server_metadata,
+        answers.model_metadata,
+        answers.model_infer,
+    )
+    handlers = {name: _guarded(name, method, key, log) for name, method in zip(METHODS, methods, strict=True)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    where, port = f"{settings.address}:{settings.grpc_port}", 0
+    with contextlib.suppress(RuntimeError):  # grpc's word for a port that cannot be had
+        if tls is None:
+            port = server.add_insecure_port(where)
+        else:
+            try:
+                pair = (tls[1].read_bytes(), tls[0].read_bytes())
+            except OSError as error:
+                raise FileAccessError(f"{error.filename}: cannot read it: {error.strerror}") from None
+            port = server.add_secure_port(where, grpc.ssl_server_credentials([pair]))
+    if not port:
+        raise FileAccessError(f"{where}: cannot listen for gRPC there; take another --grpc-port or --host")
+    await server.start()
+    return server, port

@@ -1,0 +1,40 @@
+"""Who may come in: an API key from a file; whether a server is alive and ready may be asked by everyone."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from pathlib import Path
+
+from neonext_ascend.errors import FileAccessError, UsageError
+
+# The page itself tells no more than the models' names; it asks for the key.
+OPEN_PATHS = ("/", "/v2/health/live", "/v2/health/ready")
+_SHORTEST = 8
+
+
+def read_key(path: Path) -> str:
+    """The key: the file's one line.
+
+    Raises:
+        FileAccessError: the file cannot be read.
+        UsageError: it holds no key, or one that is too short.
+    """
+    try:
+        key = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise FileAccessError(f"{path}: cannot read the API key: {error.strerror}") from None
+    except UnicodeDecodeError:
+        key = ""
+    if len(key) < _SHORTEST or not (key.isascii() and key.isprintable()) or " " in key:
+        raise UsageError(f"{path}: expected one line of at least {_SHORTEST} letters, digits and signs as the API key")
+    return key
+
+
+def admits(key: str | None, headers: Mapping[str, str]) -> bool:
+    """Whether these headers (names in lower case) carry it: ``Authorization: Bearer KEY`` or ``X-API-Key: KEY``."""
+    if key is None:
+        return True
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    given = token if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+    return hmac.compare_digest(given.encode(), key.encode())

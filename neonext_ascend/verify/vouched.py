@@ -1,0 +1,45 @@
+"""An artifact against the values that its manifest stores: no network and no other file is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from neonext_ascend.artifacts.manifest import Manifest
+from neonext_ascend.errors import ArtifactError
+from neonext_ascend.runtimes.registry import Runtime
+from neonext_ascend.spec import Dtype, Tolerance, judged_as
+from neonext_ascend.verify.parity import OpenWithPoints, ParityReport, check_stored
+
+
+def check_against_manifest(
+    path: Path, manifest: Manifest, open_artifact: OpenWithPoints, bounds: Tolerance
+) -> ParityReport:
+    """Compare the logits, and of an ONNX file the points inside, with the stored ones.
+
+    Raises:
+        ArtifactError: the manifest stores none, or none of such an input.
+    """
+    if manifest.reference is None:
+        cure = (
+            f"give --checkpoint {manifest.weights.file} for the full check" if manifest.weights.file else "export again"
+        )
+        raise ArtifactError(f"{path}: exported with --no-verify, so its manifest stores no values; {cure}")
+    shape = [stored_batch(manifest), 3, *manifest.preprocessing.image_size]
+    if manifest.reference.get("input_shape") != shape:
+        raise ArtifactError(f"the manifest's reference values are not those of an input {shape}; export again")
+    with open_artifact(()) as candidate:
+        return check_stored(candidate, open_artifact, manifest.reference, bounds, manifest.preprocessing)
+
+
+def stored_batch(manifest: Manifest) -> int:
+    """The batch of the stored values: the artifact's, its smallest gear, or 1 where it is free."""
+    batch = manifest.inputs[0].shape[0]
+    if isinstance(batch, int):
+        return batch
+    return min(manifest.compilation.gears, default=1) if manifest.compilation else 1
+
+
+def judged_on(manifest: Manifest, runtime: Runtime) -> Dtype:
+    """By which dtype's tolerance: what runs on the NPU computes in half precision, whatever its inputs are."""
+    made = manifest.artifact
+    return "fp16" if runtime in ("acl", "cann") else judged_as(made.dtype, made.gelu)

@@ -1,0 +1,1 @@
+"""Serving: the protocol, batches, faults, and a server's life."""

@@ -1,0 +1,130 @@
+"""Clients that are slow, vanish or send too much: the others do not notice, and nothing is computed for nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+
+from neonext_ascend.serving.server import serve_until_told
+from neonext_ascend.serving.settings import Settings
+from neonext_ascend.serving.started import Started
+from tests.serving.conftest import Nano
+from tests.serving.endurance import request_of
+from tests.serving.test_faults import STAND_IN, Events
+from tests.standins.device import marked
+
+
+@contextmanager
+def server(nano: Nano, log: Events, **options: Any) -> Iterator[Started]:
+    """In a thread, with the stand-in's runner, one request at a time."""
+    settings = Settings(port=0, threads=1, command=STAND_IN, **options)
+    ready: queue.Queue[Started] = queue.Queue()
+    life = threading.Thread(
+        target=lambda: asyncio.run(serve_until_told([f"nano={nano.one}"], settings, log, ready.put))
+    )
+    life.start()
+    started = ready.get(timeout=60)
+    try:
+        yield started
+    finally:
+        started.stop()
+        life.join(60)
+    assert not life.is_alive()
+
+
+@pytest.fixture(scope="module")
+def up(nano: Nano) -> Iterator[Started]:
+    """One with little patience for bodies."""
+    with server(nano, Events(), timeout=2.0, max_body=2**20) as started:
+        yield started
+
+
+def connect(up: Started) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(up.url.rsplit(":", 1)[1])), timeout=30)
+
+
+def status(connection: socket.socket) -> str:
+    return connection.recv(65536).split(b" ", 2)[1].decode()
+
+
+def counted(up: Started, pattern: str) -> float:
+    with connect(up) as connection:
+        connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        page = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+    found = re.search(rf"^{pattern} (\S+)$", page, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def test_what_nobody_waits_for_is_not_computed(up: Started, nano: Nano) -> None:
+    rows = r'neonext_batch_rows_sum\{model="nano",version="1"\}'
+    gone = r'neonext_requests_total\{model="nano",status="499",version="1"\}'
+    waiting = r'neonext_queue_rows\{model="nano",version="1"\}'
+    before = counted(up, rows)
+    slow = [connect(up) for _ in range(5)]  # one is computed, one is with the device, three wait
+    for connection in slow:
+        connection.sendall(request_of(marked(nano.rows[:1], "slow")[0]))
+    with connect(up) as vanishing:
+        vanishing.sendall(request_of(nano.rows[0]))
+        while counted(up, waiting) < 4:
+            time.sleep(0.01)
+    assert [status(connection) for connection in slow] == ["200"] * 5
+    for connection in slow:
+        connection.close()
+    assert counted(up, gone) == 1
+    assert counted(up, rows) - before == 5
+
+
+def test_a_body_that_is_too_large_or_too_slow_is_refused_and_no_other(up: Started, nano: Nano) -> None:
+    head = b"POST /v2/models/nano/infer HTTP/1.1\r\nHost: x\r\n"
+    with connect(up) as large, connect(up) as growing, connect(up) as slow, connect(up) as good:
+        large.sendall(head + b"Content-Length: 104857600\r\n\r\n")
+        growing.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n" + (b"20000\r\n" + bytes(0x20000) + b"\r\n") * 9)
+        slow.sendall(head + b"Content-Length: 1000\r\n\r\n{")
+        good.sendall(request_of(nano.rows[0]))
+        assert status(good) == "200"
+        assert status(large) == "413"
+        assert status(growing) == "413"
+        assert status(slow) == "408"
+
+
+def test_what_is_not_computed_in_time_is_given_up(up: Started, nano: Nano) -> None:
+    with connect(up) as waiting:
+        begun = [connect(up) for _ in range(9)]  # 0.3 seconds each, one after the other
+        for connection in begun:
+            connection.sendall(request_of(marked(nano.rows[:1], "slow")[0]))
+        found = sorted(status(connection) for connection in begun)
+        for connection in begun:
+            connection.close()
+        assert "504" in found
+        assert set(found) <= {"200", "504"}
+        waiting.sendall(request_of(nano.rows[0]))
+        assert status(waiting) == "200"
+
+
+def test_what_is_under_way_is_answered_by_what_is_replaced_and_by_what_ends(nano: Nano) -> None:
+    log = Events()
+    with ExitStack() as stack, server(nano, log) as up:
+        slow = [stack.enter_context(connect(up)) for _ in range(12)]  # 3.6 seconds of work
+        for connection in slow:
+            connection.sendall(request_of(marked(nano.rows[:1], "slow")[0]))
+        while counted(up, r'neonext_queue_rows\{model="nano",version="1"\}') < 1:
+            time.sleep(0.01)
+        up.reload()
+        while not log.seen["reloaded"]:
+            time.sleep(0.01)
+        fresh = stack.enter_context(connect(up))
+        fresh.sendall(request_of(nano.rows[0]))
+        assert status(fresh) == "200"
+        up.stop()
+        assert [status(connection) for connection in slow] == ["200"] * 12
+    assert log.seen["device ready"] == 2
+    assert log.seen["ended"] == 1

@@ -1,0 +1,186 @@
+"""Each request gets exactly one answer, the right one or an honest error, whatever happens to the devices."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from neonext_ascend.serving.desk import Desk
+from neonext_ascend.serving.engine import Engine
+from neonext_ascend.serving.metrics import Metrics
+from neonext_ascend.serving.models import read_models
+from neonext_ascend.serving.protocol.tensors import InferRequest, Tensor
+from neonext_ascend.serving.refusals import RefusedError
+from neonext_ascend.serving.settings import Settings
+from tests.serving.conftest import Nano
+from tests.standins.device import marked
+
+STAND_IN = (sys.executable, "-m", "tests.standins.device")
+# Another batch size sums in another order: a few units in the last place of logits of order 1 to 10.
+ATOL = 1e-4
+
+
+class Events:
+    """The log, kept."""
+
+    def __init__(self) -> None:
+        self.seen: Counter[str] = Counter()
+
+    def __call__(self, event: str, **_: Any) -> None:
+        self.seen[event] += 1
+
+
+class Stand:
+    """A desk with devices behind it, and what was answered."""
+
+    def __init__(self, desk: Desk, nano: Nano, events: Events) -> None:
+        self.desk, self.nano, self.events = desk, nano, events
+        self.answers: Counter[str] = Counter()
+
+    async def ask(self, number: int, fault: str | None = None, seconds: float | None = None) -> str:
+        """One row; ``right``, ``wrong`` or the status."""
+        row: NDArray[np.float32] = self.nano.rows[number % 24][None]
+        request = InferRequest("", (Tensor.of("image", marked(row, fault) if fault else row),), {}, {})
+        try:
+            _, (logits,) = await self.desk.infer("nano", "", request, seconds)
+        except RefusedError as refused:
+            answer = str(refused.status)
+        else:
+            near = np.allclose(np.asarray(logits.data)[0], self.nano.want[number % 24], rtol=0, atol=ATOL)
+            answer = "right" if near or fault == "slow" else "wrong"
+        self.answers[answer] += 1
+        return answer
+
+    async def all_ready(self) -> None:
+        """Wait for every device."""
+        async with asyncio.timeout(60):
+            while not all(process.ready for process in self.desk.engine.processes):
+                await asyncio.sleep(0.02)
+
+    def batches(self) -> float:
+        """Rows that were sent to a device."""
+        found = self.desk.metrics.batch.labels("nano", "1").collect()
+        return next(s.value for metric in found for s in metric.samples if s.name.endswith("_sum"))
+
+
+@asynccontextmanager
+async def stand(nano: Nano, **options: Any) -> AsyncIterator[Stand]:
+    """Devices with the stand-in's runner."""
+    settings = Settings(**{"threads": 1, "command": STAND_IN, "hang": 0.5, "max_delay": 0.002, **options})
+    events, metrics = Events(), Metrics()
+    engine = Engine(read_models([f"nano={nano.free}"]), settings, metrics, events)
+    await engine.start()
+    try:
+        yield Stand(Desk(engine, settings, metrics), nano, events)
+    finally:
+        await engine.close()
+
+
+def run(nano: Nano, scene: Callable[[Stand], Awaitable[None]], **options: Any) -> None:
+    async def play() -> None:
+        async with stand(nano, **options) as stood:
+            await scene(stood)
+
+    asyncio.run(play())
+
+
+def test_killed_devices_lose_no_request(nano: Nano) -> None:
+    lots = random.Random(5)
+
+    async def scene(stood: Stand) -> None:
+        async def client(number: int) -> None:
+            for turn in range(20):
+                await stood.ask(number + turn)
+
+        async def killer() -> None:
+            for _ in range(4):
+                await asyncio.sleep(lots.uniform(0.0, 0.2))
+                process = lots.choice(stood.desk.engine.processes)
+                if process.ready and process.pid:
+                    os.kill(process.pid, signal.SIGKILL)
+
+        await asyncio.gather(killer(), *(client(number) for number in range(16)))
+        assert stood.answers.total() == 320
+        assert set(stood.answers) <= {"right", "500", "503"}
+        # A request is refused only where it was being computed by two processes that were killed.
+        assert stood.answers["right"] >= 320 - 2 * 16
+        assert stood.events.seen["device lost"] >= 1
+        await stood.all_ready()
+        assert await stood.ask(1) == "right"
+
+    run(nano, scene, devices=(0, 1))
+
+
+def test_a_request_that_ends_two_processes_is_refused_and_no_other(nano: Nano) -> None:
+    async def scene(stood: Stand) -> None:
+        asked = [stood.ask(n, "die" if n == 7 else None) for n in range(20)]
+        answers = await asyncio.gather(*asked)
+        assert answers == ["500" if n == 7 else "right" for n in range(20)]
+        assert stood.events.seen["device lost"] == 2
+
+    run(nano, scene)
+
+
+def test_what_hangs_is_ended_and_refused(nano: Nano) -> None:
+    async def scene(stood: Stand) -> None:
+        answers = await asyncio.gather(*(stood.ask(n, "hang" if n == 3 else None) for n in range(8)))
+        assert answers == ["500" if n == 3 else "right" for n in range(8)]
+        assert stood.events.seen["device ended"] == 2
+
+    run(nano, scene)
+
+
+def test_errors_nan_late_and_gone(nano: Nano) -> None:
+    async def scene(stood: Stand) -> None:
+        # NaN is said of the request that it belongs to, whatever shared its batch.
+        answers = await asyncio.gather(*(stood.ask(n, "nan" if n == 5 else None) for n in range(8)))
+        assert answers == ["500" if n == 5 else "right" for n in range(8)]
+        # An error of the device is everybody's in that batch; after three in a row the process is started anew.
+        for _ in range(3):
+            assert await stood.ask(0, "error") == "500"
+        await asyncio.sleep(0.1)
+        await stood.all_ready()
+        assert stood.events.seen["device lost"] == 1
+        assert await stood.ask(0) == "right"
+        # Too late for what waits behind a slow batch: given up, and never computed.
+        before, slow = stood.batches(), asyncio.create_task(stood.ask(0, "slow"))
+        await asyncio.sleep(0.05)
+        late = [stood.ask(n, seconds=0.05) for n in range(3)]
+        gone = asyncio.create_task(stood.ask(1))
+        await asyncio.sleep(0)
+        assert await asyncio.gather(*late) == ["504"] * 3
+        gone.cancel()
+        assert await slow == "right"
+        assert await stood.ask(2) == "right"
+        assert stood.batches() - before == 2
+        assert stood.desk.active == 0
+
+    run(nano, scene, hang=30.0)
+
+
+def test_a_full_queue_says_when_to_come_again(nano: Nano) -> None:
+    async def scene(stood: Stand) -> None:
+        slow = asyncio.create_task(stood.ask(0, "slow"))
+        await asyncio.sleep(0.05)
+        answers = Counter(await asyncio.gather(*(stood.ask(n) for n in range(200))))
+        assert answers.keys() == {"right", "429"}
+        # Those that may wait, and a full batch that the device is given meanwhile.
+        assert 6 <= answers["right"] <= 6 + stood.desk.engine.processes[0].gears[0].largest
+        assert await slow == "right"
+        rows = Tensor.of("image", np.repeat(stood.nano.rows[:1], 7, axis=0))
+        with pytest.raises(RefusedError, match="send it in parts") as caught:
+            await stood.desk.infer("nano", "", InferRequest("", (rows,), {}, {}))
+        assert caught.value.status == 413
+
+    run(nano, scene, queue=6)

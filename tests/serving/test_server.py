@@ -1,0 +1,348 @@
+"""A server's life as its user sees it: the command, its ports, SIGTERM, SIGHUP, and what is refused at the door."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from neonext_ascend import jobs
+from neonext_ascend.artifacts.staging import sha256_of
+from neonext_ascend.cli.main import run
+from neonext_ascend.client import Client
+from neonext_ascend.data import sample_pictures
+from neonext_ascend.errors import ToolchainError
+from neonext_ascend.serving.protocol.messages import MESSAGES, SERVICE
+from neonext_ascend.serving.refusals import RefusedError
+from tests.serving.conftest import Nano
+from tests.support.serving import Served, serving
+
+PICTURE = sample_pictures()[3]
+INFER = "/v2/models/nano/infer"
+
+
+@pytest.fixture(scope="module")
+def served(nano: Nano, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(nano.one, f"nano={nano.free}", "--grpc-port", 0, "--max-body-mib", 2) as up:
+        yield up
+
+
+def tensor_request(rows: np.ndarray[Any, Any], **more: object) -> bytes:
+    entry = {"name": "image", "datatype": "FP32", "shape": list(rows.shape), "data": rows.ravel().tolist()}
+    return json.dumps({"inputs": [entry], **more}).encode()
+
+
+def test_the_protocols_paths(served: Served) -> None:
+    assert served.ask("GET", "/v2/health/live").json == {"live": True}
+    assert served.ask("GET", "/v2/health/ready").status == 200
+    assert served.ask("GET", "/v2").json["name"] == "neonext-ascend"
+    told = served.ask("GET", "/v2/models/nano/versions/1").json
+    assert told["inputs"] == [{"name": "image", "datatype": "FP32", "shape": [-1, 3, 96, 96]}]
+    assert told["outputs"] == [{"name": "logits", "datatype": "FP32", "shape": [-1, 10]}]
+    assert served.ask("GET", "/v2/models/neonext_nano/ready").json == {"name": "neonext_nano", "ready": True}
+    assert b'neonext_device_ready{device="0"} 1.0' in served.ask("GET", "/metrics").body
+
+
+@pytest.mark.parametrize("model", ["nano", "neonext_nano"])
+def test_tensors_are_answered_as_the_runner_answers(served: Served, nano: Nano, model: str) -> None:
+    path = f"/v2/models/{model}/infer"
+    got = served.ask("POST", path, tensor_request(nano.rows[:3], id="7"))
+    assert got.status == 200, got.body
+    (output,) = got.json["outputs"]
+    assert got.json["id"] == "7"
+    # As in test_faults.
+    np.testing.assert_allclose(np.reshape(output["data"], (3, 10)), nano.want[:3], rtol=0, atol=1e-4)
+    raw = nano.rows[:3].tobytes()
+    parameters = {"binary_data_size": len(raw)}
+    entry = {"name": "image", "datatype": "FP32", "shape": [3, 3, 96, 96], "parameters": parameters}
+    head = json.dumps({"inputs": [entry], "parameters": {"binary_data_output": True}}).encode()
+    header = "Inference-Header-Content-Length"
+    got = served.ask("POST", path, head + raw, {header: str(len(head))})
+    values = np.frombuffer(got.body[int(got.headers[header]) :], "<f4").reshape(3, 10)
+    np.testing.assert_allclose(values, nano.want[:3], rtol=0, atol=1e-4)
+
+
+def test_pictures_are_classified_as_predict_does(served: Served, nano: Nano) -> None:
+    (told,) = jobs.predict(nano.free, PICTURE, top=2)
+    data = PICTURE.read_bytes()
+    form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n' + data + b"\r\n--x--\r\n"
+    for body, kind in ((data, "image/png"), (form, "multipart/form-data; boundary=x")):
+        got = served.ask("POST", "/classify?model=nano&top=2", body, {"Content-Type": kind}).json
+        top = got["top"]
+        assert [(g["index"], g["label"]) for g in top] == [(g.index, g.label) for g in told.top]
+        assert [g["score"] for g in top] == pytest.approx([g.score for g in told.top], abs=1e-5)
+    assert got["trained"] is True
+
+
+def test_grpc_answers_the_same(served: Served, nano: Nano) -> None:
+    import grpc
+
+    assert served.grpc is not None
+    with grpc.insecure_channel(served.grpc) as channel:
+
+        def call(method: str, **fields: object) -> Any:
+            ask = channel.unary_unary(
+                f"/{SERVICE}/{method}",
+                request_serializer=MESSAGES[f"{method}Request"].SerializeToString,
+                response_deserializer=MESSAGES[f"{method}Response"].FromString,
+            )
+            return ask(MESSAGES[f"{method}Request"](**fields), timeout=30)
+
+        assert call("ServerReady").ready is True
+        assert call("ModelMetadata", name="nano").versions == ["1"]
+        image = {"name": "image", "datatype": "FP32", "shape": [2, 3, 96, 96]}
+        raw = nano.rows[:2].tobytes()
+        got = call("ModelInfer", model_name="nano", id="9", inputs=[image], raw_input_contents=[raw])
+        values = np.frombuffer(got.raw_output_contents[0], "<f4").reshape(2, 10)
+        np.testing.assert_allclose(values, nano.want[:2], rtol=0, atol=1e-4)
+        with pytest.raises(grpc.RpcError) as caught:
+            call("ModelInfer", model_name="nano", inputs=[image], raw_input_contents=[raw[:-1]])
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        with pytest.raises(grpc.RpcError) as caught:
+            call("ModelMetadata", name="nothing")
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def one_input(**fields: object) -> bytes:
+    return json.dumps({"inputs": [{"name": "image", "data": [1], **fields}]}).encode()
+
+
+def test_the_client_asks_in_a_line(served: Served, nano: Nano) -> None:
+    with Client(f"http://127.0.0.1:{served.port}") as client:
+        assert client.ready()
+        assert client.metadata("nano", "1")["versions"] == ["1"]
+        logits = client.infer("nano", nano.rows[:5]).astype(np.float32)
+        np.testing.assert_allclose(logits, nano.want[:5], rtol=0, atol=1e-4)
+        assert [guess.label for guess in client.classify(PICTURE, model="nano", top=1)] == ["3"]
+        with pytest.raises(RefusedError, match="unknown model 'nothing'") as caught:
+            client.infer("nothing", nano.rows)
+        assert caught.value.status == 404
+    with Client("http://127.0.0.1:1") as client:
+        assert not client.ready()
+        with pytest.raises(ToolchainError, match="is a server there"):
+            client.classify(b"")
+
+
+REFUSED = [
+    ("POST", "/v2/models/nothing/infer", b'{"inputs": [{}]}', 400, "name: expected"),
+    ("POST", "/v2/models/nothing/infer", tensor_request(np.zeros((1, 1))), 404, "unknown model 'nothing'; served are"),
+    ("POST", INFER, b"{", 400, "no JSON"),
+    ("POST", INFER, tensor_request(np.zeros((1, 3, 5, 5))), 400, "expected image FP32[N, 3, 96, 96]"),
+    ("POST", INFER, tensor_request(np.zeros((0, 3, 96, 96))), 400, "expected image FP32[N, 3, 96, 96]"),
+    ("POST", INFER, one_input(datatype="FP9", shape=[1]), 400, "FP9"),
+    ("POST", INFER, one_input(datatype="FP32", shape=[-1]), 400, "shape"),
+    ("POST", INFER, one_input(datatype="FP32", shape=[2]), 400, "its data are not FP32[2]"),
+    ("POST", "/classify", b"no picture", 400, "picture 1: not a picture"),
+    ("POST", "/classify", b"", 400, "picture 1"),
+    ("POST", "/classify?top=x", PICTURE.read_bytes(), 400, "top x; expected"),
+    ("POST", "/classify", bytes(3 * 2**20), 413, "at most 2097152 bytes"),
+    ("GET", "/nothing", None, 404, "no such path"),
+    ("GET", "/classify", None, 405, "GET is not for this path"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status", "words"), REFUSED)
+def test_what_is_refused_says_why(
+    served: Served, method: str, path: str, body: bytes | None, status: int, words: str
+) -> None:
+    got = served.ask(method, path, body)
+    assert (got.status, words in str(got.json["error"])) == (status, True), got.body
+
+
+def test_a_picture_of_too_many_pixels_is_refused(served: Served) -> None:
+    # A PNG of 30,000 x 30,000 pixels in 57 bytes.
+    head = struct.pack(">II2B3x", 30000, 30000, 8, 2)
+    chunks = [
+        struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d))
+        for n, d in ((b"IHDR", head), (b"IDAT", b""))
+    ]
+    got = served.ask("POST", "/classify", b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    assert got.status == 400
+    assert "too many pixels" in str(got.json["error"])
+
+
+def test_the_page_asks_no_other_host(served: Served) -> None:
+    got = served.ask("GET", "/")
+    page = got.body.decode()
+    assert '["neonext_nano", "nano"]' in page
+    assert not re.search(r"https?://|//[a-z]", page.replace("// ", ""))
+    assert "default-src 'none'" in got.headers["Content-Security-Policy"]
+
+
+def test_sigterm_and_sighup_lose_no_request(nano: Nano, tmp_path: Path) -> None:
+    link = tmp_path / "latest.onnx"
+    link.write_bytes(nano.one.read_bytes())
+    link.with_suffix(".json").write_bytes(nano.one.with_suffix(".json").read_bytes())
+    seen: Counter[int | str] = Counter()
+    body = tensor_request(nano.rows[:1])
+    with serving(f"nano={link}") as up:
+        ending = threading.Event()
+
+        def client() -> None:
+            connection = http.client.HTTPConnection("127.0.0.1", up.port, timeout=30)
+            while True:
+                try:
+                    connection.request("POST", INFER, body)
+                except (ConnectionRefusedError, BrokenPipeError, ConnectionResetError):
+                    assert ending.is_set()
+                    return  # it was never taken
+                got = connection.getresponse()  # one that is taken is answered
+                data = json.loads(got.read())
+                seen[got.status] += 1
+                if got.status != 200:
+                    assert (got.status, data["error"]) == (503, "the server is ending; ask another")
+                    assert ending.is_set()
+                    return
+                values = data["outputs"][0]["data"]
+                seen["right" if np.allclose(values, nano.want[0], rtol=0, atol=1e-4) else "wrong"] += 1
+
+        # What fails in a thread is pytest's warning, which is an error.
+        clients = [threading.Thread(target=client) for _ in range(6)]
+        for thread in clients:
+            thread.start()
+        up.process.send_signal(signal.SIGHUP)
+        time.sleep(3)
+        before = seen[200]
+        ending.set()
+        assert up.end() == 0
+        for thread in clients:
+            thread.join(30)
+        assert seen[200] >= before > 0
+        assert seen["right"] == seen[200]
+        assert "wrong" not in seen
+
+
+def changed(nano: Nano, folder: Path, change: object) -> Path:
+    """The file with its first square matrix changed, and its manifest as it was."""
+    model = onnx.load(str(nano.one))
+    matrices = [t for t in model.graph.initializer if len(t.dims) >= 2 and t.dims[-1] == t.dims[-2] and t.dims[-1] > 3]
+    values = numpy_helper.to_array(matrices[0]).copy()
+    assert callable(change)
+    matrices[0].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(change(values)), matrices[0].name))
+    path = folder / nano.one.name
+    onnx.save(model, str(path))
+    path.with_suffix(".json").write_bytes(nano.one.with_suffix(".json").read_bytes())
+    return path
+
+
+def transposed(matrix: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.swapaxes(matrix, -1, -2)
+
+
+@pytest.mark.parametrize(
+    ("change", "restamped", "words"),
+    [
+        (transposed, False, "noise, batch 1: differs by"),
+        # As if the compiler had made it so: the manifest vouches for the file, its answers do not.
+        (transposed, True, "exported: batch 1: differs by"),
+        # Far below any bound of the answers.
+        (lambda matrix: matrix * np.float32(1 + 2e-7), False, "is not the one that was exported"),
+    ],
+    ids=["transposed", "restamped", "hidden"],
+)
+def test_a_wrong_artifact_never_becomes_ready(
+    nano: Nano, tmp_path: Path, change: object, restamped: bool, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = changed(nano, tmp_path, change)
+    if restamped:
+        manifest = path.with_suffix(".json")
+        manifest.write_text(manifest.read_text().replace(sha256_of(nano.one), sha256_of(path)))
+    assert run(["serve", str(path), "--port", "0"]) == 1
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert "answers otherwise than when it was exported" in said.err
+    assert words in said.err
+
+
+def test_usage_and_files_are_told_at_once(nano: Nano, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "key").write_text("short\n")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        cases = [
+            (["absent.onnx"], 5, "absent.onnx: cannot read the artifact"),
+            ([f"a/b={nano.one}"], 5, "cannot read the artifact"),
+            ([f"x-pictures={nano.one}"], 2, "no model can be served so"),
+            ([str(nano.one), "--port", port], 5, "cannot listen there: Address already in use"),
+            ([str(nano.one), "--queue", "0"], 2, "--queue 0: expected"),
+            ([str(nano.one), "--api-key-file", str(tmp_path / "key")], 2, "as the API key"),
+            ([str(nano.one), "--tls-key", str(tmp_path / "key")], 2, "belong together"),
+            ([str(nano.one), "--runtime", "acl"], 2, "--runtime acl opens OM files"),
+        ]
+        for arguments, code, words in cases:
+            assert run(["serve", *arguments]) == code, arguments
+            assert words in capfd.readouterr().err, arguments
+
+
+@pytest.mark.parametrize("library", ["starlette", "uvicorn", "prometheus_client", "grpc"])
+def test_a_missing_extra_is_named(
+    nano: Nano, library: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in [n for n in sys.modules if n.startswith(("neonext_ascend.serving", f"{library}."))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, library, None)
+    assert run(["serve", str(nano.one), "--port", "0", "--grpc-port", "0"]) == 3
+    said = capfd.readouterr().err
+    assert f"serve needs {library}" in said
+    assert "pip install 'neonext-ascend[serve]'" in said
+
+
+def test_an_api_key_keeps_others_out(nano: Nano, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("a-key-of-ours\n")
+    with serving(nano.one, "--api-key-file", tmp_path / "key") as up:
+        assert up.ask("GET", "/v2/health/ready").status == 200
+        assert up.ask("GET", "/").status == 200
+        assert up.ask("GET", "/v2").status == 401
+        assert up.ask("GET", "/v2", None, {"X-API-Key": "a-key-of-theirs"}).status == 401
+        assert up.ask("GET", "/v2", None, {"Authorization": "Bearer a-key-of-ours"}).status == 200
+        # The device's process ends with the server, however that ends.
+        (child,) = up.devices()
+        up.process.kill()
+        up.process.wait(10)
+        for _ in range(500):
+            if not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().rsplit(")")[1][:3]:
+                return
+            time.sleep(0.02)
+        raise AssertionError
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="nothing here makes a certificate")
+def test_tls_is_spoken_where_it_is_asked_for(nano: Nano, tmp_path: Path) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
+    subprocess.run([*made, *names], check=True, capture_output=True)
+    with serving(nano.one, "--tls-cert", cert, "--tls-key", key, "--grpc-port", 0) as up:
+        assert up.said.startswith("neonext_nano at https://")
+        with Client(f"https://127.0.0.1:{up.port}", certificate=cert) as client:
+            assert [guess.label for guess in client.classify(PICTURE, top=1)] == ["3"]
+        with Client(f"https://127.0.0.1:{up.port}") as stranger:
+            assert not stranger.ready()
+        import grpc
+
+        with grpc.secure_channel(str(up.grpc), grpc.ssl_channel_credentials(cert.read_bytes())) as channel:
+            ask = channel.unary_unary(f"/{SERVICE}/ServerLive", bytes, MESSAGES["ServerLiveResponse"].FromString)
+            assert ask(b"", timeout=30).live is True
+
+
+def test_the_descriptor_is_the_sources() -> None:
+    from tools.write_protocol import FOLDER, RESULT, compiled
+
+    assert (FOLDER / RESULT).read_bytes() == compiled()
