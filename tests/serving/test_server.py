@@ -153,7 +153,7 @@ REFUSED = [
     ("POST", "/classify", b"no picture", 400, "picture 1: not a picture"),
     ("POST", "/classify", b"", 400, "picture 1"),
     ("POST", "/classify?top=x", PICTURE.read_bytes(), 400, "top x; expected"),
-    ("POST", "/classify", bytes(3 * 2**20), 413, "at most 2097152 bytes"),
+    ("POST", "/classify", bytes(50 * 2**20), 413, "at most 2097152 bytes"),
     ("GET", "/nothing", None, 404, "no such path"),
     ("GET", "/classify", None, 405, "GET is not for this path"),
 ]

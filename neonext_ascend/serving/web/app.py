@@ -18,7 +18,7 @@ from neonext_ascend.serving.desk import Classified, Desk
 from neonext_ascend.serving.logs import Log
 from neonext_ascend.serving.protocol.rest import HEADER, answer_body, parse_request
 from neonext_ascend.serving.refusals import RefusedError
-from neonext_ascend.serving.web.bodies import Gone, picture_of, read_body, unless_gone
+from neonext_ascend.serving.web.bodies import Gone, LingeringResponse, picture_of, read_body, unless_gone
 from neonext_ascend.serving.web.security import OPEN_PATHS, admits
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -137,8 +137,8 @@ def _model_of(request: Request) -> tuple[str, str]:
     return request.path_params["name"], request.path_params.get("version", "")
 
 
-def _json(data: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(json.dumps(data), status, headers, "application/json")
+def _json(data: dict[str, Any], status: int = 200) -> Response:
+    return Response(json.dumps(data), status, media_type="application/json")
 
 
 def _refused(refusal: RefusedError, closing: bool = False) -> Response:
@@ -147,7 +147,8 @@ def _refused(refusal: RefusedError, closing: bool = False) -> Response:
         headers["Connection"] = "close"
     if refusal.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return _json({"error": str(refusal)}, refusal.status, headers)
+    kind = LingeringResponse if refusal.status == 413 else Response
+    return kind(json.dumps({"error": str(refusal)}), refusal.status, headers, "application/json")
 
 
 async def _no_such_path(request: Request, error: Exception) -> Response:

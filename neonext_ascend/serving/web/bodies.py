@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from email.parser import BytesParser
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from neonext_ascend.serving.refusals import RefusedError
 
 _T = TypeVar("_T")
+_LINGER = 5.0  # seconds
 
 
 class Gone(Exception):  # noqa: N818 -- nothing is wrong
     """The client has gone; nobody reads an answer."""
+
+
+class LingeringResponse(Response):
+    """Sent at once; the rest of the body is read and dropped for a while, so that its sender comes to read the answer."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI has it."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": bytes(self.body), "more_body": True})
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER):
+                while (await receive()).get("more_body", False):
+                    pass
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def read_body(request: Request, most: int, seconds: float) -> bytes:
