@@ -23,7 +23,7 @@ class Gone(Exception):  # noqa: N818 -- nothing is wrong
 
 
 class LingeringResponse(Response):
-    """Sent at once; the rest of the body is read and dropped for a while, so that its sender comes to read the answer."""
+    """Sent at once; the rest of the body is read and dropped for a while, so that its sender comes to read this."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI has it."""
