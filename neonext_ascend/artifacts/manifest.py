@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from neonext_ascend.errors import FileAccessError
 from neonext_ascend.images.preprocessing import Preprocessing
-from neonext_ascend.spec import OPTIONAL, Bounds, Dtype, GeluForm, Layout, MapLayout, TensorSpec
+from neonext_ascend.spec import OPTIONAL, Bounds, FileDtype, GeluForm, Layout, MapLayout, TensorSpec
 
 VERSION = 4
 
@@ -57,7 +57,7 @@ class Artifact:
     """
 
     format: Literal["onnx", "om"]
-    dtype: Dtype
+    dtype: FileDtype
     opset: Annotated[int, Bounds(ge=1, le=99)]
     layout: Layout
     layout_reason: str = field(default="", metadata=OPTIONAL)
@@ -145,6 +145,7 @@ class Manifest:
         environment, command: where and how it was made.
         compilation: how ATC made it; ``None`` for an ONNX file.
         features: what its maps are; ``None`` for a file that gives logits. Since version 4.
+        int8: form, calibration, scales and what stayed in fp16; since version 4, ``None`` where nothing is int8.
     """
 
     manifest_version: Annotated[int, Bounds(ge=1, le=VERSION)] = VERSION
@@ -165,6 +166,7 @@ class Manifest:
     command: tuple[str, ...] = ()
     compilation: Compilation | None = field(default=None, metadata=OPTIONAL)
     features: FeatureMaps | None = field(default=None, metadata=OPTIONAL)
+    int8: Mapping[str, Any] | None = field(default=None, metadata=OPTIONAL)
 
     def write(self, path: Path) -> None:
         """Write the JSON file.
@@ -179,7 +181,7 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object."""
-        absent = [name for name in ("compilation", "features") if getattr(self, name) is None]
+        absent = [name for name in ("compilation", "features", "int8") if getattr(self, name) is None]
         return {name: value for name, value in asdict(self).items() if name not in absent}
 
 

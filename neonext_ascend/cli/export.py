@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from neonext_ascend.artifacts.names import readable
-from neonext_ascend.cli.export_options import NAMES, form_options, om_options
+from neonext_ascend.cli.export_options import INT8_NAMES, NAMES, form_options, int8_options, om_options
 from neonext_ascend.cli.options import PATH, Finite, ModelName, given, json_option, network_options
 from neonext_ascend.cli.terminal import put_json, say, shown_path, warn, watching, working
 from neonext_ascend.errors import UsageError
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     "--format",
     "formats",
     multiple=True,
-    type=click.Choice(["onnx", "om"]),
-    help="Of the artifact; om keeps the ONNX file [default: onnx].",
+    type=click.Choice(["onnx", "deploy", "om"]),
+    help="Of the artifact; om keeps the ONNX file, deploy is the vendor's form of int8 [default: onnx].",
 )
 @form_options
+@int8_options
 @om_options
 @click.option("--labels", type=PATH, metavar="FILE", help="Names of the classes, one a line.")
 @click.option("--rescue", is_flag=True, help="Where half precision fails, keep the few nodes in fp32 that must be.")
@@ -50,9 +51,11 @@ def command(model: str | None, formats: tuple[str, ...], as_json: bool, **option
     if given("features_layout") and not options["features"]:
         raise UsageError(f"--features-layout {layout}: is of maps; give --features with it")
     options["features"] = layout if options["features"] else None
+    int8 = _int8({name: options.pop(name) for name in INT8_NAMES}, formats, om["soc_version"])
     if "om" not in formats:
         options["keep_fp32"] = _nodes(om.pop("keep_fp32"))
     stray = [name for name in om if "om" not in formats and given(name)]
+    stray = [name for name in stray if (name, "deploy" in formats) != ("soc_version", True)]
     if stray:
         raise UsageError(f"--{stray[0].replace('_', '-')} is of an OM; give --format om with it")
     with working("loading PyTorch"):
@@ -70,6 +73,7 @@ def command(model: str | None, formats: tuple[str, ...], as_json: bool, **option
             model,
             **options,
             om=_request(om) if "om" in formats else None,
+            int8=None if int8 is None else jobs.Int8Request(**int8),
             command=("neonext-ascend", *map(readable, click.get_current_context().obj or ())),
             watch=watching(show),
         )
@@ -90,6 +94,20 @@ def command(model: str | None, formats: tuple[str, ...], as_json: bool, **option
 
 def _nodes(names: str | None) -> list[str]:
     return [node for node in (names or "").split(",") if node]
+
+
+def _int8(options: dict[str, Any], formats: tuple[str, ...], soc_version: str | None) -> dict[str, Any] | None:
+    """The fields of a request; ``None`` where no option of int8 was given."""
+    if options["calibration"] is None:
+        stray = [f"--{name.replace('_', '-')}" for name in options if given(name)]
+        stray += ["--format deploy"] if "deploy" in formats else []
+        if stray:
+            raise UsageError(f"{stray[0]} is of int8; give --dtype int8 --calibration FOLDER with it")
+        return None
+    if "deploy" in formats and soc_version is None:
+        raise UsageError("--format deploy needs --soc-version: Ascend and the name from npu-smi info, as Ascend310P3")
+    options["anyway"] = options.pop("calibration_anyway")
+    return {**options, "deploy": soc_version if "deploy" in formats else None}
 
 
 def _request(om: dict[str, Any]) -> Any:

@@ -13,6 +13,7 @@ from neonext_ascend.spec import GELUS, LAYOUTS, LOWERINGS, MAP_LAYOUTS
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 # As in exporters/om_file/options.py, which the help does not load; tests/runtimes/test_registry.py compares them.
+CALIBRATORS = ("minmax", "percentile", "entropy", "mse")  # precision/int8/calibrators.py, likewise
 PRECISIONS = ("fp16", "origin", "mixed_float16", "cube_fp16in_fp32out")
 
 
@@ -45,7 +46,7 @@ class ImageSizes(click.ParamType[tuple[tuple[int, int], ...]]):
 
 _FORM = (
     click.option("--batch-size", type=BatchSize(), metavar="N|dynamic", help="Of the ONNX input [default: 1]."),
-    click.option("--dtype", type=click.Choice(["fp32", "fp16"]), default="fp32", show_default=True),
+    click.option("--dtype", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", show_default=True),
     click.option("--opset", type=int, default=17, show_default=True, help="11 to 18, exactly this one is written."),
     click.option(
         "--layout",
@@ -103,12 +104,27 @@ _OM = (
         help="Seconds that atc may take.",
     ),
 )
+_INT8 = (
+    click.option("--calibration", type=PATH, metavar="FOLDER", help="Pictures such as the network will see, for int8."),
+    click.option(
+        "--calibrator", type=click.Choice(CALIBRATORS), default="mse", show_default=True, help="How far int8 reaches."
+    ),
+    click.option("--calibration-anyway", is_flag=True, help="Take pictures that the check refuses."),
+    click.option("--balance/--no-balance", default=True, show_default=True, help="Even out channels, exactly."),
+    click.option("--sensitivity", is_flag=True, help="Measure what each layer in int8 costs by itself."),
+)
+INT8_NAMES = ("calibration", "calibrator", "calibration_anyway", "balance", "sensitivity")
 NAMES = ("soc_version", "precision", "batch_gears", "aipp", "keep_fp32", "atc_arg", "dry_run", "bundle", "time_limit")
 
 
 def form_options(function: _F) -> _F:
     """The options of an ONNX file."""
     return _with(_FORM, function)
+
+
+def int8_options(function: _F) -> _F:
+    """The options of int8."""
+    return _with(_INT8, function)
 
 
 def om_options(function: _F) -> _F:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from neonext_ascend.jobs.inspecting import inspect
     from neonext_ascend.jobs.inspection.file import InspectedFile
     from neonext_ascend.jobs.inspection.model import InspectedModel
+    from neonext_ascend.jobs.int8.request import Int8Request
     from neonext_ascend.jobs.laddering import ladder
     from neonext_ascend.jobs.listing import Listed, list_models
     from neonext_ascend.jobs.making.om_request import OmRequest
@@ -45,6 +46,7 @@ _HOMES = {
     "Export": "jobs.exporting",
     "InspectedFile": "jobs.inspection.file",
     "InspectedModel": "jobs.inspection.model",
+    "Int8Request": "jobs.int8.request",
     "Ladder": "verify.ladder",
     "Listed": "jobs.listing",
     "OmRequest": "jobs.making.om_request",
@@ -81,6 +83,7 @@ __all__ = [
     "Export",
     "InspectedFile",
     "InspectedModel",
+    "Int8Request",
     "Ladder",
     "Listed",
     "OmRequest",

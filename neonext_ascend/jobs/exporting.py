@@ -15,22 +15,22 @@ from neonext_ascend.errors import UsageError
 from neonext_ascend.exporters.om_file.places import work_place
 from neonext_ascend.exporters.onnx_file.building import DEFAULT_OPSET
 from neonext_ascend.exporters.onnx_file.export import check_opset
-from neonext_ascend.images.dataset import open_dataset
 from neonext_ascend.jobs.bundle.packing import Bundle, write_bundle
 from neonext_ascend.jobs.checking import BatchSize, Model, Size, checked
-from neonext_ascend.jobs.gating import GateRequest
+from neonext_ascend.jobs.gating import gate_request
+from neonext_ascend.jobs.int8.making import export_int8
+from neonext_ascend.jobs.int8.request import Int8Request, int8_plan
 from neonext_ascend.jobs.making.dry_run import DryRun, dry_run
 from neonext_ascend.jobs.making.form import choose_form
 from neonext_ascend.jobs.making.om_file import OmExport, check_nodes, export_om, gated_by_half, require_atc
 from neonext_ascend.jobs.making.om_in_half import held_by_half
-from neonext_ascend.jobs.making.om_request import OmPlan, OmRequest
+from neonext_ascend.jobs.making.om_request import OmPlan, OmRequest, check_gelu
 from neonext_ascend.jobs.making.onnx_file import OnnxExport, Orders, export_verified
 from neonext_ascend.jobs.making.request import FileRequest
 from neonext_ascend.jobs.networks import load_networks
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.cann import Cann, find_cann
-from neonext_ascend.machine.chips import Soc
-from neonext_ascend.spec import Bounds, Dtype, GeluForm, MapLayout
+from neonext_ascend.spec import Bounds, FileDtype, GeluForm, MapLayout
 from neonext_ascend.verify.subject import Subject
 
 Made = OnnxExport | OmExport | Bundle
@@ -75,7 +75,8 @@ def export(
     num_classes: int | None = None,
     seed: int = 0,
     batch_size: BatchSize | Literal["dynamic"] | None = None,
-    dtype: Dtype = "fp32",
+    dtype: FileDtype = "fp32",
+    int8: Int8Request | None = None,
     keep_fp32: Sequence[str] = (),
     opset: int = DEFAULT_OPSET,
     layout: LayoutChoice = "auto",
@@ -103,7 +104,8 @@ def export(
         image_sizes: several, files for each.
         num_classes, seed: without a checkpoint.
         batch_size: of the ONNX input, 1 by default; ``"dynamic"`` leaves it free.
-        dtype: of weights, input and output.
+        dtype: of weights, input and output; int8 of the products' operands.
+        int8: the calibration, which int8 needs.
         keep_fp32: nodes of an fp16 file that compute in fp32 all the same; an OM's are its own.
         opset: 11 to 18; exactly this one is written.
         layout, lowering: ``auto`` goes by the cost model for a chip.
@@ -131,17 +133,20 @@ def export(
         raise UsageError("both --image-size and --image-sizes; give one")
     rows = None if batch_size == "dynamic" else batch_size or 1
     plan = None if om is None else om.checked(rows, dtype, batch_given=batch_size is not None)
-    if rescue and (not verify or (plan is None and dtype != "fp16")):
+    if rescue and dtype != "int8" and (not verify or (plan is None and dtype != "fp16")):
         raise UsageError("--rescue mends half precision that was checked; give --dtype fp16 or --format om with it")
     if plan is not None:
         plan = replace(plan, rescue=rescue)
-    if keep_fp32 and dtype != "fp16":
+    if keep_fp32 and dtype == "fp32":
         raise UsageError("--keep-fp32 keeps nodes of half precision; give --dtype fp16 or --format om with it")
-    _check_gelu(gelu, None if plan is None else plan.options.soc)
-    classes = {"--labels": labels, "--gate": gate, "--bundle": plan and plan.bundle}
+    soc = None if plan is None else plan.options.soc
+    check_gelu(gelu, soc)
+    classes = {"--labels": labels, "--gate": gate, "--bundle": plan and plan.bundle, "--dtype int8": int8}
     if features is not None and (stray := [name for name, value in classes.items() if value is not None]):
         raise UsageError(f"{stray[0]}: is of a file that gives classes; --features gives maps in their place")
-    gated = _gate(gate, max_drop)
+    others = [name for name, given in (("--keep-fp32", keep_fp32), ("--rescue", rescue)) if given]
+    eight = int8_plan(int8, dtype, layout=layout, opset=opset, rows=rows, soc=soc, others=others)
+    gated = gate_request(gate, max_drop)
     sizes = image_sizes or (image_size,)
     with watch.working("building the network"):
         loads = load_networks(
@@ -156,17 +161,22 @@ def export(
         names = read_labels(Path(labels), network.num_classes)
     elif labels is not None:
         names = counted_labels(labels, network.num_classes, "labels")
-    soc, largest = (None, rows) if plan is None else (plan.options.soc, max(plan.options.gears, default=rows))
+    largest = rows if plan is None else max(plan.options.gears, default=rows)
     request = FileRequest(
         batch_size=rows if plan is None else plan.batch_size,
         opset=opset,
-        dtype=dtype,
+        dtype="fp32" if dtype == "int8" else dtype,
         keep_fp32=tuple(keep_fp32),
         gelu=gelu,
     )
     orders = Orders(verify, rescue and dtype == "fp16", gated)
+    form = layout if eight is None else "nchw"
     requests = [
-        replace(request, form=choose_form(loaded.network.config, layout, lowering, soc, largest)) for loaded in loads
+        replace(
+            request,
+            form=choose_form(loaded.network.config, form, lowering, soc, largest),
+        )
+        for loaded in loads
     ]
     folder, cann = Path(output), find_cann() if plan is not None else None
     if plan is not None and cann is not None:
@@ -177,36 +187,18 @@ def export(
             )
     artifacts: list[Made] = []
     for loaded, asked in zip(loads, requests, strict=True):
-        made = export_verified(loaded, folder, names, asked, orders, command=command, watch=watch)
-        artifacts.append(made)
-        watch.made(made)
+        if eight is None:
+            files = [export_verified(loaded, folder, names, asked, orders, command=command, watch=watch)]
+        else:
+            files = export_int8(loaded, folder, names, asked, orders, eight, command=command, watch=watch)
+        for made in files:
+            artifacts.append(made)
+            watch.made(made)
         if plan is not None and cann is not None:
             end = _om_or_bundle(plan, loaded, made, cann, orders, command, watch)
             artifacts.insert(-1, end)
             watch.made(end)
     return Export(tuple(artifacts))
-
-
-def _check_gelu(gelu: GeluForm, soc: Soc | None) -> None:
-    """The vendor's operator only where its list of operators has it."""
-    if gelu == "npu" and soc is None:
-        raise UsageError(
-            "--gelu npu: writes NPUGeluV2, which only ATC takes, and not for every chip; give --format om and "
-            "--soc-version with it, such as Ascend910B3 (the ONNX file is kept)"
-        )
-    if gelu == "npu" and soc is not None and soc.family != "910B":
-        raise UsageError(
-            f"--gelu npu: that {soc.name} has GeluV2, which NPUGeluV2 becomes, is not established, of 910B alone; "
-            "take --gelu erf"
-        )
-
-
-def _gate(dataset: str | Path | None, max_drop: float | None) -> GateRequest | None:
-    if dataset is None and max_drop is not None:
-        raise UsageError(f"--max-drop {max_drop:g}: is of --gate; give labelled pictures with it")
-    if dataset is None:
-        return None
-    return GateRequest(open_dataset(Path(dataset)).refusing_empty(), 0.2 if max_drop is None else max_drop)
 
 
 def _om_or_bundle(
@@ -218,7 +210,8 @@ def _om_or_bundle(
     command: Sequence[str],
     watch: Watch,
 ) -> OmExport | Bundle:
-    options = held_by_half(loaded, made, plan, watch)
+    # The deploy form was judged as the chip rounds when it was made.
+    options = plan.options if made.manifest.int8 else held_by_half(loaded, made, plan, watch)
     if plan.bundle is None:
         limit = plan.time_limit_s
         return export_om(loaded, made, options, cann, orders, time_limit_s=limit, command=command, watch=watch)

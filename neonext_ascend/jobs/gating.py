@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from neonext_ascend.errors import ArtifactError, ParityError
+from neonext_ascend.errors import ArtifactError, ParityError, UsageError
 from neonext_ascend.evaluate.accuracy import Accuracy
 from neonext_ascend.evaluate.paired import Pair
-from neonext_ascend.images.dataset import Dataset
+from neonext_ascend.images.dataset import Dataset, open_dataset
 from neonext_ascend.jobs.evaluating_pictures import Asking, Contestant
 from neonext_ascend.jobs.watching import Watch
 from neonext_ascend.precision.half import OVERFLOWS, Overflow
@@ -168,3 +168,16 @@ def _runners(artifact: Path, simulated: Simulated | None) -> list[Runner]:
     if simulated is None:
         return [open_runner(artifact)]
     return [HalfRunner(artifact, way, simulated.mode) for way in simulated.overflows]
+
+
+def gate_request(dataset: str | Path | None, max_drop: float | None) -> GateRequest | None:
+    """Of ``--gate`` and ``--max-drop``; ``None`` where no data set is given.
+
+    Raises:
+        UsageError: ``--max-drop`` alone, or an empty set.
+    """
+    if dataset is None and max_drop is not None:
+        raise UsageError(f"--max-drop {max_drop:g}: is of --gate; give labelled pictures with it")
+    if dataset is None:
+        return None
+    return GateRequest(open_dataset(Path(dataset)).refusing_empty(), 0.2 if max_drop is None else max_drop)

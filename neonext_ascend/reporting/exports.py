@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from neonext_ascend.artifacts.manifest import Manifest, manifest_path
 from neonext_ascend.artifacts.structs import struct
@@ -33,15 +34,35 @@ def onnx_lines(
         lines += labelled("maps", ", ".join(map(str, manifest.outputs)))
     kept = len(manifest.artifact.keep_fp32)
     lines += labelled("fp32", f"{kept} nodes kept in fp32, with a Cast on each side") if kept else []
+    lines += int8_lines(manifest.int8) if manifest.int8 else []
     lines += labelled("wrote", f"{path} ({bytes_text(first.bytes)}, opset {manifest.artifact.opset})")
     for extra in others:
         lines += labelled("", f"{extra.name} ({bytes_text(extra.bytes)}, external data: keep it beside)")
     lines += labelled("", manifest_path(Path(path)).name)
-    lines += verdict_lines(verdict) if verdict else labelled("parity", "not checked (--no-verify)")
+    unchecked = [] if manifest.int8 else labelled("parity", "not checked (--no-verify)")
+    lines += verdict_lines(verdict) if verdict else unchecked
     lines += labelled("gate", str(gated)) if gated else []
     if not manifest.weights.trained:
         lines += labelled("note", "untrained weights: the file is right, its answers mean nothing")
     return lines
+
+
+def int8_lines(int8: Mapping[str, Any]) -> list[str]:
+    """What is int8, what is not and why, on which pictures, and how far the answers moved."""
+    layers, kept, seen = int8["layers"], int8["kept"], int8["calibration"]
+    products = len(layers) + sum(map(len, kept.values()))
+    lines = labelled(
+        "int8", f"{len(layers)} of {products} products, {int8['form']} form, calibrator {int8['calibrator']}"
+    )
+    for reason, names in kept.items():
+        shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        lines += labelled("", f"{len(names)} stay: {reason}: {shown}")
+    distance = "" if seen["distance"] is None else f", {seen['distance']:.2g} nats from BatchNorm's memory"
+    lines += labelled("", f"calibrated on {seen['pictures']} pictures{distance}")
+    if found := int8.get("agreement"):
+        like = f"top-1 as in fp32 on {100 * found['top1']:.1f} % of {found['pictures']} calibration pictures"
+        lines += labelled("", f"{like}, cosine {found['cosine']:.5f}, at least {found['least']:.5f}")
+    return [*lines, *labelled("", f"record {int8['record']}")]
 
 
 def verdict_lines(verdict: Verdict) -> list[str]:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from neonext_ascend.artifacts.finding import with_its_data
 from neonext_ascend.artifacts.names import utf8_alias, utf8_path
-from neonext_ascend.artifacts.vendor_operators import GELU
 from neonext_ascend.errors import ArtifactError, FileAccessError, NeoNextError, ToolchainError
 from neonext_ascend.machine.environment import disable_telemetry
 from neonext_ascend.runtimes.base import Arrays, Runner
@@ -66,14 +65,14 @@ class OrtRunner(Runner):
         try:
             self._session: Any
             with _source(path, extra_outputs, options) as source:
-                self._session, as_twin = make_session(source, options, providers)
+                self._session, twins = make_session(source, options, providers)
         except NeoNextError:
             raise
         except Exception as error:  # onnxruntime's exceptions share no base class of their own
             if provider == "cann":
                 raise ToolchainError(f"{path}: onnxruntime's {_CANN} cannot run it here: {_reason(error)}") from None
             raise _load_error(path, _reason(error)) from None
-        self.where = f"ONNX Runtime {onnxruntime.__version__} on the CPU" + (f", {GELU} as its Gelu" if as_twin else "")
+        self.where = f"ONNX Runtime {onnxruntime.__version__} on the CPU" + (f", {twins}" if twins else "")
         if provider == "cann":
             _check_no_fallback(path, self._session.get_providers())
             self.where = f"ONNX Runtime {onnxruntime.__version__} with {_CANN}, device {device}"

@@ -17,6 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
+from neonext_ascend.artifacts.int8_twins import holds_int8, with_int8_twins
 from neonext_ascend.artifacts.tensors import load_model
 from neonext_ascend.errors import ArtifactError, counted
 from neonext_ascend.machine.environment import disable_telemetry
@@ -67,6 +68,8 @@ class Steps:
 
     def __init__(self, model: Path | ModelProto, threads: int = 1) -> None:
         self._model = load_model(model) if isinstance(model, Path) else model
+        if holds_int8(self._model):
+            self._model = with_int8_twins(ModelProto.FromString(self._model.SerializeToString()))
         self._threads = threads
         graph = self._model.graph
         self._held = {tensor.name: tensor for tensor in graph.initializer}
@@ -84,7 +87,7 @@ class Steps:
 
     @property
     def model(self) -> ModelProto:
-        """As it was read, half precision included."""
+        """As it was read, half precision included; the vendor's int8 operators in those of ONNX Runtime."""
         return self._model
 
     @property

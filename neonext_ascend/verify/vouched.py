@@ -7,7 +7,7 @@ from pathlib import Path
 from neonext_ascend.artifacts.manifest import Manifest
 from neonext_ascend.errors import ArtifactError
 from neonext_ascend.runtimes.registry import Runtime
-from neonext_ascend.spec import Dtype, Tolerance, judged_as
+from neonext_ascend.spec import FileDtype, Tolerance, judged_as
 from neonext_ascend.verify.parity import OpenWithPoints, ParityReport, check_stored
 
 
@@ -39,7 +39,8 @@ def stored_batch(manifest: Manifest) -> int:
     return min(manifest.compilation.gears, default=1) if manifest.compilation else 1
 
 
-def judged_on(manifest: Manifest, runtime: Runtime) -> Dtype:
+def judged_on(manifest: Manifest, runtime: Runtime) -> FileDtype:
     """By which dtype's tolerance: what runs on the NPU computes in half precision, whatever its inputs are."""
     made = manifest.artifact
-    return "fp16" if runtime in ("acl", "cann") else judged_as(made.dtype, made.gelu)
+    on_chip = runtime in ("acl", "cann") and made.dtype != "int8"
+    return "fp16" if on_chip else judged_as(made.dtype, made.gelu)

@@ -36,6 +36,8 @@ NEW: Mapping[tuple[str, tuple[str, ...]], str] = {
     ("Pow", ()): "the tanh form of GELU, for GeluFusionPass, which looks for Pow",
     ("Tanh", ()): "the tanh form of GELU",
     ("Cast", ("to",)): "beside a node that is kept in fp32",
+    ("AscendQuant", ("dst_type", "offset", "scale")): "taken by that parser in an AMCT-style graph of its own",
+    ("AscendDequant", ("dtype",)): "likewise",
     ("npu::NPUGeluV2", ("approximate",)): "taken by that parser in a check of its own, as one GeluV2",
 }
 

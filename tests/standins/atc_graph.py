@@ -11,6 +11,7 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from tests.standins.atc_contract import Parsed, RefusedError
+from tests.standins.atc_int8 import lower_int8
 
 _OPERATORS = """
     MatMul Gemm Conv Add Sub Mul Div Pow Sqrt Erf Tanh Sigmoid ReduceMean Transpose Reshape Concat Slice Pad Split
@@ -52,6 +53,8 @@ def compile_model(parsed: Parsed) -> bytes:
     keep = _names(parsed.flags.get("keep_dtype"), model)
     precision = parsed.flags.get("precision_mode_v2") or parsed.flags.get("precision_mode") or "fp16"
     _round(model, precision, keep)
+    lower_int8(model)  # behind the rounding, which is of what fp16 holds
+    model = onnx.shape_inference.infer_shapes(model)
     if "insert_op_conf" in parsed.flags:
         _insert_aipp(model, read_aipp(Path(parsed.flags["insert_op_conf"]).read_text()))
     del model.graph.value_info[:]

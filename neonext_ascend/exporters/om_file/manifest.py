@@ -15,12 +15,12 @@ from neonext_ascend.spec import BATCH, TensorSpec
 
 
 def om_name(onnx_name: str, options: AtcOptions) -> str:
-    """``neonext_t-224-b1-fp16-Ascend310P3.om`` for ``neonext_t-224-b1-fp32.onnx``.
+    """``neonext_t-224-b1-fp16-Ascend310P3.om`` for ``neonext_t-224-b1-fp32.onnx``; ``int8`` of a deploy form.
 
     Gears make ``b1-2-4``; AIPP, an fp16 ONNX file (``in16``) and nodes kept in fp32 (``keep2``) are marked as well, so
     that two different OMs have two names.
     """
-    model, size, batch, dtype = onnx_name.removesuffix(".onnx").rsplit("-", 3)
+    model, size, batch, dtype = onnx_name.removesuffix(".onnx").removesuffix(f"-{options.soc.name}").rsplit("-", 3)
     if options.gears:
         batch = "b" + "-".join(map(str, options.gears))
     marks = [
@@ -28,7 +28,10 @@ def om_name(onnx_name: str, options: AtcOptions) -> str:
         *(["in16"] if dtype == "fp16" else []),
         *([f"keep{len(options.keep_fp32)}"] if options.keep_fp32 else []),
     ]
-    return "-".join([model, size, batch, options.precision, *marks, options.soc.name]) + ".om"
+    # The deploy form is fp16 but for its products, and fp16 is ATC's default.
+    precision = [options.precision] if dtype != "int8" or options.precision != "fp16" else []
+    int8 = ["int8"] if dtype == "int8" else []
+    return "-".join([model, size, batch, *int8, *precision, *marks, options.soc.name]) + ".om"
 
 
 def om_preprocessing(manifest: Manifest, options: AtcOptions) -> Preprocessing:
@@ -56,7 +59,7 @@ def om_manifest(
         command: that made it.
     """
     preprocessing = om_preprocessing(onnx, options)
-    dtype = onnx.artifact.dtype if options.precision == "origin" else "fp16"
+    dtype = onnx.artifact.dtype if options.precision == "origin" or onnx.int8 else "fp16"
     return replace(
         onnx,
         artifact=replace(onnx.artifact, format="om", dtype=dtype, files=(ArtifactFile(name, "", 0),)),

@@ -151,7 +151,7 @@ def _compile(
 
 def _run(folder: Path, om: Path, manifest: Manifest) -> dict[str, Any]:
     """Parity with the packed answers, and the median latency of a few runs."""
-    bounds, comparisons, latencies = TOLERANCES["fp16"], [], {}
+    bounds, comparisons, latencies = TOLERANCES["int8" if manifest.int8 else "fp16"], [], {}
     with (
         AclRunner(om, manifest=manifest) as runner,
         np.load(folder / INPUTS, allow_pickle=False) as inputs,

@@ -14,6 +14,7 @@ from neonext_ascend.artifacts.finding import with_its_data
 from neonext_ascend.exporters.onnx_file.names import readable
 from neonext_ascend.jobs.climb.plan import Plan
 from neonext_ascend.jobs.debugging import load_steps
+from neonext_ascend.jobs.int8.judging import integers
 from neonext_ascend.jobs.watching import Watch
 from neonext_ascend.models.variants import VARIANTS
 from neonext_ascend.passes.deployed import ORIGIN
@@ -47,11 +48,14 @@ def climb(plan: Plan, watch: Watch) -> Ladder:
     with TemporaryDirectory() as folder:
         with watch.working("writing it as ONNX, and running that"):
             steps = climber.as_onnx(Path(folder) / "fresh.onnx")
-        if plan.file is not None:
+        if plan.file is not None and not plan.int8:
             with watch.working(f"comparing {plan.file.name} node by node"):
                 steps = climber.as_found(plan.file, steps, Path(folder) / "twin.onnx")
     with watch.working("computing each node in fp16"):
         climber.in_half(steps)
+    if plan.file is not None and plan.int8:
+        with watch.working(f"running {plan.file.name}"):
+            climber.in_int8(plan.file)
     if plan.device is not None:
         with watch.working("running it on the device"):
             climber.on_device(*plan.device)
@@ -164,11 +168,25 @@ class _Climber:
                 assert self._control is not None
                 self._blames.append(half_blame(name, ways, self._control))
 
+    def in_int8(self, path: Path) -> None:
+        """An int8 file: the deploy form in exact integers, QDQ in ONNX Runtime."""
+        deployed = self._plan.int8 == "deploy"
+        with integers(path, self._plan.overflows[0]) if deployed else opener(path, self._plan.runtime)(()) as runner:
+            passed = self._climb.add("int8", runner.where, logits_of(runner, self._feeds), TOLERANCES["int8"])
+        if not passed:
+            remedy = (
+                "export it with --gate DATASET, which keeps in fp16 the layers that cost accuracy; see --sensitivity"
+            )
+            self._blames.append(
+                Blame("int8", "", "int8 moves the answers further than rounding to 8 bits should", remedy)
+            )
+
     def on_device(self, name: str, opened: OpenWithPoints) -> None:
         """What the chip gives."""
         with opened(()) as runner:
             logits = logits_of(runner, self._feeds)
-            passed = self._climb.add(name, runner.where, logits, _FP16)
+            bounds = TOLERANCES["int8"] if self._plan.int8 else _FP16
+            passed = self._climb.add(name, runner.where, logits, bounds)
         if not passed:
             own, reference = self._subject.preprocessing, self._subject.runner()
             mistake = None if own is None else input_cause(reference, self._feeds, logits, own, _FP16)

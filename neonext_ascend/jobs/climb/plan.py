@@ -38,6 +38,7 @@ class Plan:
         prepared: how the manifest prepares pictures; ``None`` of a model.
         device: name of the last rung and what opens it.
         gears: batch sizes of an OM.
+        int8: which int8 form the artifact has; empty where nothing is int8.
         notes: what the user should know.
         trained: whether the network's weights are.
     """
@@ -52,6 +53,7 @@ class Plan:
     prepared: Preprocessing | None = None
     device: tuple[str, OpenWithPoints] | None = None
     gears: tuple[int, ...] = ()
+    int8: str = ""
     notes: list[str] = field(default_factory=list)
     trained: bool = True
 
@@ -71,6 +73,7 @@ def of_artifact(path: Path, checkpoint: Path | None, runtime: Runtime, device: i
         FileRequest.of(manifest),
         prepared=manifest.preprocessing,
         trained=loaded.weights.trained,
+        int8="" if manifest.int8 is None else str(manifest.int8.get("form")),
     )
     if opens != "acl":
         check_tensors(path, manifest, open_file)

@@ -128,9 +128,8 @@ def export_om(
         if not unchecked:
             on_line("checking it on the device")
             batch = manifest.inputs[0].shape[0]
-            checked = subject.check(
-                opener(om), TOLERANCES["fp16"], batch_size=batch if isinstance(batch, int) else None
-            )
+            bounds = TOLERANCES["int8" if manifest.int8 else "fp16"]
+            checked = subject.check(opener(om), bounds, batch_size=batch if isinstance(batch, int) else None)
             verdict = Verdict(checked.report)
             if not verdict.passed:
                 raise ParityFailedError(f"{name}: parity failed on the device; no OM was written", verdict)

@@ -10,8 +10,8 @@ from typing import Annotated
 from neonext_ascend.errors import FileAccessError, UsageError
 from neonext_ascend.exporters.om_file.options import FILE_FLAGS, AtcOptions, Precision, check_options
 from neonext_ascend.jobs.checking import BatchSize, checked_fields
-from neonext_ascend.machine.chips import find_soc
-from neonext_ascend.spec import Bounds, Dtype
+from neonext_ascend.machine.chips import Soc, find_soc
+from neonext_ascend.spec import Bounds, FileDtype, GeluForm
 
 ARCHIVE = ".tar.gz"
 
@@ -42,7 +42,7 @@ class OmRequest:
     bundle: str | Path | None = None
     time_limit_s: Annotated[float, Bounds(ge=0.001)] = 3600.0
 
-    def checked(self, batch_size: int | None, dtype: Dtype, *, batch_given: bool) -> OmPlan:
+    def checked(self, batch_size: int | None, dtype: FileDtype, *, batch_given: bool) -> OmPlan:
         """The plan.
 
         Args:
@@ -70,7 +70,7 @@ class OmRequest:
                 "--batch-size dynamic: an OM has one batch size or gears; give --batch-gears 1,2,4,8 instead"
             )
         rows = None if gears else batch_size
-        check_options(options, rows)
+        check_options(options, rows, quantised=dtype == "int8")
         _check_dtype(options, dtype)
         bundle = None if request.bundle is None else Path(request.bundle)
         if bundle is not None and not bundle.name.endswith(ARCHIVE):
@@ -92,7 +92,7 @@ class OmPlan:
     rescue: bool = False
 
 
-def _check_dtype(options: AtcOptions, dtype: Dtype) -> None:
+def _check_dtype(options: AtcOptions, dtype: FileDtype) -> None:
     """Refuse what the ONNX file's dtype makes impossible or void."""
     if options.keep_fp32 and dtype == "fp16":
         raise UsageError("--keep-fp32 keeps nodes in the ONNX file's dtype; give --dtype fp32 with it")
@@ -120,3 +120,21 @@ def _with_files(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[tuple[str,
             word = f"--{flag}={flag}{path.suffix}"
         flags.append(word)
     return tuple(flags), tuple(sorted(files.items()))
+
+
+def check_gelu(gelu: GeluForm, soc: Soc | None) -> None:
+    """The vendor's operator only where its list of operators has it.
+
+    Raises:
+        UsageError: it has not.
+    """
+    if gelu == "npu" and soc is None:
+        raise UsageError(
+            "--gelu npu: writes NPUGeluV2, which only ATC takes, and not for every chip; give --format om and "
+            "--soc-version with it, such as Ascend910B3 (the ONNX file is kept)"
+        )
+    if gelu == "npu" and soc is not None and soc.family != "910B":
+        raise UsageError(
+            f"--gelu npu: that {soc.name} has GeluV2, which NPUGeluV2 becomes, is not established, of 910B alone; "
+            "take --gelu erf"
+        )

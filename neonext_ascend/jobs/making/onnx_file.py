@@ -49,6 +49,7 @@ class OnnxExport:
             "external_data": [file.name for file in self.manifest.artifact.files[1:]],
             "parity": self.verdict and self.verdict.to_json(),
             "gate": self.gated and self.gated.to_json(),
+            **({} if self.manifest.int8 is None else {"int8": dict(self.manifest.int8)}),
         }
 
 

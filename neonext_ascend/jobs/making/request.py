@@ -52,7 +52,7 @@ class FileRequest:
             form=GraphForm(made.layout),
             batch_size=rows if isinstance(rows, int) else None,
             opset=made.opset,
-            dtype="fp32" if made.format == "om" else made.dtype,
+            dtype="fp32" if made.format == "om" or made.dtype == "int8" else made.dtype,
             keep_fp32=made.keep_fp32,
             lowerings=tuple(name if name in LOWERINGS else "blockdiag" for name in names),
             gelu=made.gelu,

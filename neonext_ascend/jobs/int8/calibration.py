@@ -1,0 +1,90 @@
+"""The calibration pictures: found, decoded once, kept as pixels, named by one digest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neonext_ascend.artifacts.staging import sha256_of
+from neonext_ascend.errors import FileAccessError, NeoNextError, UsageError
+from neonext_ascend.images.dataset import open_dataset
+from neonext_ascend.images.decoding import read_pictures
+from neonext_ascend.images.finding import Found
+from neonext_ascend.images.preprocessing import Preprocessing
+from neonext_ascend.jobs.watching import Watch
+
+# More change a scale by less than its calibrators differ; time and memory grow with them.
+MOST = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """What int8 is calibrated on.
+
+    Args:
+        folder: as it was named.
+        found: how many pictures are in it; those in use are spread evenly over them.
+        pixels: ``(N, H, W, 3)`` uint8.
+        labels: their classes; empty where the folder tells none.
+        sha256: over names and contents of those in use.
+        preprocessing: of the network.
+    """
+
+    folder: Path
+    found: int
+    pixels: NDArray[np.uint8]
+    labels: tuple[str, ...]
+    sha256: str
+    preprocessing: Preprocessing
+
+    def batches(
+        self, rows: int | None, most: int = MOST, on_line: Callable[[str], None] = lambda _: None
+    ) -> Iterator[NDArray[np.float32]]:
+        """Inputs ``(rows, 3, H, W)``, of at most so many pictures; the last is filled up from the front.
+
+        A free batch takes one by one; ``on_line`` is told of each.
+        """
+        rows = rows or 1
+        chosen = self.pixels[np.unique(np.linspace(0, len(self.pixels) - 1, min(most, len(self.pixels))).astype(int))]
+        for start in range(0, len(chosen), rows):
+            places = np.arange(start, start + rows) % len(chosen)
+            on_line(f"{start}/{len(chosen)} pictures")
+            yield self.preprocessing.normalise(chosen[places])
+
+
+def read_calibration(folder: Path, preprocessing: Preprocessing, watch: Watch) -> Pictures:
+    """Read a folder's pictures, at most :data:`MOST`.
+
+    Raises:
+        UsageError: it holds none that can be read.
+        FileAccessError: it cannot be read.
+    """
+    if not folder.exists():
+        raise FileAccessError(f"--calibration {folder}: no such folder; expected pictures such as the network will see")
+    named = _named(folder)
+    used = [named[i] for i in np.unique(np.linspace(0, len(named) - 1, min(MOST, len(named))).astype(int))]
+    pixels, labels, digest = [], [], hashlib.sha256()
+    read = read_pictures((path for _, path, _ in used), preprocessing.pixels)
+    for (name, _, label), (path, found) in zip(used, read, strict=True):
+        if isinstance(found, NeoNextError):
+            watch.warn(f"left out of the calibration: {found}")
+            continue
+        pixels.append(found.value)
+        digest.update(f"{name}\0{sha256_of(path)}\n".encode("utf-8", "surrogateescape"))
+        labels += [label] if label is not None else []
+    if not pixels:
+        raise UsageError(f"--calibration {folder}: none of its pictures can be read")
+    return Pictures(folder, len(named), np.stack(pixels), tuple(labels), digest.hexdigest(), preprocessing)
+
+
+def _named(folder: Path) -> list[tuple[str, Path, str | None]]:
+    try:
+        labelled = [(item.name, item.path, item.label) for item in open_dataset(folder)]
+    except UsageError:
+        labelled = []
+    return list(labelled) or [(str(path.relative_to(folder)), path, None) for path in Found([folder])]

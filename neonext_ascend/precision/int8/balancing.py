@@ -1,0 +1,115 @@
+"""Channels of a value brought to like reach, so that one scale does for all: powers of two, exact in float32.
+
+Between the node that makes a value and the products that read it, each channel of the maker's constants takes
+``2^-k`` and the readers' weights take ``2^k``. With ``x`` the channel's reach and ``w`` that of its weights, ``k`` is
+half of ``log2 x - log2 w``: the vendor's DMQ at its published strength of 0.5, restricted to powers of two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import NodeProto, numpy_helper
+
+from neonext_ascend.precision.int8.candidates import Candidate, Graph
+from neonext_ascend.precision.int8.collecting import Seen
+
+_MOST = 60  # powers of two; float32 has room for far more
+
+
+@dataclass(frozen=True, eq=False)
+class Balance:
+    """What one value's channels are divided by.
+
+    Args:
+        value: its name.
+        exponents: of two, one a channel.
+        makers: constants that take ``2^-k``, each with the axis of the channels.
+        readers: weights that take ``2^k``, likewise.
+    """
+
+    value: str
+    exponents: NDArray[np.int64]
+    makers: Mapping[str, int]
+    readers: Mapping[str, int]
+
+
+def balances(graph: Graph, seen: Mapping[str, Seen]) -> list[Balance]:
+    """What can be balanced: a value of a Conv, Gemm or NeoCell, through Relu, that nothing but products reads."""
+    readers: dict[str, list[Candidate]] = {}
+    for found in graph.products():
+        if isinstance(found, Candidate):
+            readers.setdefault(found.value, []).append(found)
+    made = []
+    for value, candidates in readers.items():
+        makers = _makers(graph, value) if len(graph.readers[value]) == len(candidates) else None
+        if makers is None or value in graph.outputs or any(one.groups > 1 for one in candidates):
+            continue
+        exponents = _exponents(seen[value], candidates)
+        if exponents.any() and all(one.channel == candidates[0].channel for one in candidates):
+            made.append(Balance(value, exponents, makers, {one.weight_name: one.inputs for one in candidates}))
+    return made
+
+
+def balance(graph: Graph, found: Sequence[Balance]) -> Graph:
+    """The graph with its constants multiplied so: the same function, bit for bit but for what float32 cannot hold."""
+    balanced = Graph(graph.model)
+    for one in found:
+        for sign, constants in ((-1, one.makers), (1, one.readers)):
+            for name, axis in constants.items():
+                held = numpy_helper.to_array(balanced.held[name])
+                shape = [1] * held.ndim
+                shape[axis] = -1
+                value = np.ldexp(held, sign * one.exponents.reshape(shape))
+                balanced.held[name].CopyFrom(numpy_helper.from_array(value.astype(held.dtype), name))
+    return balanced
+
+
+def _exponents(seen: Seen, readers: Sequence[Candidate]) -> NDArray[np.int64]:
+    weights = np.max([_reach(one) for one in readers], axis=0)
+    live = (seen.reach > 0) & (weights > 0)
+    with np.errstate(divide="ignore"):
+        wanted = np.where(live, 0.5 * (np.log2(seen.reach) - np.log2(weights)), 0.0)
+    middle = np.median(wanted[live]) if live.any() else 0.0
+    exponents = np.clip(np.rint(wanted - middle), -_MOST, _MOST)
+    return np.where(live, exponents, 0).astype(np.int64)
+
+
+def _reach(one: Candidate) -> NDArray[np.float32]:
+    """Of the weights that read each channel."""
+    others = tuple(axis for axis in range(one.weight.ndim) if axis != one.inputs)
+    reach: NDArray[np.float32] = np.abs(one.weight).max(axis=others)
+    return reach
+
+
+def _makers(graph: Graph, value: str) -> dict[str, int] | None:
+    """The constants that scale a value channel by channel; ``None`` where there are none of its own."""
+    node = graph.makers.get(value)
+    while node is not None and node.op_type == "Relu" and _one_reader(graph, node.input[0]):
+        node = graph.makers.get(node.input[0])
+    if node is None:
+        return None
+    axes = _axes(node, graph)
+    return axes if axes and all(graph.alone(name) for name in axes) else None
+
+
+def _axes(node: NodeProto, graph: Graph) -> dict[str, int]:
+    if len(node.input) < 2:
+        return {}
+    first, second = node.input[:2]
+    held = [name for name in node.input[2:] if name]
+    if node.op_type in ("Conv", "Gemm") and second in graph.held and all(name in graph.held for name in held):
+        turned = node.op_type == "Gemm" and not any(one.name == "transB" and one.i for one in node.attribute)
+        return {second: 1 if turned else 0, **{name: len(graph.held[name].dims) - 1 for name in held}}
+    if node.op_type == "MatMul" and second in graph.held and len(graph.held[second].dims) == 3:
+        return {second: 0}  # a NeoCell's B: [C, W, W]
+    if node.op_type == "MatMul" and first in graph.held and len(graph.held[first].dims) == 3:
+        return {first: 0}
+    return {}
+
+
+def _one_reader(graph: Graph, name: str) -> bool:
+    return len(graph.readers.get(name, ())) == 1 and name not in graph.outputs

@@ -1,0 +1,143 @@
+"""Which products of a graph the vendor's rules let be int8, and why the others stay.
+
+Conv with a 4-D weight, Gemm and MatMul with a 2-D one on the right (``capacity_config.csv`` in hicann/amct).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, helper, numpy_helper
+
+from neonext_ascend.exporters.int8.decision import Kept
+from neonext_ascend.precision.modes import PRODUCTS
+
+NEOCELL = "its constant has 3 axes; int8 takes 2-D constants of a MatMul alone (NeoCells stay in fp16)"
+LEFT = "its constant is the first operand; int8 takes the second alone, so that int8 means nchw"
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A product that can be int8.
+
+    Args:
+        name, operator, value, weight_name, bias_name, adder: as of :class:`~..decision.Int8Layer`.
+        weight: float32, in the shape of the constant.
+        bias: float32, one for each output channel, or ``None``.
+        outputs, inputs: axes of the output's and the input's channels in the weight.
+        channel: axis of the channels in the value.
+        groups: of a Conv.
+    """
+
+    name: str
+    operator: str
+    value: str
+    weight_name: str
+    bias_name: str
+    adder: str
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32] | None
+    outputs: int
+    inputs: int
+    channel: int
+    groups: int = 1
+
+    @property
+    def per_channel(self) -> bool:
+        """Whether each output channel has a scale of its own."""
+        return self.operator == "Conv"
+
+
+class Graph:
+    """A model as int8 looks at it: every node has a name of its own, every constant is an initializer.
+
+    Args:
+        model: float32; it is copied.
+    """
+
+    def __init__(self, model: ModelProto) -> None:
+        self.model = ModelProto()
+        self.model.CopyFrom(model)
+        graph, taken = self.model.graph, set[str]()
+        inner = [node for node in graph.node if node.op_type == "Constant" and node.attribute[:1]]
+        for node in inner:
+            if node.attribute[0].name == "value":
+                held = graph.initializer.add()
+                held.CopyFrom(node.attribute[0].t)
+                held.name = node.output[0]
+                graph.node.remove(node)
+        for number, node in enumerate(graph.node):
+            if not node.name or node.name in taken:
+                node.name = f"{node.op_type}_{number}"
+            taken.add(node.name)
+        self.held = {tensor.name: tensor for tensor in graph.initializer}
+        self.readers: dict[str, list[NodeProto]] = {}
+        for node in graph.node:
+            for name in node.input:
+                self.readers.setdefault(name, []).append(node)
+        self.makers = {name: node for node in graph.node for name in node.output}
+        self.outputs = {value.name for value in graph.output}
+
+    def array(self, name: str) -> NDArray[np.float32]:
+        """A constant."""
+        return np.asarray(numpy_helper.to_array(self.held[name]), np.float32)
+
+    def alone(self, name: str) -> bool:
+        """Whether one node reads this constant, once."""
+        return len(self.readers.get(name, ())) == 1
+
+    def products(self) -> Iterator[Candidate | Kept]:
+        """Every product that has a constant, in the graph's order."""
+        for node in self.model.graph.node:
+            if node.op_type in PRODUCTS and any(name in self.held for name in node.input):
+                found = self._looked_at(node)
+                yield Kept(node.name, node.op_type, found) if isinstance(found, str) else found
+
+    def _looked_at(self, node: NodeProto) -> Candidate | str:
+        value, weight, *rest = node.input
+        told = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+        if node.op_type == "ConvTranspose":
+            return "ConvTranspose is not written in int8 here"
+        if value in self.held:
+            return NEOCELL if len(self.held[value].dims) == 3 else LEFT
+        if weight not in self.held:
+            return "its weight is no constant"
+        rank = len(self.held[weight].dims)
+        if node.op_type == "MatMul" and rank == 3:
+            return NEOCELL
+        if rank != (4 if node.op_type == "Conv" else 2):
+            return f"its constant has {rank} axes"
+        if node.op_type == "Gemm" and (
+            told.get("transA", 0) or {told.get("alpha", 1.0), told.get("beta", 1.0)} != {1.0}
+        ):
+            return "a Gemm with transA, alpha or beta of its own"
+        adder, bias = self._added(node, rest)
+        if not self.alone(weight) or (bias and not self.alone(bias)):
+            return "another node reads its constants too"
+        held, outputs, inputs = self.array(weight), 0, 1
+        if node.op_type == "MatMul" or not (node.op_type == "Conv" or told.get("transB", 0)):
+            outputs, inputs = 1, 0
+        if not np.isfinite(held).all():
+            return "its weight holds what is no number"
+        added = self.array(bias).reshape(-1) if bias else None
+        if rest and rest[0] and (not bias or (added is not None and added.size != held.shape[outputs])):
+            return "what it adds is no constant for each channel"
+        channel, groups = (1, told.get("group", 1)) if node.op_type == "Conv" else (-1, 1)
+        return Candidate(
+            node.name, node.op_type, value, weight, bias, adder, held, added, outputs, inputs, channel, groups
+        )
+
+    def _added(self, node: NodeProto, rest: list[str]) -> tuple[str, str]:
+        """The Add behind a MatMul that adds its bias, and that constant; of others the third input."""
+        if node.op_type != "MatMul":
+            return "", next((name for name in rest if name in self.held), "")
+        readers = self.readers.get(node.output[0], [])
+        if len(readers) == 1 and readers[0].op_type == "Add" and node.output[0] not in self.outputs:
+            others = [name for name in readers[0].input if name != node.output[0]]
+            columns = self.held[node.input[1]].dims[1]
+            if others and others[0] in self.held and list(self.held[others[0]].dims) == [columns]:
+                return readers[0].name, others[0]
+        return "", ""

@@ -1,0 +1,1 @@
+"""The vendor's deploy form in exact integer arithmetic, in plain numpy."""

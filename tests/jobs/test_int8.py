@@ -1,0 +1,253 @@
+"""``export --dtype int8``: what is refused, what is written, the gate, the ladder, and the way to an OM."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from neonext_ascend import jobs
+from neonext_ascend.artifacts.reading import read_manifest
+from neonext_ascend.checkpoints.loading import load
+from neonext_ascend.cli.main import run
+from neonext_ascend.jobs.gating import GateRefusedError
+from neonext_ascend.precision.int8.calibrators import CALIBRATORS
+from tests.support import digits
+from tests.support.om_commands import SOC, ask
+
+INT8 = ["export", "neonext_nano", "--dtype", "int8"]
+
+
+def folder(tmp: Path, pixels: Any, labels: Any) -> Path:
+    return digits.write((pixels, labels), tmp)
+
+
+@pytest.fixture(scope="module")
+def calibration(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every fifth of the held-out digits: 72 pictures."""
+    pixels, labels = digits.held_out()
+    return folder(tmp_path_factory.mktemp("calibration"), pixels[::5], labels[::5])
+
+
+@pytest.fixture(scope="module")
+def made(calibration: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The QDQ file and the deploy form."""
+    request = jobs.Int8Request(calibration, deploy=SOC, sensitivity=True)
+    found = jobs.export("neonext_nano", dtype="int8", int8=request, output=tmp_path_factory.mktemp("made"))
+    return [Path(one.path) for one in found.artifacts]
+
+
+def test_three_files_of_one_decision_and_what_the_manifests_hold(made: list[Path], calibration: Path) -> None:
+    qdq, deploy = made
+    names = {path.name for path in qdq.parent.iterdir()}
+    stem = "neonext_nano-96-b1-int8"
+    suffixes = (".onnx", ".json", ".record.txt", f"-{SOC}.onnx", f"-{SOC}.json")
+    assert names == {f"{stem}{suffix}" for suffix in suffixes}
+    manifests = [read_manifest(path.with_suffix(".json")) for path in made]
+    for manifest, form, dtype in zip(manifests, ("qdq", "deploy"), ("float32", "float16"), strict=True):
+        told = manifest.int8
+        assert told is not None
+        assert manifest.manifest_version == 4
+        assert (manifest.artifact.dtype, manifest.inputs[0].dtype, told["form"]) == ("int8", dtype, form)
+        assert (told["calibrator"], told["calibration"]["pictures"], told["calibration"]["classes"]) == ("mse", 72, 10)
+        assert len(told["calibration"]["sha256"]) == 64
+        assert (len(told["layers"]), sum(map(len, told["kept"].values())), len(told["kept"])) == (17, 12, 1)
+        costs = list(told["sensitivity"].values())
+        assert costs == sorted(costs)
+        assert set(told["sensitivity"]) == set(told["layers"])
+        assert told["agreement"]["top1"] == 1.0
+        assert told["agreement"]["least"] > 0.998
+    assert {node.op_type for node in onnx.load(str(deploy)).graph.node} >= {"AscendQuant", "AscendDequant"}
+
+
+def test_the_same_command_gives_the_same_bytes(made: list[Path], calibration: Path, tmp_path: Path) -> None:
+    request = jobs.Int8Request(calibration, deploy=SOC)
+    again = jobs.export("neonext_nano", dtype="int8", int8=request, output=tmp_path)
+    assert [one.path.read_bytes() for one in again.artifacts] == [path.read_bytes() for path in made]
+
+
+def test_the_commands_take_both_files(made: list[Path], calibration: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    found = ask(capfd, "eval", *made, calibration)["artifacts"]
+    assert [one["top1"]["value"] for one in found] == [1.0, 1.0]
+    for path in made:
+        assert ask(capfd, "verify", path)["parity"]["cosine"] > 0.99
+        rungs = ask(capfd, "verify", "--ladder", path)["rungs"]
+        assert [rung["name"] for rung in rungs if rung["name"] == "int8"] == ["int8", "int8"]
+        assert all(rung["passed"] for rung in rungs)
+        assert ("exact integers" in rungs[-1]["where"]) == (path is made[1])
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    pixels, labels = digits.held_out()
+    noise = np.random.default_rng(0).integers(0, 256, (40, 96, 96)).astype(np.uint8)
+    sets = {
+        "eight": (pixels[:8], labels[:8]),
+        "one class": (pixels[labels == 7], labels[labels == 7]),
+        "noise": (noise, np.arange(40) % 10),
+        "inverted": (255 - pixels[:64], labels[:64]),
+        # As if saved after ImageNet's mean and std in place of nano's.
+        "darker": ((pixels[:64] * 0.4).astype(np.uint8), labels[:64]),
+    }
+    root = tmp_path_factory.mktemp("bad")
+    return {name: folder(root / name.replace(" ", "-"), *both) for name, both in sets.items()}
+
+
+WORDS = {
+    "eight": "holds 8 pictures; expected at least 32",
+    "one class": "its pictures are of one class; give pictures of all classes",
+    "noise": "its pictures are noise: neighbouring pixels correlate by",
+    "inverted": "prepared otherwise: at stem.norm they are 1.2",
+    "darker": "prepared otherwise: at stem.norm they are 0.",
+}
+
+
+@pytest.mark.parametrize("kind", WORDS)
+def test_a_set_that_will_not_do_is_refused_in_words_of_its_own(
+    kind: str, bad: dict[str, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = [*INT8, "--calibration", str(bad[kind]), "--no-verify", "-o", str(tmp_path / "out")]
+    assert run(command) == 2
+    error = capfd.readouterr().err
+    assert WORDS[kind] in error
+    assert "--calibration-anyway takes them" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_flat_folder_is_of_the_classes_that_the_network_names(
+    bad: dict[str, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sevens = bad["one class"] / "7"
+    assert run([*INT8, "--calibration", str(sevens), "-o", str(tmp_path)]) == 2
+    assert "of one class by the network's own answers" in capfd.readouterr().err
+
+
+def test_a_refused_set_is_taken_where_that_is_said(bad: dict[str, Path], tmp_path: Path) -> None:
+    told: list[str] = []
+    request = jobs.Int8Request(bad["eight"], anyway=True)
+    found = jobs.export("neonext_nano", dtype="int8", int8=request, output=tmp_path, watch=jobs.Watch(warn=told.append))
+    assert "holds 8 pictures" in told[0]
+    assert told[0].endswith("taken all the same")
+    assert found.onnx.manifest.int8 is not None
+    assert found.onnx.manifest.int8["calibration"]["pictures"] == 8
+
+
+REFUSED = {
+    "no set": ([*INT8], "--dtype int8: needs --calibration FOLDER"),
+    "a set for fp32": (["export", "neonext_nano", "--calibration", "CAL"], "--calibration: is of int8"),
+    "an option without a set": (["export", "neonext_nano", "--calibrator", "entropy"], "--calibrator is of int8"),
+    "deploy without int8": (["export", "neonext_nano", "--format", "deploy"], "--format deploy is of int8"),
+    "deploy without a chip": ([*INT8, "--calibration", "CAL", "--format", "deploy"], "needs --soc-version"),
+    "chnw": ([*INT8, "--calibration", "CAL", "--layout", "chnw"], "int8 takes the second alone; take nchw"),
+    "opset 12": ([*INT8, "--calibration", "CAL", "--opset", "12"], "opset 12: int8 needs 13 to 18"),
+    "rescue": ([*INT8, "--calibration", "CAL", "--rescue"], "--rescue: is of half precision"),
+    "kept nodes": ([*INT8, "--calibration", "CAL", "--keep-fp32", "logits"], "--keep-fp32: is of half precision"),
+    "a free batch": (
+        [*INT8, "--calibration", "CAL", "--format", "deploy", "--soc-version", SOC, "--batch-size", "dynamic"],
+        "the deploy form has a static shape only",
+    ),
+    "gears": (
+        [*INT8, "--calibration", "CAL", "--format", "om", "--soc-version", SOC, "--batch-gears", "1,2"],
+        "a quantised model has a static shape only",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_does_not_fit_together(what: str, calibration: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    command, words = REFUSED[what]
+    assert run([str(calibration) if word == "CAL" else word for word in command]) == 2
+    assert words in capfd.readouterr().err
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run([*INT8, "--calibration", str(tmp_path / "none"), "--no-verify", "-o", str(tmp_path)]) == 5
+    assert "no such folder" in capfd.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def hard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """nano with one channel of each block's NeoCell a thousand times larger, and fc_1 as much smaller there."""
+    network = load("neonext_nano").network
+    with torch.no_grad():
+        for name, module in network.named_modules():
+            if name.endswith(".ops.content"):
+                norm, first = module.norm, module.fc_1
+                norm.weight[0] *= 1000
+                norm.bias[0] *= 1000
+                first.weight[:, 0] /= 1000
+    path = tmp_path_factory.mktemp("hard") / "hard.pt"
+    torch.save(network.state_dict(), path)
+    return path
+
+
+def test_a_hard_network_is_ruined_by_minmax_and_saved_by_balancing_or_by_the_gate(
+    hard: Path, calibration: Path, tmp_path: Path
+) -> None:
+    asked: dict[str, Any] = {"checkpoint": hard, "dtype": "fp32", "verify": False}
+    pixels, labels = digits.held_out()
+    few = folder(tmp_path / "few", pixels[1::6], labels[1::6])
+    asked |= {"dtype": "int8", "gate": few, "max_drop": 2.0, "batch_size": 2}
+    plain = jobs.Int8Request(calibration, "minmax", balance=False)
+    notes: list[str] = []
+    watch = jobs.Watch(note=notes.append)
+    kept = jobs.export("neonext_nano", **asked, int8=plain, output=tmp_path / "kept", watch=watch)
+    (words,) = (note for note in notes if note.startswith("the gate refuses int8 everywhere"))
+    told = kept.onnx.manifest.int8
+    assert told is not None
+    names = told["kept"]["int8 costs accuracy here (--gate)"]
+    assert 1 <= len(names) <= 6
+    assert all(name.endswith(".fc1") for name in names)
+    assert all(name in words for name in names)
+    assert kept.onnx.gated is not None
+    assert kept.onnx.gated.pair.drop.points <= 5
+    even = jobs.export("neonext_nano", **asked, int8=jobs.Int8Request(calibration, "minmax"), output=tmp_path / "even")
+    assert even.onnx.gated is not None
+    assert even.onnx.gated.pair.drop.points <= 2
+    assert even.onnx.manifest.int8 is not None
+    assert len(even.onnx.manifest.int8["layers"]) == 17
+    # As it stands, without either.
+    ruined = jobs.export("neonext_nano", checkpoint=hard, dtype="int8", int8=plain, verify=False, output=tmp_path / "r")
+    assert jobs.evaluate(ruined.onnx.path, few).artifacts[0].top1.value < 0.8
+
+
+def test_nothing_is_left_where_the_gate_refuses_float32_too(
+    calibration: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The labels are others than the network's, so that no layer is to blame."""
+    from neonext_ascend.evaluate.paired import Gate
+
+    monkeypatch.setattr(Gate, "refused", True)
+    with pytest.raises(GateRefusedError, match="nor does it pass with every layer in fp16"):
+        jobs.export(
+            "neonext_nano", dtype="int8", int8=jobs.Int8Request(calibration), gate=calibration, output=tmp_path / "out",
+            verify=False,
+        )  # fmt: skip
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_way_to_an_om_on_the_stand_ins(
+    card: None, calibration: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    om = [*INT8, "--calibration", calibration, "--format", "om", "--soc-version", SOC]
+    paths = {Path(one["path"]).name: one for one in ask(capfd, *om, "-o", tmp_path)["artifacts"]}
+    stem = "neonext_nano-96-b1-int8"
+    assert set(paths) == {f"{stem}.onnx", f"{stem}-{SOC}.onnx", f"{stem}-{SOC}.om"}
+    made = paths[f"{stem}-{SOC}.om"]
+    assert (made["dtype"], made["compilation"]["onnx"]["sha256"]) == ("int8", paths[f"{stem}-{SOC}.onnx"]["sha256"])
+    assert made["parity"]["cosine"] > 0.99
+    found = ask(capfd, "eval", *(one["path"] for one in paths.values()), calibration)["artifacts"]
+    assert [one["top1"]["value"] for one in found] == [1.0] * 3
+    rungs = ask(capfd, "verify", "--ladder", made["path"])["rungs"]
+    assert rungs[-1]["name"] == "om"
+    assert rungs[-1]["passed"]
+
+
+def test_calibrators_are_the_commands(made: list[Path]) -> None:
+    from neonext_ascend.cli import export_options
+
+    assert export_options.CALIBRATORS == CALIBRATORS
