@@ -57,6 +57,7 @@ JOBS: dict[str, dict[str, list[Any]]] = {
         "image_sizes": [96, "96", [], [2.5], [[96]], {}, OBJECT],
         "opset": ["17", 17.5, True, 10, 19, None, OBJECT],
         "om": [3, "Ascend310P3", {}, OBJECT],
+        "int8": [3, "pictures", {}, OBJECT],
         "labels": [3, "", "\0", b"x", ["one"], [3] * 10, [""] * 10, dict.fromkeys("0123456789"), OBJECT],
         "verify": NOT_A_FLAG,
         "rescue": NOT_A_FLAG,
