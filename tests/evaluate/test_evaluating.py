@@ -140,9 +140,9 @@ def test_each_picture_is_decoded_once_for_all_artifacts(
     decoded: list[Path] = []
     original = decoding.read_picture
 
-    def counted(path: Path) -> decoding.Picture:
+    def counted(path: Path, content: bytes | None = None) -> decoding.Picture:
         decoded.append(path)
-        return original(path)
+        return original(path, content)
 
     monkeypatch.setattr(decoding, "read_picture", counted)
     found = jobs.evaluate([nano, large, nano], held_out)
@@ -158,9 +158,9 @@ def test_the_limit_is_said(nano: Path, held_out: Path, tmp_path: Path, monkeypat
         time.sleep(0.02)
         return infer(self, feeds)
 
-    def slow_picture(path: Path) -> decoding.Picture:
+    def slow_picture(path: Path, content: bytes | None = None) -> decoding.Picture:
         time.sleep(0.1)
-        return read(path)
+        return read(path, content)
 
     index = tmp_path / "few.csv"
     index.write_text("".join(f"{path},3\n" for path in sorted((held_out / "3").iterdir())))
