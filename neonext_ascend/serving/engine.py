@@ -48,11 +48,14 @@ class Engine:
         asyncio.get_running_loop().run_in_executor(
             self._decoders, openable
         )  # Pillow's plugins, before the first picture
-        results = await asyncio.gather(*(process.start() for process in self.processes), return_exceptions=True)
-        for error in results:
-            if isinstance(error, BaseException):
-                await self.close()
-                raise error
+        try:
+            results = await asyncio.gather(*(process.start() for process in self.processes), return_exceptions=True)
+            for error in results:
+                if isinstance(error, BaseException):
+                    raise error
+        except BaseException:
+            await self.close()
+            raise
 
     async def drain(self, seconds: float) -> None:
         """Wait until all is answered, so long at most."""
@@ -61,7 +64,7 @@ class Engine:
             await asyncio.sleep(_LOOK)
 
     async def close(self) -> None:
-        """End every device; what still waits is answered 503."""
+        """End every device; what still waits is answered 503. A close that was cancelled is ended by another."""
         self._dispatcher.stop("given up: the server is ending")
         await asyncio.gather(*(process.close() for process in self.processes))
         self._dispatcher.stop("given up: the server is ending")

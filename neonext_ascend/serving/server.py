@@ -54,6 +54,7 @@ async def serve_until_told(
         engine = Engine(read_models(words), settings, metrics, log)
         await engine.start()
         desk = Desk(engine, settings, metrics)
+        life = _Life(desk, words, log)
         rpc: Any = None
         try:
             settings = replace(settings, port=listening.getsockname()[1])
@@ -75,7 +76,6 @@ async def serve_until_told(
                 timeout_graceful_shutdown=round(settings.drain),
             )
             web = _Uvicorn(config)
-            life = _Life(desk, words, log)
             serving = asyncio.create_task(web.serve([listening]))
             doubts = tuple(str(m["doubts"]) for p in engine.processes for m in p.opened if m["doubts"])
             with life.signals():
@@ -90,14 +90,20 @@ async def serve_until_told(
                 await rpc.stop(settings.drain)
             await serving
         finally:
-            await desk.engine.close()
+            for engine in (desk.engine, *life.replaced):
+                await engine.close()
     log("ended")
 
 
 class _Life:
-    """What the server is told while it serves."""
+    """What the server is told while it serves.
+
+    Attributes:
+        replaced: engines that a reload took out, as long as they are not closed.
+    """
 
     def __init__(self, desk: Desk, words: Sequence[str], log: Log) -> None:
+        self.replaced: list[Engine] = []
         self._desk, self._words, self._log = desk, words, log
         self._loop, self._ending = asyncio.get_running_loop(), asyncio.Event()
         self._reloading: asyncio.Task[None] | None = None
@@ -152,11 +158,11 @@ class _Life:
             self._log("not reloaded", error=str(error))
             return
         desk.engine = engine
+        self.replaced.append(old)
         self._log("reloaded", models=engine.models.names)
-        try:
-            await old.drain(desk.settings.timeout)
-        finally:
-            await old.close()
+        await old.drain(desk.settings.timeout)
+        await old.close()
+        self.replaced.remove(old)
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -77,7 +77,7 @@ class Stand:
 @asynccontextmanager
 async def stand(nano: Nano, **options: Any) -> AsyncIterator[Stand]:
     """Devices with the stand-in's runner."""
-    settings = Settings(**{"threads": 1, "command": STAND_IN, "hang": 0.5, "max_delay": 0.002, **options})
+    settings = Settings(**{"threads": 1, "command": STAND_IN, "hang": 30.0, "max_delay": 0.002, **options})
     events, metrics = Events(), Metrics()
     engine = Engine(read_models([f"nano={nano.free}"]), settings, metrics, events)
     await engine.start()
@@ -138,7 +138,7 @@ def test_what_hangs_is_ended_and_refused(nano: Nano) -> None:
         assert answers == ["500" if n == 3 else "right" for n in range(8)]
         assert stood.events.seen["device ended"] == 2
 
-    run(nano, scene)
+    run(nano, scene, hang=1.5)
 
 
 def test_errors_nan_late_and_gone(nano: Nano) -> None:
@@ -166,7 +166,56 @@ def test_errors_nan_late_and_gone(nano: Nano) -> None:
         assert stood.batches() - before == 2
         assert stood.desk.active == 0
 
-    run(nano, scene, hang=30.0)
+    run(nano, scene)
+
+
+def test_a_server_that_ends_while_a_device_dies_leaves_nothing(nano: Nano) -> None:
+    async def scene() -> None:
+        async with stand(nano) as stood:
+            (process,) = stood.desk.engine.processes
+            watched = process._process
+            assert watched is not None
+            os.kill(watched.pid, signal.SIGKILL)
+            # The connection ends before the process is known to be over: closed in between.
+            while process.ready:
+                await asyncio.sleep(0)
+        assert process.pid is None
+        assert watched.returncode == -signal.SIGKILL
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_close_that_is_cancelled_is_ended_by_the_next(nano: Nano, steps: int) -> None:
+    async def scene() -> None:
+        async with stand(nano) as stood:
+            watched = stood.desk.engine.processes[0]._process
+            closing = asyncio.create_task(stood.desk.engine.close())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            closing.cancel()
+            await asyncio.gather(closing, return_exceptions=True)
+            assert closing.cancelled()
+        assert watched is not None
+        assert watched.returncode is not None
+
+    asyncio.run(scene())
+
+
+def test_a_start_that_is_given_up_leaves_nothing(nano: Nano) -> None:
+    async def scene() -> None:
+        settings = Settings(threads=1, command=STAND_IN, devices=(0, 1))
+        engine = Engine(read_models([f"nano={nano.free}"]), settings, Metrics(), Events())
+        starting = asyncio.create_task(engine.start())
+        while not all(process.pid for process in engine.processes):
+            await asyncio.sleep(0.01)
+        watched = [process._process for process in engine.processes]
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        assert starting.cancelled()
+        assert all(process is not None and process.returncode is not None for process in watched)
+
+    asyncio.run(scene())
 
 
 def test_a_full_queue_says_when_to_come_again(nano: Nano) -> None:

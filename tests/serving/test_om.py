@@ -30,14 +30,19 @@ def test_an_om_is_served_in_its_gears(
         shape = (3, *(int(n) for n in spec.shape[1:]))
         rows = np.random.RandomState(0).randint(0, 255, shape).astype(spec.dtype)
         filled = np.concatenate([rows, rows[-1:]])
-        want = runner.infer({spec.name: filled})[runner.outputs[0].name][:3].astype(np.float32)
+        output = runner.outputs[0].name
+        in_fours = runner.infer({spec.name: filled})[output][:3].astype(np.float32)
+        in_ones = np.concatenate([runner.infer({spec.name: row[None]})[output] for row in rows]).astype(np.float32)
     monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'tests' / 'standins' / 'site'}:{ROOT}")
     (told,) = jobs.predict(om, sample_pictures()[3], top=2)
     with serving(f"nano={om}") as up, Client(f"http://127.0.0.1:{up.port}") as client:
         assert client.metadata("nano")["platform"] == "ascend_om"
-        # The same three rows in the same gear: the same bits.
-        np.testing.assert_array_equal(client.infer("nano", rows).astype(np.float32), want)
-        assert b'neonext_gear_total{gear="4",model="nano",version="1"} 1.0' in up.ask("GET", "/metrics").body
+        # The same three rows in the same gear: the same bits. Which gear is faster was measured at the start.
+        answer = client.infer("nano", rows).astype(np.float32)
+        counts = up.ask("GET", "/metrics").body
+        four = b'neonext_gear_total{gear="4",model="nano",version="1"} 1.0' in counts
+        assert four or b'neonext_gear_total{gear="1",model="nano",version="1"} 3.0' in counts
+        np.testing.assert_array_equal(answer, in_fours if four else in_ones)
         found = client.classify(sample_pictures()[3], top=2)
         assert [(guess.index, guess.label) for guess in found] == [(guess.index, guess.label) for guess in told.top]
         assert [guess.score for guess in found] == pytest.approx([guess.score for guess in told.top], abs=1e-3)

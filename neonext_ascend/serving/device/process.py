@@ -49,6 +49,7 @@ class Process:
         self._device, self._models, self._settings = device, models, settings
         self._dispatcher, self._metrics, self._log = dispatcher, metrics, log
         self._process: asyncio.subprocess.Process | None = None
+        self._writer: asyncio.StreamWriter | None = None
         self._memory: mmap.mmap | None = None
         self._memory_number = -1
         self._tasks: list[asyncio.Task[None]] = []
@@ -80,6 +81,7 @@ class Process:
     def send(self, batch: Batch) -> None:
         """Copy a batch's rows to the shared memory, and tell the process."""
         assert self._memory is not None
+        assert self._writer is not None
         spec = self._models.all[batch.model].input
         gears = self.gears[batch.model]
         shape = (batch.rows, *(int(n) for n in spec.shape[1:]))
@@ -125,6 +127,7 @@ class Process:
         self._memory_number = os.memfd_create("neonext-rows")
         try:
             with theirs:
+                self._reader, self._writer = await asyncio.open_connection(sock=ours)
                 numbers = (theirs.fileno(), self._memory_number)
                 self._process = await asyncio.create_subprocess_exec(
                     *self._settings.command,
@@ -134,13 +137,13 @@ class Process:
                     stdout=2,  # what a library prints belongs to the log
                     start_new_session=True,
                 )
-            self._reader, self._writer = await asyncio.open_connection(sock=ours)
             wanted = [
                 {"path": str(m.path), "runtime": self._settings.runtime, "sha256": m.sha256} for m in self._models.all
             ]
             self._writer.write(frame({"device": self._device, "threads": self._settings.threads, "models": wanted}))
             try:
-                said, _ = await asyncio.wait_for(read(self._reader), OPENING_SECONDS)
+                async with asyncio.timeout(OPENING_SECONDS):
+                    said, _ = await read(self._reader)
             except (EOFError, TimeoutError):
                 raise ToolchainError(f"device {self._device}: its process ended before it was ready") from None
             if "error" in said:
@@ -223,16 +226,21 @@ class Process:
         self._metrics.ready.labels(str(self._device)).set(0)
         if self._watch is not None:
             self._watch.cancel()
-        process, self._process = self._process, None
-        if getattr(self, "_writer", None) is not None:
-            self._writer.close()  # a process that lives ends by that
-        if process is not None:
+        if self._writer is not None:
+            self._writer.transport.abort()  # a process that lives ends by that
+            with contextlib.suppress(OSError):
+                await self._writer.wait_closed()
+            self._writer = None
+        # Forgotten when it is over, not before: whoever is cancelled here leaves the rest to the next.
+        if self._process is not None:
             try:
-                await asyncio.wait_for(process.wait(), 5)
+                async with asyncio.timeout(5):
+                    await self._process.wait()
             except TimeoutError:
                 with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+                    self._process.kill()
+                await self._process.wait()
+            self._process = None
         if self._memory is not None:
             with contextlib.suppress(BufferError):
                 self._memory.close()
