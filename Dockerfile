@@ -1,6 +1,7 @@
 # Two images from one file; both run `neonext-ascend` and nothing else.
 #   docker build --target cpu -t neonext-ascend:cpu .          export, verify, predict on any machine
 #   docker build --target ascend -t neonext-ascend:ascend .    the same with CANN: OM files and the NPU
+# Both serve; for a worker of Ray add `--build-arg EXTRAS=serve,ray`.
 # Both for x86-64 and aarch64. Pin a base by digest with `--build-arg CPU_BASE_IMAGE=python@sha256:...`.
 
 ARG CPU_BASE_IMAGE=python:3.11.14-slim-bookworm
@@ -16,6 +17,7 @@ COPY docker/install.sh /build/install.sh
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf,required=false \
     --mount=type=secret,id=ca_bundle,target=/run/secrets/ca_bundle,required=false \
     sh /build/install.sh torch
+ARG EXTRAS=serve
 COPY pyproject.toml README.md LICENSE /build/source/
 COPY neonext_ascend /build/source/neonext_ascend
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf,required=false \
@@ -35,6 +37,7 @@ COPY docker/install.sh /build/install.sh
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf,required=false \
     --mount=type=secret,id=ca_bundle,target=/run/secrets/ca_bundle,required=false \
     sh /build/install.sh torch
+ARG EXTRAS=serve
 COPY pyproject.toml README.md LICENSE /build/source/
 COPY neonext_ascend /build/source/neonext_ascend
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf,required=false \
@@ -54,7 +57,7 @@ USER 0:0
 RUN groupadd --gid 10001 neonext \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin neonext \
     && install -d -o 10001 -g 10001 /data \
-    && ln -s /opt/neonext-ascend/bin/neonext-ascend /usr/local/bin/neonext-ascend
+    && ln -s /opt/neonext-ascend/bin/neonext-ascend /opt/neonext-ascend/bin/ray /usr/local/bin/
 COPY --from=ascend-builder /opt/neonext-ascend /opt/neonext-ascend
 COPY --chmod=0755 docker/entrypoint.sh /usr/local/bin/neonext-ascend-entrypoint
 # Whatever is written goes to /data, the one place that need be writable.
@@ -84,7 +87,7 @@ LABEL org.opencontainers.image.title="neonext-ascend" \
 RUN groupadd --gid 10001 neonext \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin neonext \
     && install -d -o 10001 -g 10001 /data \
-    && ln -s /opt/neonext-ascend/bin/neonext-ascend /usr/local/bin/neonext-ascend
+    && ln -s /opt/neonext-ascend/bin/neonext-ascend /opt/neonext-ascend/bin/ray /usr/local/bin/
 COPY --from=cpu-builder /opt/neonext-ascend /opt/neonext-ascend
 COPY --chmod=0755 docker/entrypoint.sh /usr/local/bin/neonext-ascend-entrypoint
 ENV HOME=/data \

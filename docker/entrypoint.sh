@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Takes over CANN's environment where there is one, then runs neonext-ascend with all arguments.
-# NEONEXT_CANN_ROOT: where CANN is, /usr/local/Ascend by default.
+# NEONEXT_CANN_ROOT: where CANN is, /usr/local/Ascend by default. NEONEXT_PROGRAM: what runs in place of neonext-ascend.
 set -euo pipefail
 root=${NEONEXT_CANN_ROOT:-/usr/local/Ascend}
 
@@ -29,4 +29,4 @@ if [[ -n ${TMPDIR:-} ]] && ! { mkdir -p "$TMPDIR" && [[ -w $TMPDIR ]]; } 2>/dev/
   unset TMPDIR
 fi
 
-exec neonext-ascend "$@"
+exec "${NEONEXT_PROGRAM:-neonext-ascend}" "$@"

@@ -36,6 +36,23 @@ class Staging:
         with _locked(self.target):
             return [self._move(name) for name in names]
 
+    def publish_folder(self, name: str) -> Path:
+        """Likewise for a folder; an older one goes with the staging folder. Killed in between, neither is left.
+
+        Raises:
+            OSError: the target folder is gone or refuses it; the older one is as before.
+        """
+        final, older = self.target / name, self.folder / f"older-{name}"
+        with _locked(self.target):
+            if final.exists():
+                final.rename(older)
+            try:
+                return (self.folder / name).rename(final)
+            except OSError:
+                if older.exists():
+                    older.rename(final)
+                raise
+
     def _move(self, name: str) -> Path:
         final = self.target / name
         _refuse_special(final)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from neonext_ascend.artifacts.names import readable
-from neonext_ascend.cli.export_options import INT8_NAMES, NAMES, form_options, int8_options, om_options
+from neonext_ascend.cli.export_options import INT8_NAMES, NAMES, OF_TRITON, form_options, int8_options, om_options
 from neonext_ascend.cli.options import PATH, Finite, ModelName, given, json_option, network_options
 from neonext_ascend.cli.terminal import put_json, say, shown_path, warn, watching, working
 from neonext_ascend.errors import UsageError
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @form_options
 @int8_options
 @om_options
+@click.option("--triton", type=PATH, metavar="DIR", help="Put a model for Triton with the vendor's backend there.")
 @click.option("--labels", type=PATH, metavar="FILE", help="Names of the classes, one a line.")
 @click.option("--rescue", is_flag=True, help="Where half precision fails, keep the few nodes in fp32 that must be.")
 @click.option("--gate", type=PATH, metavar="DATASET", help="Labelled pictures on which the file may lose little.")
@@ -54,19 +55,22 @@ def command(model: str | None, formats: tuple[str, ...], as_json: bool, **option
     int8 = _int8({name: options.pop(name) for name in INT8_NAMES}, formats, om["soc_version"])
     if "om" not in formats:
         options["keep_fp32"] = _nodes(om.pop("keep_fp32"))
-    stray = [name for name in om if "om" not in formats and given(name)]
-    stray = [name for name in stray if (name, "deploy" in formats) != ("soc_version", True)]
+    allowed = OF_TRITON if options["triton"] else ("soc_version",) if "deploy" in formats else ()
+    stray = [name for name in om if given(name) and "om" not in formats and name not in allowed]
     if stray:
         raise UsageError(f"--{stray[0].replace('_', '-')} is of an OM; give --format om with it")
     with working("loading PyTorch"):
         from neonext_ascend import jobs
         from neonext_ascend.jobs.making.onnx_file import OnnxExport, ParityFailedError
         from neonext_ascend.reporting.exports import verdict_lines
+    if options["triton"]:
+        precision = om["precision"] if given("precision") else None
+        options["triton"] = jobs.TritonRequest(options["triton"], om["batch_gears"] or (), precision, om["soc_version"])
     made: list[Made] = []
 
     def show(artifact: Made) -> None:
         made.insert(len(made) if isinstance(artifact, OnnxExport) else -1, artifact)  # an OM before its ONNX file
-        _say(artifact, as_json, last="om" not in formats)
+        _say(artifact, as_json, last="om" not in formats and options["triton"] is None)
 
     try:
         exported = jobs.export(
@@ -129,10 +133,13 @@ def _request(om: dict[str, Any]) -> Any:
 def _say(made: Made, quiet: bool, last: bool) -> None:
     from neonext_ascend.jobs.bundle.packing import Bundle
     from neonext_ascend.jobs.making.onnx_file import OnnxExport
+    from neonext_ascend.jobs.making.triton import TritonModel
     from neonext_ascend.reporting import exports as words
 
     if isinstance(made, Bundle):
         lines = words.bundle_lines(made.path, made.nbytes, made.top, made.gated)
+    elif isinstance(made, TritonModel):
+        lines = words.triton_lines(shown_path(made.path), made.path.parent, made.gears, made.precision)
     elif isinstance(made, OnnxExport):
         lines = words.onnx_lines(shown_path(made.path), made.manifest, made.report, made.verdict, made.gated)
         lines += (

@@ -80,15 +80,15 @@ _FORM = (
     click.option("--image-sizes", type=ImageSizes(), help="Several, in place of --image-size: files for each."),
 )
 _OM = (
-    click.option("--soc-version", metavar="NAME", help="The chip of an OM: Ascend and the name from npu-smi info."),
+    click.option("--soc-version", metavar="NAME", help="The chip: Ascend and the name from npu-smi info."),
     click.option(
         "--precision",
         type=click.Choice(PRECISIONS),
         default="fp16",
         show_default=True,
-        help="In which ATC lets an OM compute; always passed to it.",
+        help="In which an OM or Triton's model computes; always passed on.",
     ),
-    click.option("--batch-gears", type=Gears(), help="Batch sizes of one OM, in place of --batch-size."),
+    click.option("--batch-gears", type=Gears(), help="Batch sizes of one OM, or of Triton's model."),
     click.option("--aipp", is_flag=True, help="The OM takes uint8 pixels (N, H, W, 3) and normalises them itself."),
     click.option("--keep-fp32", metavar="NODE,...", help="ONNX nodes of an OM or an fp16 file that compute in fp32."),
     click.option("--atc-arg", multiple=True, metavar="FLAG", help="A further flag of atc, such as --log=info."),
@@ -115,6 +115,7 @@ _INT8 = (
 )
 INT8_NAMES = ("calibration", "calibrator", "calibration_anyway", "balance", "sensitivity")
 NAMES = ("soc_version", "precision", "batch_gears", "aipp", "keep_fp32", "atc_arg", "dry_run", "bundle", "time_limit")
+OF_TRITON = ("soc_version", "precision", "batch_gears")
 
 
 def form_options(function: _F) -> _F:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from neonext_ascend.jobs.laddering import ladder
     from neonext_ascend.jobs.listing import Listed, list_models
     from neonext_ascend.jobs.making.om_request import OmRequest
+    from neonext_ascend.jobs.making.triton import TritonRequest
     from neonext_ascend.jobs.predicting import Predictions, predict
     from neonext_ascend.jobs.reporting import Reported, report
     from neonext_ascend.jobs.rescuing import Rescuing, rescue_nodes
@@ -55,6 +56,7 @@ _HOMES = {
     "Reported": "jobs.reporting",
     "Rescuing": "jobs.rescuing",
     "Training": "jobs.training.outcome",
+    "TritonRequest": "jobs.making.triton",
     "Verification": "jobs.verifying",
     "Watch": "jobs.watching",
     "benchmark": "jobs.benchmarking",
@@ -92,6 +94,7 @@ __all__ = [
     "Reported",
     "Rescuing",
     "Training",
+    "TritonRequest",
     "Verification",
     "Watch",
     "benchmark",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,18 +21,18 @@ from neonext_ascend.jobs.int8.making import export_int8
 from neonext_ascend.jobs.int8.request import Int8Request, int8_plan
 from neonext_ascend.jobs.making.dry_run import DryRun, dry_run
 from neonext_ascend.jobs.making.form import choose_form
-from neonext_ascend.jobs.making.om_file import OmExport, check_nodes, export_om, gated_by_half, require_atc
+from neonext_ascend.jobs.making.om_file import OmExport, check_kept, export_om, gated_by_half, require_atc
 from neonext_ascend.jobs.making.om_in_half import held_by_half
 from neonext_ascend.jobs.making.om_request import OmPlan, OmRequest, check_gelu
 from neonext_ascend.jobs.making.onnx_file import OnnxExport, Orders, export_verified
 from neonext_ascend.jobs.making.request import FileRequest
+from neonext_ascend.jobs.making.triton import TritonModel, TritonRequest, write_triton
 from neonext_ascend.jobs.networks import load_networks
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.cann import Cann, find_cann
 from neonext_ascend.spec import Bounds, FileDtype, GeluForm, MapLayout
-from neonext_ascend.verify.subject import Subject
 
-Made = OnnxExport | OmExport | Bundle
+Made = OnnxExport | OmExport | Bundle | TritonModel
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Export:
     """What was made.
 
     Args:
-        artifacts: for each image size its OM or bundle, if one was asked for, then its ONNX file.
+        artifacts: for each image size its OM, bundle or Triton's model, if one was asked for, then its ONNX file.
         commands: of a dry run, which makes nothing.
     """
 
@@ -84,6 +83,7 @@ def export(
     gelu: GeluForm = "erf",
     features: MapLayout | None = None,
     om: OmRequest | None = None,
+    triton: TritonRequest | None = None,
     labels: str | Path | Sequence[str] | None = None,
     output: str | Path = ".",
     verify: bool = True,
@@ -112,6 +112,7 @@ def export(
         gelu: ``erf`` is exact; ``tanh`` its tanh form, judged as fp16 is; ``npu`` the vendor's operator, for 910B.
         features: give the maps of the four stages in place of logits, ``nchw`` or ``nhwc``.
         om: the OM that is asked for.
+        triton: the model repository that is asked for, for Triton with the vendor's backend.
         labels: names of the classes, or a file with one a line.
         output: folder; created where absent.
         verify: whether to check parity before a file appears.
@@ -133,21 +134,25 @@ def export(
         raise UsageError("both --image-size and --image-sizes; give one")
     rows = None if batch_size == "dynamic" else batch_size or 1
     plan = None if om is None else om.checked(rows, dtype, batch_given=batch_size is not None)
+    sizes = image_sizes or (image_size,)
+    if om is not None and triton is not None:
+        raise UsageError("both --format om and --triton, whose backend compiles the ONNX file itself; give one")
+    others = [name for name, given in (("--keep-fp32", keep_fp32), ("--rescue", rescue)) if given]
+    served = None if triton is None else triton.checked(batch_size, dtype, gelu, sizes=len(sizes), kept=others)
     if rescue and dtype != "int8" and (not verify or (plan is None and dtype != "fp16")):
         raise UsageError("--rescue mends half precision that was checked; give --dtype fp16 or --format om with it")
     if plan is not None:
         plan = replace(plan, rescue=rescue)
     if keep_fp32 and dtype == "fp32":
         raise UsageError("--keep-fp32 keeps nodes of half precision; give --dtype fp16 or --format om with it")
-    soc = None if plan is None else plan.options.soc
+    target = plan or served
+    soc = None if target is None else target.soc
     check_gelu(gelu, soc)
     classes = {"--labels": labels, "--gate": gate, "--bundle": plan and plan.bundle, "--dtype int8": int8}
     if features is not None and (stray := [name for name, value in classes.items() if value is not None]):
         raise UsageError(f"{stray[0]}: is of a file that gives classes; --features gives maps in their place")
-    others = [name for name, given in (("--keep-fp32", keep_fp32), ("--rescue", rescue)) if given]
     eight = int8_plan(int8, dtype, layout=layout, opset=opset, rows=rows, soc=soc, others=others)
     gated = gate_request(gate, max_drop)
-    sizes = image_sizes or (image_size,)
     with watch.working("building the network"):
         loads = load_networks(
             model, config=config, checkpoint=checkpoint, sizes=sizes, num_classes=num_classes, seed=seed, watch=watch
@@ -161,9 +166,9 @@ def export(
         names = read_labels(Path(labels), network.num_classes)
     elif labels is not None:
         names = counted_labels(labels, network.num_classes, "labels")
-    largest = rows if plan is None else max(plan.options.gears, default=rows)
+    largest = rows if target is None else max(target.gears, default=rows)
     request = FileRequest(
-        batch_size=rows if plan is None else plan.batch_size,
+        batch_size=rows if target is None else target.batch_size,
         opset=opset,
         dtype="fp32" if dtype == "int8" else dtype,
         keep_fp32=tuple(keep_fp32),
@@ -178,6 +183,8 @@ def export(
         )
         for loaded in loads
     ]
+    if served is not None:
+        served.folder(loads[0])
     folder, cann = Path(output), find_cann() if plan is not None else None
     if plan is not None and cann is not None:
         _check_before(plan, loads, requests, folder, cann, watch)
@@ -194,8 +201,12 @@ def export(
         for made in files:
             artifacts.append(made)
             watch.made(made)
+        end: Made | None = None
         if plan is not None and cann is not None:
             end = _om_or_bundle(plan, loaded, made, cann, orders, command, watch)
+        elif served is not None:
+            end = write_triton(served, loaded, made, watch)
+        if end is not None:
             artifacts.insert(-1, end)
             watch.made(end)
     return Export(tuple(artifacts))
@@ -232,11 +243,8 @@ def _check_before(
     if plan.bundle is not None and len(loads) > 1:
         raise UsageError(f"--bundle {plan.bundle}: holds one image size, {len(loads)} were asked for; give one")
     if plan.options.keep_fp32:
-        with tempfile.TemporaryDirectory() as folder, watch.working("looking at the nodes"):
-            for loaded, request in zip(loads, requests, strict=True):
-                path = Path(folder) / request.name(loaded.network)
-                request.emit(Subject(loaded.network), path)
-                check_nodes(path, plan.options.keep_fp32)
+        with watch.working("looking at the nodes"):
+            check_kept(loads, requests, plan.options.keep_fp32)
     if plan.bundle is None and not plan.dry_run:
         require_atc(cann)
         work_place(output)

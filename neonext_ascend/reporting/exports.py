@@ -113,6 +113,14 @@ def bundle_lines(path: Path, nbytes: int, top: str, gated: object | None = None)
     return [*lines, _copied(f"tar xzf {quoted(path.name)} && python3 {quoted(top)}/run.py")]
 
 
+def triton_lines(path: str, repository: Path, gears: Sequence[int], precision: str) -> list[str]:
+    """The model's folder, what the backend makes of it, and what to start."""
+    batches = f"gears of 1 to {max(gears)} rows" if gears else "a static graph"
+    lines = labelled("triton", f"{path} ({batches}, precision {precision}; compiled when it is loaded)")
+    lines += labelled("next", "in a container with Triton and the backend npu_ge, outside this folder:")
+    return [*lines, _copied(f"tritonserver --model-repository {quoted(str(repository.absolute()))}")]
+
+
 def quoted(path: str) -> str:
     """A path in a command for copying; one that begins like an option is told as a path."""
     return shlex.quote(f"./{path}" if path.startswith("-") else path)

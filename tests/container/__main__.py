@@ -98,6 +98,7 @@ def cpu_checks(image: Container, work: Path, scratch: Path) -> dict[str, Callabl
         "files": partial(checks.check_files, image),
         "confinement": partial(checks.check_confinement, image, work),
         "export, verify, predict": partial(checks.check_onnx, image, work),
+        "serve as deploy/kserve does": partial(checks.check_serving, image, work),
         "health": partial(checks.check_health, image, work),
         "no writable folder": partial(checks.check_no_folder, image, scratch),
         "another user": partial(checks.check_other_user, image, scratch),
@@ -110,6 +111,7 @@ def ascend_checks(image: Container, work: Path, _: Path) -> dict[str, Callable[[
     return {
         "confinement": partial(checks.check_confinement, image, work),
         "export, verify, predict": partial(checks.check_onnx, image, work),
+        "serve as deploy/kserve does": partial(checks.check_serving, image, work),
         "entry point": partial(checks.check_entry_point, image, work),
     }
 

@@ -9,12 +9,14 @@ import shutil
 from pathlib import Path
 
 from tests.container.image import Container, Store
+from tests.support.deploy import server
 
 UID = 10001
 # The program of a compiler or linker, however prefixed and numbered: x86_64-linux-gnu-gcc-12.
 COMPILER = re.compile(r"(^|-)(gcc|g\+\+|cc|c\+\+|cpp|tcc|clang|clang\+\+|ld|as|make|cmake|ninja)(-[\d.]+)?$")
 PACKAGE = "opt/neonext-ascend/lib/python3*/site-packages/neonext_ascend"
 SAMPLES = "data/samples"
+ASKING = Path(__file__).parent / "asking.py"
 
 # What a stand-in for the vendor's set_env.sh does: prints, looks at its arguments, uses a variable that is not set,
 # and puts a Python module in front of all others, as CANN's own does; it ends with a failing command.
@@ -95,6 +97,26 @@ def check_onnx(image: Container, work: Path, user: str | None = None) -> None:
     expect(named == {f"digit_{d}": f"digit_{d}" for d in range(10)}, f"named {named}")
     owner = (work / file).stat().st_uid
     expect(owner == work.stat().st_uid, f"the file belongs to {owner}")
+
+
+def check_serving(image: Container, work: Path) -> None:
+    """What ``deploy/kserve`` starts, on an ONNX file in place of its OM: ready, alive, right, and ended by SIGTERM."""
+    kserve, file = server(), "models/neonext_nano-96-bdyn-fp32.onnx"
+    image.run("export", "neonext_nano", "--batch-size", "dynamic", "-o", "models", work=work).needed()
+    name, _, _ = kserve["args"][1].partition("=")
+    arguments = [f"{name}={file}" if argument.endswith(".om") else argument for argument in kserve["args"]]
+    probes = [kserve[f"{kind}Probe"]["httpGet"] for kind in ("readiness", "liveness")]
+    addresses = [f"http://127.0.0.1:{probe['port']}{probe['path']}" for probe in probes]
+    shutil.copy(ASKING, work / ASKING.name)
+    entry = image.config["Entrypoint"]
+    assert isinstance(entry, list)
+    python = "/opt/neonext-ascend/bin/python"
+    done = image.command(python, ASKING.name, *addresses, *entry, *arguments, work=work).needed()
+    said = json.loads(done.out)
+    expect(said["alive"], "the liveness probe fails while the server answers")
+    expect(said["named"] == {f"digit_{d}": str(d) for d in range(10)}, f"served answers {said['named']}")
+    expect('"event": "ended"' in done.err, done.err)
+    expect(kserve["volumeMounts"][0]["mountPath"] == "/data", "deploy/kserve makes another folder writable")
 
 
 def check_health(image: Container, work: Path) -> None:

@@ -8,7 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-PACKAGES = ("buildah", "debootstrap", "shellcheck")
+# Program -> Debian's package.
+TOOLS = {"buildah": "buildah", "debootstrap": "debootstrap", "ip": "iproute2", "shellcheck": "shellcheck"}
 # An own view of mounts, processes and network; all mounts and processes in it end with the first process.
 NAMESPACES = ("unshare", "--mount", "--pid", "--net", "--fork", "--kill-child")
 
@@ -39,10 +40,10 @@ def attempt(*command: str | Path) -> str:
 
 
 def need_tools() -> None:
-    """Install what is missing of :data:`PACKAGES`; :class:`CannotRun` where that is not possible."""
+    """Install what is missing of :data:`TOOLS`; :class:`CannotRun` where that is not possible."""
     if os.geteuid() != 0:
         raise CannotRun("mounting and chroot need root")
-    missing = [name for name in PACKAGES if shutil.which(name) is None]
+    missing = [package for program, package in TOOLS.items() if shutil.which(program) is None]
     if missing:
         print(f"container: installing {' '.join(missing)}", flush=True)
         attempt("apt-get", "--quiet", "update")

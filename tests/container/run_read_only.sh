@@ -7,6 +7,7 @@ set -eu
 root=$1 work=$2 user=$3 folder=$4
 shift 4
 
+ip link set lo up
 mount --bind "$root" "$root"
 if [ "$work" != - ]; then
   mount --bind "$work" "$root/data"

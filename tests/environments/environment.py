@@ -92,6 +92,10 @@ class Environment:
         """Run a piece of Python."""
         return self._run([str(self._bin / "python"), "-c", code])
 
+    def script(self, path: Path, *arguments: object) -> Done:
+        """Run a file of Python."""
+        return self._run([str(self._bin / "python"), str(path), *map(str, arguments)])
+
     def neonext(self, *arguments: str) -> Done:
         """Run ``neonext-ascend``."""
         return self._run([str(self._bin / "neonext-ascend"), *arguments])

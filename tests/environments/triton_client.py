@@ -1,19 +1,19 @@
-"""A client that is not ours against our server: Triton's, over HTTP and gRPC, in an environment of its own."""
+"""Triton's client against our server over HTTP and gRPC, and its description of a model against what we write."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from neonext_ascend import jobs
 from neonext_ascend.data import sample_pictures
-from neonext_ascend.runtimes.registry import open_runner
+from tests.environments.conversation import KINDS, converse
 from tests.environments.environment import Environment
-from tests.support.serving import serving
 
+HERE = Path(__file__).parent
 CLIENT = "tritonclient[http,grpc]==2.73.0"
 CODE = """
 import numpy as np
@@ -83,18 +83,46 @@ def make(folder: Path) -> Environment:
 
 def steps(environment: Environment) -> dict[str, Callable[[], object]]:
     """In order, by name."""
-    return {kind: partial(converse, environment, kind) for kind in ("http", "grpc")}
+    return {
+        **{kind: partial(ask, environment, kind) for kind in KINDS},
+        **{f"export --triton, {name}": partial(check_config, environment, name) for name in FORMS},
+    }
 
 
-def converse(environment: Environment, kind: str) -> None:
+def ask(environment: Environment, kind: str) -> None:
     """Metadata, readiness, tensors, pictures and errors; the logits are the runner's."""
-    path = jobs.export("neonext_nano", batch_size="dynamic", output=environment.folder / kind).onnx.path
-    with serving(f"nano={path}", "--grpc-port", 0) as up:
-        address = f"127.0.0.1:{up.port}" if kind == "http" else str(up.grpc)
-        code = CODE.format(kind=kind, picture=str(sample_pictures()[3]), address=address)
-        said = environment.python(code).expect(0, "logits").out
-    rows = np.random.RandomState(3).standard_normal((3, 3, 96, 96)).astype(np.float32)
-    with open_runner(path) as runner:
-        want = runner.infer({"image": rows})["logits"].astype(np.float64)
-    got = np.array([float(word) for word in said.split()[1:]]).reshape(want.shape)
-    np.testing.assert_allclose(got, want, rtol=0, atol=1e-4)
+    picture = str(sample_pictures()[3])
+    code = partial(CODE.format, kind=kind, picture=picture)
+    converse(environment.folder, kind, lambda address: environment.python(code(address=address)))
+
+
+# Gears and what else is asked of export.
+FORMS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
+    "static": ((), {"batch_size": 2}),
+    "free": ((), {"batch_size": "dynamic"}),
+    "fp16": ((1, 2), {"dtype": "fp16"}),
+    "maps": ((1, 2, 3), {"features": "nchw"}),
+}
+
+
+def check_config(environment: Environment, name: str) -> None:
+    """What ``export --triton`` writes, read by Triton's own description: names, kinds, shapes, gears are the file's."""
+    gears, asked = FORMS[name]
+    folder = environment.folder / name
+    request = jobs.TritonRequest(folder / "models", batch_gears=gears)
+    jobs.export("neonext_nano", triton=request, verify=False, output=folder, **asked)
+    (model,) = (folder / "models").iterdir()
+    config = json.loads(environment.script(HERE / "triton_config.py", model / "config.pbtxt").expect(0).out)
+    manifest = json.loads(next(model.glob("1/*.json")).read_text(encoding="utf-8"))
+    most = config.get("max_batch_size", 0)
+    for kind in ("input", "output"):
+        written = [(t["name"], t["data_type"], list(map(int, t["dims"]))) for t in config[kind]]
+        tensors = [(t["name"], t["dtype"], t["shape"]) for t in manifest[f"{kind}s"]]
+        bits = {"float32": "TYPE_FP32", "float16": "TYPE_FP16"}
+        assert written == [(n, bits[d], s[1:] if most else s) for n, d, s in tensors], written
+    assert (config["name"], config["backend"]) == (model.name, "npu_ge")
+    said = {key: value["string_value"] for key, value in config["parameters"].items()}
+    assert ("static_model" in said, "dynamic_batching" in config) == (not most, bool(most)), said
+    if most:
+        assert said["graph.ge.dynamicDims"] == ";".join(map(str, range(1, most + 1)))
+        assert max(config["dynamic_batching"]["preferred_batch_size"]) == most

@@ -58,6 +58,7 @@ JOBS: dict[str, dict[str, list[Any]]] = {
         "opset": ["17", 17.5, True, 10, 19, None, OBJECT],
         "om": [3, "Ascend310P3", {}, OBJECT],
         "int8": [3, "pictures", {}, OBJECT],
+        "triton": [3, "models", {}, OBJECT],
         "labels": [3, "", "\0", b"x", ["one"], [3] * 10, [""] * 10, dict.fromkeys("0123456789"), OBJECT],
         "verify": NOT_A_FLAG,
         "rescue": NOT_A_FLAG,
@@ -139,6 +140,12 @@ OM = {
     "bundle": NOT_A_PATH,
     "time_limit_s": [*NOT_A_NUMBER, 0, None],
 }
+TRITON = {
+    "repository": NOT_A_PATH,
+    "batch_gears": OM["batch_gears"],
+    "precision": NOT_A_WORD,
+    "soc_version": [3, "", [], "nonsense", OBJECT],
+}
 # What a call needs beside the argument that is tried.
 BESIDE: dict[str, Callable[[Path], dict[str, Any]]] = {
     "export": lambda folder: {"model": "neonext_nano", "verify": False, "output": folder / "out"},
@@ -185,6 +192,16 @@ def test_a_request_of_an_om_is_held_to_its_kinds(field: str, tmp_path: Path) -> 
         request = jobs.OmRequest(**dict[str, Any]({"soc_version": "Ascend310P3", "dry_run": True, field: value}))
         with pytest.raises(UsageError):
             jobs.export("neonext_nano", output=tmp_path, om=request)
+
+
+@pytest.mark.parametrize("field", TRITON)
+def test_a_request_of_tritons_model_is_held_to_its_kinds(field: str, tmp_path: Path) -> None:
+    assert set(TRITON) == set(inspect.signature(jobs.TritonRequest).parameters)
+    for value in TRITON[field]:
+        request = jobs.TritonRequest(**dict[str, Any]({"repository": tmp_path / "models", field: value}))
+        with pytest.raises(UsageError):
+            jobs.export("neonext_nano", output=tmp_path / "out", triton=request)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_numpys_numbers_are_numbers_and_paths_are_texts(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 import shutil
@@ -10,7 +9,6 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,6 +20,7 @@ from neonext_ascend.machine.container import BASE_IMAGES, DEVICE_NODES, HOST_PAT
 from tests import ROOT
 from tests.container.checks import COMPILER
 from tests.container.pip_settings import BUNDLE_INSIDE, settings_of
+from tests.support.deploy import JOB, deployed, parsed
 
 ENTRY_POINT = ROOT / "docker" / "entrypoint.sh"
 
@@ -115,12 +114,8 @@ def test_what_the_dockerfile_copies_is_what_dockerignore_lets_through() -> None:
     assert all((ROOT / word).exists() for word in copied)
 
 
-def yaml(name: str) -> Any:
-    return importlib.import_module("yaml").safe_load((ROOT / name).read_text(encoding="utf-8"))
-
-
 def test_compose_runs_both_targets_confined() -> None:
-    services = yaml("compose.yaml")["services"]
+    services = parsed((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
     assert {target: service["image"] for target, service in services.items()} == IMAGES
     for target, service in services.items():
         assert service["build"]["target"] == target
@@ -134,17 +129,10 @@ def test_compose_runs_both_targets_confined() -> None:
     assert "environment" not in services["ascend"]  # LD_LIBRARY_PATH would replace the image's
 
 
-def test_the_job_asks_for_one_device_and_runs_what_export_writes() -> None:
-    job = yaml("deploy/kubernetes-job.yaml")
+def test_the_job_runs_what_export_writes() -> None:
+    job = deployed(JOB)
     pod = job["spec"]["template"]["spec"]
     (compiling,), (verifying,) = pod["initContainers"], pod["containers"]
-    assert verifying["resources"]["limits"]["huawei.com/Ascend310P"] == 1
-    assert not any("huawei.com" in key for key in compiling["resources"]["limits"])
-    assert pod["securityContext"]["runAsUser"] == int(of("ascend", "USER")[-1].split(":")[0])
-    for container in (compiling, verifying):
-        assert container["image"] == IMAGES["ascend"]
-        assert container["securityContext"]["readOnlyRootFilesystem"]
-        assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/data"]
     name, _, _, _, soc, _, folder = compiling["args"][1:]
     onnx = f"{name}-96-b1-fp32.onnx"
     om = om_name(onnx, AtcOptions(soc=find_soc(soc)))
@@ -195,6 +183,11 @@ def test_without_cann_the_entry_point_passes_arguments_and_status_through(machin
     assert done.returncode == 37
     assert done.stdout == f"<predict><a b.onnx><*><><--top=1> {machine.work}/.tmp"
     assert done.stderr == ""
+
+
+def test_the_entry_point_runs_another_program_where_it_is_told_to(machine: Machine) -> None:
+    done = machine.run("-c", 'echo "$0 $#" && eval "$GIVEN"', NEONEXT_PROGRAM="bash", GIVEN="echo '{\"NPU\": 1}'")
+    assert (done.returncode, done.stdout) == (0, 'bash 0\n{"NPU": 1}\n')
 
 
 # What the vendor's script may do without harm: print, look at arguments, use unset variables, fail at the end.

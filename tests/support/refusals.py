@@ -24,6 +24,7 @@ from neonext_ascend.passes import prepare
 from tests.support.endings import CLASS_NUMBER, OVER_THE_BATCH, classifier
 from tests.support.refusal_case import Arguments, Refusal, write
 from tests.support.refusals_om import INSPECT, OM
+from tests.support.refusals_serving import SERVING, TRITON
 
 ARTIFACT = "neonext_nano-96-b1-fp32.onnx"
 
@@ -699,6 +700,8 @@ SECTIONS = {
     "Options": USAGE,
     "Artifacts": ARTIFACTS,
     "OM": OM,
+    "Triton": TRITON,
+    "Serving": SERVING,
     "Inspection": INSPECT,
     "Pictures": PICTURES,
 }

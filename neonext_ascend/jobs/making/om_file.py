@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from neonext_ascend.exporters.om_file.options import AtcOptions
 from neonext_ascend.exporters.om_file.planned import compile_planned
 from neonext_ascend.jobs.gating import Gated, Simulated, gate
 from neonext_ascend.jobs.making.onnx_file import CHECKED, OnnxExport, Orders, ParityFailedError, artifact_json
+from neonext_ascend.jobs.making.request import FileRequest
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.cann import Cann
 from neonext_ascend.precision.half import overflows_of
@@ -170,6 +172,19 @@ def check_accepted(onnx: Path, options: AtcOptions) -> tuple[Finding, ...]:
             code = f" ({finding.atc_code})" if finding.atc_code else ""
             raise ArtifactError(f"{onnx.name}: ATC would refuse it{code}: {finding.message}; {finding.remedy}")
     return inspection.findings
+
+
+def check_kept(loads: Sequence[LoadedNetwork], requests: Sequence[FileRequest], names: Sequence[str]) -> None:
+    """Whether each network's file will have nodes of these names that compute something.
+
+    Raises:
+        UsageError: as of :func:`check_nodes`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for loaded, request in zip(loads, requests, strict=True):
+            path = Path(folder) / request.name(loaded.network)
+            request.emit(Subject(loaded.network), path)
+            check_nodes(path, names)
 
 
 def check_nodes(onnx: Path, names: Sequence[str]) -> None:

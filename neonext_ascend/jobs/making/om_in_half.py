@@ -1,7 +1,8 @@
-"""Whether a chip's half precision holds an ONNX file, or what it must keep in fp32, before an OM is made of it."""
+"""Whether a chip's half precision holds an ONNX file, or what it must keep in fp32, before it is compiled."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from neonext_ascend.checkpoints.loading import LoadedNetwork
@@ -10,10 +11,12 @@ from neonext_ascend.exporters.om_file.options import AtcOptions
 from neonext_ascend.jobs.making.om_request import OmPlan
 from neonext_ascend.jobs.making.onnx_file import OnnxExport, ParityFailedError
 from neonext_ascend.jobs.watching import Watch
+from neonext_ascend.machine.chips import Soc
 from neonext_ascend.precision.half import overflows_of
 from neonext_ascend.precision.modes import HalfMode
 from neonext_ascend.runtimes.steps import Steps
-from neonext_ascend.verify.half import judge_half
+from neonext_ascend.verify.feeds import Feed
+from neonext_ascend.verify.half import HalfVerdict, judge_half
 from neonext_ascend.verify.rescued import kept_words, rescued
 from neonext_ascend.verify.subject import Subject
 
@@ -30,10 +33,8 @@ def held_by_half(loaded: LoadedNetwork, made: OnnxExport, plan: OmPlan, watch: W
         return options
     batch = made.manifest.inputs[0].shape[0]
     feeds = list(subject.feeds(batch if isinstance(batch, int) else None, options.gears))
-    mode, overflows = HalfMode(options.precision, options.keep_fp32), overflows_of(options.soc)
-    with watch.working(f"computing {made.path.name} as {options.soc.name} would, node by node"):
-        half = judge_half(made.path, feeds, overflows, mode)
-    failed = [text for verdict in half for text in verdict.reasons() if not verdict.passed]
+    mode = HalfMode(options.precision, options.keep_fp32)
+    half, failed = judged(made, feeds, mode, options.soc, watch)
     if not failed:
         return options
     reason = f"{om_name(made.path.name, options)}: {failed[0]}"
@@ -45,3 +46,12 @@ def held_by_half(loaded: LoadedNetwork, made: OnnxExport, plan: OmPlan, watch: W
             return replace(options, keep_fp32=(*options.keep_fp32, *found.keep))
         reason += f"; {refusal}"
     raise ParityFailedError(f"{reason}; no OM was made", replace(made.verdict, half=half))
+
+
+def judged(
+    made: OnnxExport, feeds: Sequence[Feed], mode: HalfMode, soc: Soc | None, watch: Watch
+) -> tuple[tuple[HalfVerdict, ...], list[str]]:
+    """The verdicts, and in words what a chip's half precision does not hold; without a chip, any of them."""
+    with watch.working(f"computing {made.path.name} as {soc.name if soc else 'an NPU'} would, node by node"):
+        half = judge_half(made.path, feeds, overflows_of(soc), mode)
+    return half, [text for verdict in half for text in verdict.reasons() if not verdict.passed]

@@ -71,7 +71,7 @@ class OmRequest:
             )
         rows = None if gears else batch_size
         check_options(options, rows, quantised=dtype == "int8")
-        _check_dtype(options, dtype)
+        check_dtype(options, dtype)
         bundle = None if request.bundle is None else Path(request.bundle)
         if bundle is not None and not bundle.name.endswith(ARCHIVE):
             raise UsageError(f"--bundle {bundle}: expected a name that ends in {ARCHIVE}")
@@ -91,9 +91,23 @@ class OmPlan:
     time_limit_s: float
     rescue: bool = False
 
+    @property
+    def soc(self) -> Soc:
+        """The chip."""
+        return self.options.soc
 
-def _check_dtype(options: AtcOptions, dtype: FileDtype) -> None:
-    """Refuse what the ONNX file's dtype makes impossible or void."""
+    @property
+    def gears(self) -> tuple[int, ...]:
+        """Batch sizes; empty for the ONNX file's own."""
+        return self.options.gears
+
+
+def check_dtype(options: AtcOptions, dtype: FileDtype) -> None:
+    """Refuse what the ONNX file's dtype makes impossible or void.
+
+    Raises:
+        UsageError: it does.
+    """
     if options.keep_fp32 and dtype == "fp16":
         raise UsageError("--keep-fp32 keeps nodes in the ONNX file's dtype; give --dtype fp32 with it")
     if options.precision == "origin" and dtype not in options.soc.cube_dtypes:
