@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import ssl
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from neonext_ascend.errors import ArtifactError, ToolchainError
 from neonext_ascend.runtimes.classifying import Guess
-from neonext_ascend.serving.protocol.rest import HEADER
+from neonext_ascend.serving.protocol.rest import HEADER, parse_answer, request_body
 from neonext_ascend.serving.protocol.tensors import Tensor
 from neonext_ascend.serving.refusals import RefusedError
 
@@ -56,13 +55,31 @@ class Client:
         except httpx.TransportError:
             return False
 
+    def server(self) -> dict[str, Any]:
+        """The protocol's words about the server: name, version, extensions.
+
+        Raises:
+            RefusedError, ToolchainError: as of :meth:`infer`.
+        """
+        found: dict[str, Any] = self._told("GET", "/v2")
+        return found
+
+    def models(self) -> list[str]:
+        """The names of the models, by the extension *model repository*.
+
+        Raises:
+            RefusedError: 404, the server has no such extension; otherwise as of :meth:`infer`.
+        """
+        listed: Any = self._told("POST", "/v2/repository/index", content=b"{}")
+        return list(dict.fromkeys(model["name"] for model in listed))
+
     def metadata(self, model: str, version: str = "") -> dict[str, Any]:
         """The protocol's words about a model: name, versions, platform, inputs, outputs.
 
         Raises:
             RefusedError, ToolchainError: as of :meth:`infer`.
         """
-        found: dict[str, Any] = self._asked("GET", _path(model, version)).json()
+        found: dict[str, Any] = self._told("GET", _path(model, version))
         return found
 
     def infer(self, model: str, rows: NDArray[np.generic], version: str = "") -> NDArray[np.generic]:
@@ -73,17 +90,10 @@ class Client:
             ToolchainError: nobody answers there.
         """
         tensor = Tensor.of(self.metadata(model, version)["inputs"][0]["name"], np.asarray(rows))
-        raw = tensor.to_raw()
-        entry = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
-        asked = {"inputs": [{**entry, "parameters": {"binary_data_size": len(raw)}}]}
-        head = json.dumps({**asked, "parameters": {"binary_data_output": True}}).encode()
-        sent = {HEADER: str(len(head)), "Content-Type": "application/octet-stream"}
-        got = self._asked("POST", f"{_path(model, version)}/infer", content=head + raw, headers=sent)
-        length = int(got.headers[HEADER])
-        described = json.loads(got.content[:length])["outputs"][0]
-        size = described["parameters"]["binary_data_size"]
-        data = got.content[length : length + size]
-        values = Tensor.from_raw(described["name"], described["datatype"], described["shape"], data).data
+        body, length = request_body([tensor])
+        sent = {HEADER: str(length), "Content-Type": "application/octet-stream"}
+        got = self._asked("POST", f"{_path(model, version)}/infer", content=body, headers=sent)
+        values = parse_answer(got.content, got.headers.get(HEADER))[0].data
         if not isinstance(values, np.ndarray):
             raise ArtifactError(f"{model}: its first output is text; pictures are for classify")
         return values
@@ -96,8 +106,14 @@ class Client:
         """
         data = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
         query = {"model": model, "version": version, "top": str(top)}
-        found = self._asked("POST", "/classify", content=data, params=query).json()
+        found = self._told("POST", "/classify", content=data, params=query)
         return [Guess(guess["index"], guess["label"], guess["score"]) for guess in found["top"]]
+
+    def _told(self, method: str, path: str, **options: Any) -> Any:
+        try:
+            return self._asked(method, path, **options).json()
+        except ValueError:
+            raise ToolchainError(f"{self._url}{path}: answers no JSON; is it a server of the protocol?") from None
 
     def _asked(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:

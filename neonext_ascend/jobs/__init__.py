@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from neonext_ascend.jobs.predicting import Predictions, predict
     from neonext_ascend.jobs.reporting import Reported, report
     from neonext_ascend.jobs.rescuing import Rescuing, rescue_nodes
+    from neonext_ascend.jobs.server_benchmarking import ServerBenchmark, benchmark_servers
     from neonext_ascend.jobs.serving import serve
     from neonext_ascend.jobs.training.outcome import Training
     from neonext_ascend.jobs.training.pictures import check_data
@@ -55,11 +56,13 @@ _HOMES = {
     "Predictions": "jobs.predicting",
     "Reported": "jobs.reporting",
     "Rescuing": "jobs.rescuing",
+    "ServerBenchmark": "jobs.server_benchmarking",
     "Training": "jobs.training.outcome",
     "TritonRequest": "jobs.making.triton",
     "Verification": "jobs.verifying",
     "Watch": "jobs.watching",
     "benchmark": "jobs.benchmarking",
+    "benchmark_servers": "jobs.server_benchmarking",
     "check_data": "jobs.training.pictures",
     "debug": "jobs.debugging",
     "diagnose": "machine.diagnosis",
@@ -93,11 +96,13 @@ __all__ = [
     "Predictions",
     "Reported",
     "Rescuing",
+    "ServerBenchmark",
     "Training",
     "TritonRequest",
     "Verification",
     "Watch",
     "benchmark",
+    "benchmark_servers",
     "check_data",
     "debug",
     "diagnose",

@@ -11,9 +11,16 @@ from typing import Any
 from neonext_ascend.reporting.words import WIDTH
 from neonext_ascend.timing.entry import Entry
 from neonext_ascend.timing.latency import CONFIDENCE, Ratio
+from neonext_ascend.timing.load import LoadEntry
 
 # Each contender is a letter in words.
 LETTERS = string.ascii_uppercase
+_KINDS = {
+    "429": "429 (queue full)",
+    "503": "503 (not now)",
+    "504": "504 (deadline)",
+    "connection": "without a connection",
+}
 
 
 def machine_lines(machine: Mapping[str, Any], versions: Mapping[str, str]) -> list[str]:
@@ -49,6 +56,24 @@ def latency_table(entries: Sequence[Entry]) -> list[str]:
     ]
     named = [text for label, e in zip(labels(entries), entries, strict=True) for text in (label, f"   {e.of.where}")]
     return [*named, "", "latency of one run in milliseconds", *table]
+
+
+def load_lines(entries: Sequence[Entry]) -> list[str]:
+    """How servers were asked, then what each did: answers a second with their interval, errors, this side's part."""
+    loads = [entry for entry in entries if isinstance(entry, LoadEntry)]
+    lines = [loads[0].load.words()]
+    for letter, entry in zip(LETTERS, loads, strict=False):
+        told = entry.to_json()
+        low, high = (told["intervals"]["answers_per_second"][side] for side in ("low", "high"))
+        kinds = ", ".join(f"{count} {_KINDS.get(kind, kind)}" for kind, count in entry.errors.items())
+        interval = f"{100 * CONFIDENCE:g} % interval {low:.0f} to {high:.0f}"
+        late = "" if entry.load.rate is None else f"; 99 % sent at most {_digits(told['sent_late_ms']['p99'])} ms late"
+        text = (
+            f"{letter}: {entry.answers_per_second:.0f} answers a second ({interval}), "
+            f"errors: {kinds or 'none'}; this side took {entry.client:.2f} of a core{late}"
+        )
+        lines += textwrap.wrap(text, WIDTH, subsequent_indent="   ")
+    return lines
 
 
 def ratio_lines(entries: Sequence[Entry]) -> list[str]:

@@ -60,6 +60,13 @@ class Desk:
         """The protocol's words about the server."""
         return {"name": "neonext-ascend", "version": __version__, "extensions": ["binary_tensor_data"]}
 
+    def index(self) -> list[dict[str, str]]:
+        """All models and versions, as Triton's extension *model repository* lists them."""
+        models, state = self.engine.models, "READY" if self.ready else "UNAVAILABLE"
+        names = [*models.names, *(name + PICTURES for name in models.classifying)]
+        twins = [(name, version) for name in names for version in models.versions(name)]
+        return [{"name": name, "version": version, "state": state, "reason": ""} for name, version in twins]
+
     def model_metadata(self, name: str, version: str = "") -> dict[str, Any]:
         """The protocol's words about a model.
 
@@ -115,12 +122,15 @@ class Desk:
         return model, [tensor for tensor in outputs if not request.outputs or tensor.name in request.outputs]
 
     async def classify(self, name: str, version: str, pictures: list[bytes], top: object = None) -> Classified:
-        """Classify pictures; an empty name takes the first model.
+        """Classify pictures; an empty name takes the first model that gives classes.
 
         Raises:
             RefusedError: any reason why not.
         """
-        model, _ = self.engine.models.find(name or self.engine.models.names[0], version)
+        models = self.engine.models
+        first = next(iter(models.classifying), models.names[0])
+        named, _ = models.find(name or first, version)
+        model, _ = models.find(named.name + PICTURES, named.version)
         async with self._answering(model, None):
             return await self._classify(model, pictures, _top(top))
 

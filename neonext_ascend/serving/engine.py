@@ -28,7 +28,7 @@ class Engine:
 
     def __init__(self, models: Models, settings: Settings, metrics: Metrics, log: Log) -> None:
         self.models, self._settings, self._metrics = models, settings, metrics
-        self._dispatcher = Dispatcher(models, settings.queue, settings.max_delay, metrics)
+        self._dispatcher = Dispatcher(models, settings.queue, settings.max_delay, settings.ahead, metrics)
         self.processes = [Process(d, models, settings, self._dispatcher, metrics, log) for d in settings.devices]
         self._dispatcher.lanes.extend(self.processes)
         self._decoders = ThreadPoolExecutor(DECODERS, "decoder")

@@ -11,8 +11,9 @@ from pathlib import Path
 from neonext_ascend.artifacts.manifest import Manifest
 from neonext_ascend.artifacts.reading import manifest_of
 from neonext_ascend.errors import UsageError
+from neonext_ascend.models.variants import VARIANTS
 from neonext_ascend.runtimes.classifying import Recipe
-from neonext_ascend.serving.refusals import unknown_model
+from neonext_ascend.serving.refusals import RefusedError, unknown_model
 from neonext_ascend.spec import TensorSpec
 
 # The protocol's model of pictures beside that of tensors.
@@ -48,6 +49,11 @@ class Served:
         return Recipe.of(self.manifest)
 
     @property
+    def classifies(self) -> bool:
+        """Whether it gives classes, so that pictures mean something to it; else maps."""
+        return self.manifest.features is None
+
+    @property
     def sha256(self) -> str:
         """Of the artifact, as the manifest says."""
         return self.manifest.artifact.files[0].sha256
@@ -69,8 +75,13 @@ class Models:
 
     @property
     def names(self) -> list[str]:
-        """In the order given; each has also one for pictures."""
+        """In the order given."""
         return list(self._by_name)
+
+    @property
+    def classifying(self) -> list[str]:
+        """Those that have also one for pictures."""
+        return [name for name in self.names if self.find(name)[0].classifies]
 
     def versions(self, name: str) -> list[str]:
         """Of a model, in the order given."""
@@ -85,7 +96,12 @@ class Models:
         versions = self._by_name.get(name.removesuffix(PICTURES), {})
         if not versions or (version and version not in versions):
             raise unknown_model(name, version, self.names)
-        return versions[version or list(versions)[-1]], name.endswith(PICTURES)
+        model, pictures = versions[version or list(versions)[-1]], name.endswith(PICTURES)
+        if pictures and not model.classifies:
+            raise RefusedError(
+                404, f"{name}: {model.name} gives maps, no classes; send it its tensor {model.input.name}"
+            )
+        return model, pictures
 
 
 def read_models(words: Sequence[str]) -> Models:
@@ -99,6 +115,8 @@ def read_models(words: Sequence[str]) -> Models:
     for word in words:
         named = None if Path(word).exists() else _NAMED.fullmatch(word)
         path = Path(named[2] if named else word)
+        if not path.exists() and str(path) in VARIANTS:
+            raise UsageError(f"{path}: is a model's name; what is served is a file: neonext-ascend export {path}")
         manifest = manifest_of(path)
         name = named[1] if named else str(manifest.network.get("name") or path.stem)
         if name.endswith(PICTURES) or not _NAMED.fullmatch(f"{name}=x"):

@@ -22,7 +22,7 @@ from neonext_ascend.serving.metrics import Metrics
 from neonext_ascend.serving.models import read_models
 from neonext_ascend.serving.settings import Settings
 from neonext_ascend.serving.started import Started
-from neonext_ascend.serving.web.app import make_app
+from neonext_ascend.serving.web.app import App
 from neonext_ascend.serving.web.security import read_key
 
 _LINGER = 0.3  # seconds in which late requests are still told that the server is ending
@@ -65,12 +65,13 @@ async def serve_until_told(
                 rpc, port = await start_rpc(desk, key, log, tls)
                 grpc_address = f"{settings.address}:{port}"
             config = uvicorn.Config(
-                make_app(desk, key, log),
+                App(desk, key, log),
                 log_config=None,
                 access_log=False,
                 lifespan="off",
                 ws="none",
                 server_header=False,
+                proxy_headers=False,
                 ssl_certfile=settings.tls_cert,
                 ssl_keyfile=settings.tls_key,
                 timeout_graceful_shutdown=round(settings.drain),

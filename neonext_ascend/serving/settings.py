@@ -19,6 +19,7 @@ class Settings:
         host, port, grpc_port: where it listens; no gRPC without its port; 0 takes a free one.
         runtime, devices, threads: of the artifacts; one process for each device, threads of the CPU in each.
         max_delay: seconds that a request waits for others.
+        ahead: seconds of work that a device is given ahead: what a busy server takes until it looks again.
         queue: rows that may wait; more are refused with 429.
         timeout: seconds after which a request is answered 504; a client may ask for less.
         max_body: bytes of a request.
@@ -35,6 +36,7 @@ class Settings:
     devices: tuple[int, ...] = (0,)
     threads: int = 0
     max_delay: float = 0.0
+    ahead: float = 0.01
     queue: int = 256
     timeout: float = 30.0
     max_body: int = 64 * MIB

@@ -156,7 +156,7 @@ def measure(
     drawn = lots or random.Random()
     timings = [Timing() for _ in openers]
     for number in range(plan.sittings):
-        with ExitStack() as stack, _without_collection():
+        with ExitStack() as stack, without_collection():
             runs: dict[int, Run] = {}
             for i in drawn.sample(range(len(openers)), len(openers)):
                 runs[i] = stack.enter_context(openers[i]())
@@ -233,7 +233,7 @@ def _timed(run: Run, clock: Clock) -> float:
 
 
 @contextlib.contextmanager
-def _without_collection() -> Iterator[None]:
+def without_collection() -> Iterator[None]:
     """Python's garbage collector waits until the sitting is over."""
     was_on = gc.isenabled()
     gc.collect()

@@ -26,7 +26,7 @@ from tests.standins.device import marked
 @contextmanager
 def server(nano: Nano, log: Events, **options: Any) -> Iterator[Started]:
     """In a thread, with the stand-in's runner, one request at a time."""
-    settings = Settings(port=0, threads=1, command=STAND_IN, **options)
+    settings = Settings(port=0, threads=1, ahead=0.0, command=STAND_IN, **options)
     ready: queue.Queue[Started] = queue.Queue()
     life = threading.Thread(
         target=lambda: asyncio.run(serve_until_told([f"nano={nano.one}"], settings, log, ready.put))

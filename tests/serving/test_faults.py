@@ -232,4 +232,4 @@ def test_a_full_queue_says_when_to_come_again(nano: Nano) -> None:
             await stood.desk.infer("nano", "", InferRequest("", (rows,), {}, {}))
         assert caught.value.status == 413
 
-    run(nano, scene, queue=6)
+    run(nano, scene, queue=6, ahead=0.0)

@@ -30,6 +30,7 @@ from neonext_ascend.cli.main import run
 from neonext_ascend.client import Client
 from neonext_ascend.data import sample_pictures
 from neonext_ascend.errors import ToolchainError
+from neonext_ascend.runtimes.registry import open_runner
 from neonext_ascend.serving.protocol.messages import MESSAGES, SERVICE
 from neonext_ascend.serving.refusals import RefusedError
 from tests.serving.conftest import Nano
@@ -40,8 +41,14 @@ INFER = "/v2/models/nano/infer"
 
 
 @pytest.fixture(scope="module")
-def served(nano: Nano, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(nano.one, f"nano={nano.free}", "--grpc-port", 0, "--max-body-mib", 2) as up:
+def maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with four outputs."""
+    return jobs.export("neonext_nano", features="nchw", output=tmp_path_factory.mktemp("maps")).onnx.path
+
+
+@pytest.fixture(scope="module")
+def served(nano: Nano, maps: Path) -> Iterator[Served]:
+    with serving(nano.one, f"nano={nano.free}", f"maps={maps}", "--grpc-port", 0, "--max-body-mib", 2) as up:
         yield up
 
 
@@ -90,6 +97,31 @@ def test_pictures_are_classified_as_predict_does(served: Served, nano: Nano) -> 
         assert [(g["index"], g["label"]) for g in top] == [(g.index, g.label) for g in told.top]
         assert [g["score"] for g in top] == pytest.approx([g.score for g in told.top], abs=1e-5)
     assert got["trained"] is True
+
+
+def test_several_outputs_are_tensors_and_no_classes(served: Served, nano: Nano, maps: Path) -> None:
+    with open_runner(maps, threads=1) as runner:
+        want = [runner.infer({"image": row[None]}) for row in nano.rows[:2]]
+    got = served.ask("POST", "/v2/models/maps/infer", tensor_request(nano.rows[:2])).json["outputs"]
+    assert [output["name"] for output in got] == ["stage1", "stage2", "stage3", "stage4"]
+    for output in got:
+        values = np.concatenate([answers[output["name"]] for answers in want])
+        assert output["shape"] == list(values.shape)
+        np.testing.assert_array_equal(np.float32(output["data"]), values.ravel())  # the same file, the same batch
+    got = served.ask("POST", "/v2/models/maps/infer", tensor_request(nano.rows[:1], outputs=[{"name": "stage3"}])).json
+    assert [output["name"] for output in got["outputs"]] == ["stage3"]
+    for path in ("/classify?model=maps", "/v2/models/maps-pictures/infer"):
+        refused = served.ask("POST", path, tensor_request(nano.rows[:1]))
+        assert (refused.status, "maps gives maps, no classes" in refused.json["error"]) == (404, True)
+    listed = served.ask("POST", "/v2/repository/index", b"{}").json
+    assert [entry["name"] for entry in listed] == [
+        "neonext_nano",
+        "nano",
+        "maps",
+        "neonext_nano-pictures",
+        "nano-pictures",
+    ]
+    assert {entry["state"] for entry in listed} == {"READY"}
 
 
 def test_grpc_answers_the_same(served: Served, nano: Nano) -> None:
@@ -230,16 +262,16 @@ def test_sigterm_and_sighup_lose_no_request(nano: Nano, tmp_path: Path) -> None:
         assert "wrong" not in seen
 
 
-def changed(nano: Nano, folder: Path, change: object) -> Path:
+def changed(one: Path, folder: Path, change: object) -> Path:
     """The file with its first square matrix changed, and its manifest as it was."""
-    model = onnx.load(str(nano.one))
+    model = onnx.load(str(one))
     matrices = [t for t in model.graph.initializer if len(t.dims) >= 2 and t.dims[-1] == t.dims[-2] and t.dims[-1] > 3]
     values = numpy_helper.to_array(matrices[0]).copy()
     assert callable(change)
     matrices[0].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(change(values)), matrices[0].name))
-    path = folder / nano.one.name
+    path = folder / one.name
     onnx.save(model, str(path))
-    path.with_suffix(".json").write_bytes(nano.one.with_suffix(".json").read_bytes())
+    path.with_suffix(".json").write_bytes(one.with_suffix(".json").read_bytes())
     return path
 
 
@@ -261,7 +293,7 @@ def transposed(matrix: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def test_a_wrong_artifact_never_becomes_ready(
     nano: Nano, tmp_path: Path, change: object, restamped: bool, words: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    path = changed(nano, tmp_path, change)
+    path = changed(nano.one, tmp_path, change)
     if restamped:
         manifest = path.with_suffix(".json")
         manifest.write_text(manifest.read_text().replace(sha256_of(nano.one), sha256_of(path)))
@@ -272,11 +304,25 @@ def test_a_wrong_artifact_never_becomes_ready(
     assert words in said.err
 
 
+def test_wrong_maps_never_become_ready(maps: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = changed(maps, tmp_path, transposed)
+    manifest = path.with_suffix(".json")
+    manifest.write_text(manifest.read_text().replace(sha256_of(maps), sha256_of(path)))
+    assert run(["serve", str(path), "--port", "0"]) == 1
+    assert "stage1 of noise" in capfd.readouterr().err
+
+
 def test_what_cannot_be_had_is_told_at_once(nano: Nano, capfd: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         cases = [
             ([f"a/b={nano.one}"], 5, "cannot read the artifact"),
+            (
+                ["neonext_nano", "--runtime", "npu"],
+                2,
+                "is a model's name; what is served is a file: neonext-ascend export",
+            ),
+            ([f"x-pictures={nano.one}"], 2, "no model can be served so"),
             ([str(nano.one), "--port", port], 5, "cannot listen there: Address already in use"),
         ]
         for arguments, code, words in cases:

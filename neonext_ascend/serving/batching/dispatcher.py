@@ -1,8 +1,8 @@
 """From queues to devices: when a batch leaves, how large, and where it goes.
 
 A batch leaves when enough rows wait for the best gear, or when its oldest has waited ``max_delay`` and a device is
-idle. A device computes one at a time; a second one is copied to it meanwhile only when it is full, since a smaller one
-would still grow.
+idle. A device computes one at a time; others are copied to it meanwhile only when they are full, since a smaller one
+would still grow: one, or as many as keep it busy while the server is.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from neonext_ascend.serving.metrics import Metrics
 from neonext_ascend.serving.models import Models
 from neonext_ascend.serving.refusals import RefusedError
 
-DEPTH = 2  # batches that a device has: one it computes, one it has been given meanwhile
+MOST_BATCHES = 8  # that a device has, with the one that it computes
 MOST_DEATHS = 2
 
 
@@ -42,12 +42,14 @@ class Dispatcher:
         lanes: the devices; filled by whoever starts them.
         limit: rows that may wait in all.
         max_delay: seconds that a batch may wait to grow.
+        ahead: seconds of work that a device is given ahead; at least one batch, if that is full.
         metrics: told of each batch.
     """
 
-    def __init__(self, models: Models, limit: int, max_delay: float, metrics: Metrics) -> None:
+    def __init__(self, models: Models, limit: int, max_delay: float, ahead: float, metrics: Metrics) -> None:
         self.lanes: list[Lane] = []
-        self._models, self._limit, self._max_delay, self._metrics = models, limit, max_delay, metrics
+        self._models, self._limit, self._metrics = models, limit, metrics
+        self._max_delay, self._ahead = max_delay, ahead
         self._queues = [Queue() for _ in models.all]
         self._timer: asyncio.TimerHandle | None = None
 
@@ -86,7 +88,7 @@ class Dispatcher:
         """Send what can leave now, and wake up when the next can."""
         now, wake = asyncio.get_running_loop().time(), math.inf
         for lane in sorted((lane for lane in self.lanes if lane.ready), key=lambda lane: len(lane.inflight)):
-            while len(lane.inflight) < DEPTH:
+            while self._takes_more(lane):
                 number, due = self._next(lane, now)
                 if number is None:
                     wake = min(wake, due)
@@ -97,6 +99,11 @@ class Dispatcher:
             self._timer = None
         if wake < math.inf:
             self._timer = asyncio.get_running_loop().call_at(wake, self.pump)
+
+    def _takes_more(self, lane: Lane) -> bool:
+        waiting = lane.inflight[1:]
+        seconds = sum(lane.gears[batch.model].seconds[batch.gear] for batch in waiting)
+        return not waiting or (seconds < self._ahead and len(lane.inflight) < MOST_BATCHES)
 
     def _next(self, lane: Lane, now: float) -> tuple[int | None, float]:
         """The model whose rows leave for this device, the longest waiting first; or when one's will."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from neonext_ascend.runtimes.base import Runner
 from neonext_ascend.runtimes.classifying import recipe_of
 from neonext_ascend.runtimes.registry import Runtime, open_runner, opener, runtime_for
 from neonext_ascend.spec import TOLERANCES, Tolerance
-from neonext_ascend.verify.compare import compare_logits
-from neonext_ascend.verify.feeds import noise_feed
+from neonext_ascend.verify.compare import compare_outputs
+from neonext_ascend.verify.feeds import Feed, infer_feed, noise_feed
+from neonext_ascend.verify.stored import compare_stored
 from neonext_ascend.verify.vouched import check_against_manifest, judged_on, stored_batch
 
 # A free batch is tried in these sizes, until one gives fewer images a second than this share of the best before.
@@ -75,7 +76,7 @@ def open_checked(path: Path, runtime: Runtime, device: int, threads: int, descri
         _check_inside(path, manifest, runtime, device, bounds)
     runner = open_runner(path, runtime=runtime, device=device, threads=threads)
     try:
-        doubts = recipe_of(path, runner).assumed
+        doubts = None if manifest.features is not None else recipe_of(path, runner).assumed
         gears = _timed_gears(path, runner, manifest, bounds)
     except BaseException:
         runner.close()
@@ -122,16 +123,16 @@ def _timed_gears(path: Path, runner: Runner, manifest: Manifest, bounds: Toleran
             f"{path}: exported with --no-verify, so its manifest stores no answer to check; export again"
         )
     batch = stored_batch(manifest)
-    want = np.asarray(stored["logits"], np.float64)
     shape = (batch, 3, *manifest.preprocessing.image_size)
-    if want.ndim != 2 or list(shape) != stored.get("input_shape"):
+    if list(shape) != stored.get("input_shape"):
         raise ArtifactError(f"the manifest's reference values are not those of an input {list(shape)}; export again")
     feed = noise_feed(shape, manifest.preprocessing if stored.get("pixels") else None, int(stored["seed"]))
     rows = feed.for_input(runner.inputs[0])
+    want = _wanted(path, runner, feed, stored, bounds)
     fixed = runner.inputs[0].shape[0]
     gears: dict[int, float] = {}
     for size in (fixed,) if isinstance(fixed, int) else runner.gears or SIZES:
-        gears[size] = _timed(path, runner, _tiled(rows, size), _tiled(want, size), bounds)
+        gears[size] = _timed(path, runner, _tiled(rows, size), {n: _tiled(w, size) for n, w in want.items()}, bounds)
         best = max((n / seconds for n, seconds in list(gears.items())[:-1]), default=0.0)
         if _is_free(runner) and size / gears[size] < PAYS * best:
             del gears[size]
@@ -139,15 +140,34 @@ def _timed_gears(path: Path, runner: Runner, manifest: Manifest, bounds: Toleran
     return gears
 
 
+def _wanted(
+    path: Path, runner: Runner, feed: Feed, stored: Mapping[str, Any], bounds: Tolerance
+) -> dict[str, NDArray[Any]]:
+    """Every output for the stored rows: logits as stored; of maps a sample is, and here what agrees with it."""
+    if not stored.get("maps"):
+        logits = np.asarray(stored["logits"], np.float64)
+        if logits.ndim != 2:
+            raise ArtifactError(f"{path}: its manifest's reference values are no logits; export again")
+        return {runner.outputs[0].name: logits}
+    compared = compare_stored(runner, feed, stored, bounds)
+    if failures := [f"{found.what}: {words}" for found in compared for words in found.failures]:
+        raise _wrong(path, failures)
+    return {name: values.astype(np.float64) for name, values in infer_feed(runner, feed).items()}
+
+
 def _tiled(rows: NDArray[Any], size: int) -> NDArray[Any]:
     return np.ascontiguousarray(rows[np.arange(size) % len(rows)])
 
 
-def _timed(path: Path, runner: Runner, rows: NDArray[Any], want: NDArray[np.float64], bounds: Tolerance) -> float:
+def _timed(
+    path: Path, runner: Runner, rows: NDArray[Any], want: Mapping[str, NDArray[Any]], bounds: Tolerance
+) -> float:
     feeds = {runner.inputs[0].name: rows.astype(runner.inputs[0].dtype)}
-    found = compare_logits(f"batch {len(rows)}", runner.infer(feeds)[runner.outputs[0].name], want, bounds)
-    if not found.passed:
-        raise _wrong(path, [f"{found.what}: {failure}" for failure in found.failures])
+    got = runner.infer(feeds)
+    for name, values in want.items():
+        found = compare_outputs(f"batch {len(rows)}", name, got[name], values, bounds)
+        if not found.passed:
+            raise _wrong(path, [f"{found.what}: {failure}" for failure in found.failures])
     seconds: list[float] = []
     while len(seconds) < _RUNS and sum(seconds) < _SECONDS:
         start = time.perf_counter()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from neonext_ascend.errors import ArtifactError, FileAccessError, NeoNextError, ParityError, ToolchainError, UsageError
-from neonext_ascend.serving.batching.dispatcher import DEPTH, Dispatcher
+from neonext_ascend.serving.batching.dispatcher import MOST_BATCHES, Dispatcher
 from neonext_ascend.serving.batching.gears import Gears
 from neonext_ascend.serving.batching.work import Batch
 from neonext_ascend.serving.device.frames import frame, read
@@ -160,15 +160,15 @@ class Process:
     def _take_opened(self, opened: list[dict[str, Any]]) -> None:
         self.opened = opened
         self.gears = [Gears({int(size): s for size, s in model["gears"]}, model["free"]) for model in opened]
-        # Every model has its places in the memory, as many as there may be batches on the way.
+        # Every model has its places in the memory, as many as there may be batches on the way; unused ones take none.
         self._offsets: list[list[int]] = []
         self._taken: dict[int, int] = {}
         at = 0
         for model, gears in zip(self._models.all, self.gears, strict=True):
             row = int(np.prod([int(n) for n in model.input.shape[1:]])) * np.dtype(model.input.dtype).itemsize
             room = -(-gears.largest * row // mmap.PAGESIZE) * mmap.PAGESIZE
-            self._offsets.append([at + place * room for place in range(DEPTH)])
-            at += DEPTH * room
+            self._offsets.append([at + place * room for place in range(MOST_BATCHES)])
+            at += MOST_BATCHES * room
         os.ftruncate(self._memory_number, at)
         self._memory = mmap.mmap(self._memory_number, at)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from neonext_ascend.serving.protocol.tensors import BYTES, InferRequest, Tensor,
 from neonext_ascend.serving.refusals import RefusedError
 
 HEADER = "Inference-Header-Content-Length"
+_WRITER = json.JSONEncoder(separators=(",", ":"))
 
 
 def parse_request(body: bytes, header_length: str | None) -> InferRequest:
@@ -68,25 +69,72 @@ def answer_body(
     request: InferRequest, model: str, version: str, outputs: Sequence[Tensor], parameters: Mapping[str, object]
 ) -> tuple[bytes, int | None]:
     """The answer's body, and the length of its JSON where bytes follow."""
-    described, parts = [], []
-    for tensor in outputs:
-        entry: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
-        wanted = request.outputs.get(tensor.name)
-        if request.binary if wanted is None else wanted:
-            parts.append(tensor.to_raw())
-            entry["parameters"] = {"binary_data_size": len(parts[-1])}
-        elif isinstance(tensor.data, np.ndarray):
-            entry["data"] = tensor.data.ravel().tolist()
-        else:
-            entry["data"] = [item.decode("utf-8", "replace") for item in tensor.data]
-        described.append(entry)
+    wanted = {name: binary for name, binary in request.outputs.items() if binary is not None}
+    described, parts = _described(outputs, [wanted.get(t.name, request.binary) for t in outputs], _as_text)
     answer: dict[str, Any] = {"model_name": model, "model_version": version}
     if request.id:
         answer["id"] = request.id
     if parameters:
         answer["parameters"] = dict(parameters)
-    text = json.dumps({**answer, "outputs": described}, separators=(",", ":")).encode()
+    return _joined({**answer, "outputs": described}, parts)
+
+
+def request_body(inputs: Sequence[Tensor], binary: bool = True) -> tuple[bytes, int | None]:
+    """A client's request for all outputs, in binary or in JSON, and the length of its JSON where bytes follow."""
+    described, parts = _described(inputs, [binary] * len(inputs), _as_base64)
+    return _joined({"inputs": described, "parameters": {"binary_data_output": binary}}, parts)
+
+
+def parse_answer(body: bytes, header_length: str | None) -> list[Tensor]:
+    """Read an answer of any server of the protocol; text in JSON stays as it is.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError, RefusedError: it is none.
+    """
+    length = len(body) if header_length is None else int(header_length)
+    rest, tensors = memoryview(body)[length:], []
+    for item in json.loads(body[:length])["outputs"]:
+        name, datatype, shape = item["name"], item["datatype"], _shape(item, item["name"])
+        size = (item.get("parameters") or {}).get("binary_data_size")
+        if size is not None:
+            tensors.append(Tensor.from_raw(name, datatype, shape, rest[:size]))
+            rest = rest[size:]
+        elif datatype == BYTES:
+            tensors.append(Tensor(name, datatype, tuple(shape), [str(text).encode() for text in item["data"]]))
+        else:
+            tensors.append(_from_json(item, name))
+    return tensors
+
+
+def _described(
+    tensors: Sequence[Tensor], binary: Sequence[bool], text: Callable[[bytes], str]
+) -> tuple[list[dict[str, Any]], list[bytes]]:
+    """Each tensor in JSON, and the bytes of those that are wanted in binary."""
+    described, parts = [], []
+    for tensor, in_bytes in zip(tensors, binary, strict=True):
+        entry: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
+        if in_bytes:
+            parts.append(tensor.to_raw())
+            entry["parameters"] = {"binary_data_size": len(parts[-1])}
+        elif isinstance(tensor.data, np.ndarray):
+            entry["data"] = tensor.data.ravel().tolist()
+        else:
+            entry["data"] = [text(item) for item in tensor.data]
+        described.append(entry)
+    return described, parts
+
+
+def _joined(message: Mapping[str, Any], parts: Sequence[bytes]) -> tuple[bytes, int | None]:
+    text = _WRITER.encode(message).encode()
     return (b"".join([text, *parts]), len(text)) if parts else (text, None)
+
+
+def _as_text(item: bytes) -> str:
+    return item.decode("utf-8", "replace")
+
+
+def _as_base64(item: bytes) -> str:
+    return base64.b64encode(item).decode()
 
 
 def _items(asked: Any, key: str) -> list[dict[str, Any]]:

@@ -21,6 +21,8 @@ DATATYPES: Mapping[str, str] = {
     **{f"FP{bits}": f"float{bits}" for bits in (16, 32, 64)},
 }
 _NAMES = {dtype: name for name, dtype in DATATYPES.items()}
+_OF_DTYPES = {np.dtype(dtype): name for name, dtype in DATATYPES.items()}  # a dtype's name takes longer to make
+_LITTLE = {name: np.dtype(dtype).newbyteorder("<") for name, dtype in DATATYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Tensor:
     @classmethod
     def of(cls, name: str, array: NDArray[np.generic]) -> Tensor:
         """Of an array of numbers."""
-        return cls(name, datatype_of(array.dtype.name), array.shape, array)
+        return cls(name, _OF_DTYPES[array.dtype], array.shape, array)
 
     @classmethod
     def from_raw(cls, name: str, datatype: str, shape: Sequence[int], raw: bytes | memoryview) -> Tensor:
@@ -47,7 +49,7 @@ class Tensor:
         count = elements(name, shape)
         if datatype == BYTES:
             return cls(name, datatype, tuple(shape), _split(name, raw, count))
-        dtype = np.dtype(dtype_of(name, datatype)).newbyteorder("<")
+        dtype = _LITTLE.get(datatype) or np.dtype(dtype_of(name, datatype))
         if len(raw) != count * dtype.itemsize:
             raise RefusedError(
                 400, f"{name}: {len(raw)} bytes; {datatype}{list(shape)} has {count * dtype.itemsize}: send as many"
@@ -57,7 +59,7 @@ class Tensor:
     def to_raw(self) -> bytes:
         """Little-endian bytes; each of ``BYTES`` behind its length in four bytes."""
         if isinstance(self.data, np.ndarray):
-            return self.data.astype(self.data.dtype.newbyteorder("<"), copy=False).tobytes()
+            return self.data.astype(_LITTLE[self.datatype], copy=False).tobytes()
         return b"".join(struct.pack("<I", len(item)) + item for item in self.data)
 
 

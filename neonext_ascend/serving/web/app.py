@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import traceback
 from collections.abc import Awaitable, Callable
 from importlib import resources
 from typing import Any
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from neonext_ascend.serving.desk import Classified, Desk
 from neonext_ascend.serving.logs import Log
@@ -21,57 +20,65 @@ from neonext_ascend.serving.refusals import RefusedError
 from neonext_ascend.serving.web.bodies import Gone, LingeringResponse, picture_of, read_body, unless_gone
 from neonext_ascend.serving.web.security import OPEN_PATHS, admits
 
-Handler = Callable[[Request], Awaitable[Response]]
+Handler = Callable[..., Awaitable[Response]]
 # The page asks no other host, and no other host's page may hold it.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src blob: data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"  # noqa: E501 -- one header
 
 
-def make_app(desk: Desk, key: str | None, log: Log) -> Starlette:
-    """The application.
+class App:
+    """The application, in ASGI's form; its own table of paths, since a library's costs as much as all else here.
 
     Args:
         desk: that answers.
         key: which requests must carry; ``None`` lets everyone in.
         log: of what is a bug of ours.
     """
-    doors = _Doors(desk)
-    model = "/v2/models/{name}"
-    gets: dict[str, Handler] = {
-        "/v2/health/live": doors.live,
-        "/v2/health/ready": doors.ready,
-        "/v2": doors.server,
-        model: doors.model,
-        f"{model}/versions/{{version}}": doors.model,
-        f"{model}/ready": doors.model_ready,
-        f"{model}/versions/{{version}}/ready": doors.model_ready,
-        "/metrics": doors.metrics,
-        "/": doors.page,
-    }
-    posts: dict[str, Handler] = {
-        f"{model}/infer": doors.infer,
-        f"{model}/versions/{{version}}/infer": doors.infer,
-        "/classify": doors.classify,
-    }
 
-    def guarded(handler: Handler) -> Handler:
-        async def answer(request: Request) -> Response:
-            try:
-                if request.url.path not in OPEN_PATHS and not admits(key, request.headers):
-                    raise RefusedError(401, "expected the API key, as Authorization: Bearer KEY or X-API-Key: KEY")
-                return await handler(request)
-            except RefusedError as refusal:
-                return _refused(refusal, closing=refusal.status in (408, 413) or desk.draining)
-            except Gone:
-                return Response(status_code=499)  # nobody reads it
-            except Exception:
-                log("bug", path=request.url.path, traceback=traceback.format_exc())
-                return _refused(RefusedError(500, "a bug of neonext-ascend; please report it with the server's log"))
+    def __init__(self, desk: Desk, key: str | None, log: Log) -> None:
+        self._desk, self._key, self._log = desk, key, log
+        doors, model = _Doors(desk), "/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?"
+        self._paths: list[tuple[re.Pattern[str], str, Handler]] = [
+            (re.compile(f"{path}/?"), method, handler)
+            for path, method, handler in (
+                (f"{model}/infer", "POST", doors.infer),
+                ("/classify", "POST", doors.classify),
+                ("/v2/health/live", "GET", doors.live),
+                ("/v2/health/ready", "GET", doors.ready),
+                ("/v2", "GET", doors.server),
+                (model, "GET", doors.model),
+                (f"{model}/ready", "GET", doors.model_ready),
+                ("/v2/repository/index", "POST", doors.index),
+                ("/metrics", "GET", doors.metrics),
+                ("", "GET", doors.page),
+            )
+        ]
 
-        return answer
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except RefusedError as refusal:
+            response = _refused(refusal, closing=refusal.status in (408, 413) or self._desk.draining)
+        except Gone:
+            return  # nobody reads an answer
+        except Exception:
+            self._log("bug", path=scope["path"], traceback=traceback.format_exc())
+            response = _refused(RefusedError(500, "a bug of neonext-ascend; please report it with the server's log"))
+        await response(scope, receive, send)
 
-    routes = [Route(path, guarded(handler), methods=["GET"]) for path, handler in gets.items()]
-    routes += [Route(path, guarded(handler), methods=["POST"]) for path, handler in posts.items()]
-    return Starlette(routes=routes, exception_handlers={HTTPException: _no_such_path})
+    async def _answer(self, request: Request) -> Response:
+        path, method = request.scope["path"], request.scope["method"]
+        if self._key is not None and path not in OPEN_PATHS and not admits(self._key, request.headers):
+            raise RefusedError(401, "expected the API key, as Authorization: Bearer KEY or X-API-Key: KEY")
+        known = False
+        for pattern, wanted, handler in self._paths:
+            if (found := pattern.fullmatch(path)) is not None:
+                if method == wanted or (method, wanted) == ("HEAD", "GET"):
+                    return await handler(request, **found.groupdict(default=""))
+                known = True
+        what = f"{method} is not for this path" if known else "no such path"
+        raise RefusedError(405 if known else 404, f"{path[:120]}: {what}; see /v2")
 
 
 class _Doors:
@@ -89,16 +96,18 @@ class _Doors:
     async def server(self, _: Request) -> Response:
         return _json(self._desk.server_metadata())
 
-    async def model(self, request: Request) -> Response:
-        return _json(self._desk.model_metadata(*_model_of(request)))
+    async def index(self, _: Request) -> Response:
+        return _json(self._desk.index())
 
-    async def model_ready(self, request: Request) -> Response:
-        name, version = _model_of(request)
+    async def model(self, _: Request, name: str, version: str) -> Response:
+        return _json(self._desk.model_metadata(name, version))
+
+    async def model_ready(self, _: Request, name: str, version: str) -> Response:
         self._desk.engine.models.find(name, version)
         return _json({"name": name, "ready": self._desk.ready}, 200 if self._desk.ready else 503)
 
-    async def infer(self, request: Request) -> Response:
-        settings, (name, version) = self._desk.settings, _model_of(request)
+    async def infer(self, request: Request, name: str, version: str) -> Response:
+        settings = self._desk.settings
         body = await read_body(request, settings.max_body, settings.timeout)
         asked = parse_request(body, request.headers.get(HEADER))
         model, outputs = await unless_gone(request, self._desk.infer(name, version, asked))
@@ -120,7 +129,7 @@ class _Doors:
     async def page(self, _: Request) -> Response:
         text = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
         headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
-        models = json.dumps(self._desk.engine.models.names).replace("<", "\\u003c")
+        models = json.dumps(self._desk.engine.models.classifying).replace("<", "\\u003c")
         return Response(text.replace("/*MODELS*/[]", models), media_type="text/html", headers=headers)
 
 
@@ -133,11 +142,7 @@ def _classified_json(found: Classified) -> dict[str, Any]:
     return {**answer, "batch": found.batch, "trained": found.model.recipe.trained, **told}
 
 
-def _model_of(request: Request) -> tuple[str, str]:
-    return request.path_params["name"], request.path_params.get("version", "")
-
-
-def _json(data: dict[str, Any], status: int = 200) -> Response:
+def _json(data: object, status: int = 200) -> Response:
     return Response(json.dumps(data), status, media_type="application/json")
 
 
@@ -149,9 +154,3 @@ def _refused(refusal: RefusedError, closing: bool = False) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     kind = LingeringResponse if refusal.status == 413 else Response
     return kind(json.dumps({"error": str(refusal)}), refusal.status, headers, "application/json")
-
-
-async def _no_such_path(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    what = "no such path" if status == 404 else f"{request.method} is not for this path"
-    return _json({"error": f"{request.url.path[:120]}: {what}; see /v2"}, status)

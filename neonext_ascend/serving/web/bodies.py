@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from email.parser import BytesParser
 from typing import Any, TypeVar
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -46,18 +46,19 @@ async def read_body(request: Request, most: int, seconds: float) -> bytes:
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > most:
         raise _too_large(most)
-    parts, count = [], 0
+    parts, count, more = [], 0, True
     try:
         async with asyncio.timeout(seconds):
-            async for part in request.stream():
-                count += len(part)
+            while more:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise Gone
+                parts.append(message.get("body", b""))
+                count, more = count + len(parts[-1]), message.get("more_body", False)
                 if count > most:
                     raise _too_large(most)
-                parts.append(part)
     except TimeoutError:
         raise RefusedError(408, f"the body did not come within {seconds:g} s") from None
-    except ClientDisconnect:
-        raise Gone from None
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
@@ -67,21 +68,26 @@ async def unless_gone(request: Request, answer: Coroutine[Any, Any, _T]) -> _T:
     Raises:
         Gone: it has.
     """
-    working, leaving = asyncio.ensure_future(answer), asyncio.ensure_future(_disconnected(request))
+    working = asyncio.current_task()
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        assert working is not None
+        working.cancel()
+
+    leaving = asyncio.create_task(watch())
     try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        return await answer
+    except asyncio.CancelledError:
+        if gone and working is not None and working.uncancel() == 0:
+            raise Gone from None
+        raise
     finally:
         leaving.cancel()
-        if not working.done():
-            working.cancel()
-    if working.cancelled() or not working.done():
-        raise Gone
-    return working.result()
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def picture_of(body: bytes, content_type: str) -> bytes:

@@ -1,0 +1,123 @@
+"""A load sent: sittings of several servers in turns, each with connections of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from neonext_ascend.client.subject import Subject
+from neonext_ascend.client.wire import Wire
+from neonext_ascend.timing.latency import without_collection
+from neonext_ascend.timing.load import Load, LoadSitting, warm_up_seconds
+
+_GOOD = "200"
+
+
+def measure_servers(
+    subjects: Sequence[Subject],
+    load: Load,
+    seconds: float,
+    sittings: int,
+    after_sitting: Callable[[], Any] = lambda: None,
+) -> list[list[LoadSitting]]:
+    """What each server did in each sitting.
+
+    Args:
+        subjects: the servers, and what they are asked.
+        load: how.
+        seconds: that count, all servers and sittings together.
+        sittings: in each of which every server has its turn, in an order drawn by lot.
+        after_sitting: called after each.
+    """
+    found: list[list[LoadSitting]] = [[] for _ in subjects]
+    lots = random.Random()
+    for number in range(sittings):
+        for i in lots.sample(range(len(subjects)), len(subjects)):
+            with without_collection():
+                turn = _Turn(subjects[i], load, seconds / sittings / len(subjects), number)
+                found[i].append(asyncio.run(turn.play()))
+        after_sitting()
+    return found
+
+
+class _Turn:
+    """One server's turn in one sitting."""
+
+    def __init__(self, subject: Subject, load: Load, seconds: float, number: int) -> None:
+        self._requests, self._load, self._number = subject.requests, load, number
+        self._warm_up = warm_up_seconds(seconds)
+        self._wires = [Wire(subject.address, load.timeout) for _ in range(load.clients)]
+        self._found = LoadSitting(seconds)
+        self._sent, self._over = 0, threading.Event()
+
+    async def play(self) -> LoadSitting:
+        """Connect, warm up, and count; what was sent in time is waited for."""
+        # One request each, so that none waits for a connection, or for what a server does at its first.
+        await asyncio.gather(*(wire.ask(self._requests[0]) for wire in self._wires))
+        self._begin = time.perf_counter()
+        self._start = self._begin + self._warm_up
+        self._end = self._start + self._found.span
+        try:
+            watch = asyncio.create_task(self._watch())
+            await (self._closed() if self._load.rate is None else self._open())
+            await watch
+        finally:
+            self._over.set()
+            for wire in self._wires:
+                wire.close()
+            await asyncio.sleep(0)  # the transports are gone after this
+        return self._found
+
+    async def _closed(self) -> None:
+        async def client(wire: Wire) -> None:
+            while (now := time.perf_counter()) < self._end:
+                await self._one(wire, now)
+
+        await asyncio.gather(*map(client, self._wires))
+
+    async def _open(self) -> None:
+        meant: asyncio.Queue[float | None] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+        moments = self._load.moments(self._end - self._begin, self._number)
+
+        def pace() -> None:
+            """In a thread, which sleeps to a tenth of a millisecond; asyncio's epoll counts whole ones."""
+            with suppress(RuntimeError):  # the loop has been closed by Ctrl-C
+                for moment in moments:
+                    if self._over.wait(max(0.0, self._begin + moment - time.perf_counter())):
+                        return
+                    loop.call_soon_threadsafe(meant.put_nowait, self._begin + moment)
+                for _ in self._wires:
+                    loop.call_soon_threadsafe(meant.put_nowait, None)
+
+        async def client(wire: Wire) -> None:
+            while (moment := await meant.get()) is not None:
+                await self._one(wire, moment)
+
+        await asyncio.gather(asyncio.to_thread(pace), *map(client, self._wires))
+
+    async def _one(self, wire: Wire, meant: float) -> None:
+        self._sent += 1
+        counts, sent = self._start <= meant < self._end, time.perf_counter()
+        kind = (await wire.ask(self._requests[self._sent % len(self._requests)])).kind
+        done, found = time.perf_counter(), self._found
+        if kind == _GOOD and self._start <= done < self._end:
+            found.answered += 1
+        if counts:
+            found.late.append(sent - meant)
+            if kind == _GOOD:
+                found.latencies.append(done - meant)
+            else:
+                found.errors[kind] += 1
+
+    async def _watch(self) -> None:
+        """The processor that this side takes in the part that counts."""
+        await asyncio.sleep(self._start - time.perf_counter())
+        start, took = time.perf_counter(), time.process_time()
+        await asyncio.sleep(self._end - time.perf_counter())
+        self._found.client = (time.process_time() - took) / (time.perf_counter() - start)

@@ -1,0 +1,211 @@
+"""What a load asks a server: an address, a model found there, and requests made for its inputs."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from neonext_ascend.client.calls import Client
+from neonext_ascend.client.wire import CONNECTION, TIMEOUT, Address, asked_once
+from neonext_ascend.errors import FileAccessError, NeoNextError, ToolchainError, UsageError
+from neonext_ascend.images.finding import Found
+from neonext_ascend.serving.protocol.rest import HEADER, parse_answer, request_body
+from neonext_ascend.serving.protocol.tensors import BYTES, DATATYPES, Tensor
+from neonext_ascend.serving.refusals import RefusedError
+from neonext_ascend.timing.load import Encoding
+
+BINARY = "binary_tensor_data"  # the extension's name
+PICTURES = "-pictures"  # how this package's server names a model's twin that takes pictures
+_URL = re.compile(r"(https?://[^/?#]+)(?:/v2(?:/models/([^/?#]+)(?:/versions/([^/?#]+))?)?)?/?")
+_DIFFERENT, _MOST = 16, 64 * 2**20  # requests that differ, and bytes of them all
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One server and what it is asked.
+
+    Attributes:
+        url: as it was given.
+        address: where it listens.
+        requests: whole HTTP requests, sent in turns.
+        rows: of each.
+        dtype: of the first input, in the protocol's words.
+        where: the server, its model, and what it is sent, in words.
+    """
+
+    url: str
+    address: Address
+    requests: Sequence[bytes]
+    rows: int
+    dtype: str
+    where: str
+
+
+def is_url(word: str) -> bool:
+    """Whether it is a server's."""
+    return word.startswith(("http://", "https://"))
+
+
+def subject_of(
+    url: str,
+    *,
+    rows: int | None = None,
+    pictures: Path | None = None,
+    encoding: Encoding = "auto",
+    timeout: float = 30.0,
+    api_key: str | None = None,
+    certificate: Path | None = None,
+) -> Subject:
+    """Ask who is there and what it takes, make requests of noise or pictures, and try one.
+
+    Args:
+        url: ``http://HOST:PORT``, with ``/v2/models/NAME`` and ``/versions/V`` where it serves several.
+        rows: in each request, 1 by default; a model with a batch of its own must agree.
+        pictures: a picture or a folder; for models that take pictures.
+        encoding: of tensors; ``auto`` is binary where the server has it.
+        timeout: seconds for each answer.
+        api_key, certificate: as of :class:`Client`.
+
+    Raises:
+        UsageError: there is no such model, or it does not take this.
+        ToolchainError: nobody answers there, or not now.
+        FileAccessError: a picture cannot be read.
+    """
+    parts = _URL.fullmatch(url)
+    try:
+        address = urlsplit(url)
+        host, port = address.hostname, address.port or (443 if address.scheme == "https" else 80)
+    except ValueError:  # no number of a port
+        host = None
+    if parts is None or not host:
+        raise UsageError(f"{url}: expected http://HOST:PORT or http://HOST:PORT/v2/models/NAME")
+    base, name, version = parts[1], parts[2] or "", parts[3] or ""
+    try:
+        with Client(base, api_key=api_key, timeout=timeout, certificate=certificate) as client:
+            server = client.server()
+            if not client.ready():
+                raise ToolchainError(f"{url}: the server is not ready; ask {base}/v2/health/ready until it is")
+            name = _model(client, url, name, pictures is not None)
+            described = client.metadata(name, version)
+            inputs, where = described["inputs"], f"{server['name']} {server.get('version', '')}".strip()
+            binary = encoding == "binary" or (encoding == "auto" and BINARY in server.get("extensions", ()))
+        made = _batches(url, name, inputs, rows, pictures)
+    except RefusedError as refused:
+        raise _told(url, refused.status, str(refused)) from None
+    except OSError as error:
+        raise FileAccessError(f"{certificate}: cannot be used as a certificate: {error.strerror or error}") from None
+    except (KeyError, TypeError, AttributeError):
+        raise UsageError(f"{url}: its answers are not those of the Open Inference Protocol") from None
+    path = f"/v2/models/{name}{f'/versions/{version}' if version else ''}/infer"
+    extra = {} if api_key is None else {"X-API-Key": api_key}
+    requests = [_request(address.netloc, path, extra, *request_body(batch, binary)) for batch in made]
+    tls = ssl.create_default_context(cafile=certificate) if address.scheme == "https" else None
+    subject = Subject(
+        url,
+        Address(host, port, tls),
+        requests,
+        made[0][0].shape[0],
+        inputs[0]["datatype"],
+        f"{where}, {name}: {', '.join(_words(tensor) for tensor in made[0])} in {'binary' if binary else 'JSON'}",
+    )
+    _try(subject, timeout)
+    return subject
+
+
+def _model(client: Client, url: str, name: str, pictures: bool) -> str:
+    """The model that is meant; the only one where none is named."""
+    if not name:
+        try:
+            known = [known for known in client.models() if not known.endswith(PICTURES)]
+        except RefusedError:
+            raise UsageError(f"{url}: does not list its models; name one: {url.rstrip('/')}/v2/models/NAME") from None
+        if len(known) != 1:
+            raise UsageError(f"{url}: serves {', '.join(known) or 'none'}; name one: http://HOST:PORT/v2/models/NAME")
+        name = known[0]
+    return name + PICTURES if pictures and not name.endswith(PICTURES) else name
+
+
+def _batches(
+    url: str, name: str, inputs: Sequence[dict[str, Any]], rows: int | None, pictures: Path | None
+) -> list[list[Tensor]]:
+    """Inputs of some requests that differ: noise, or the pictures in turns."""
+    takes = ", ".join(f"{item['name']} {item['datatype']}{item['shape']}" for item in inputs)
+    if any(item["datatype"] == BYTES for item in inputs) != (pictures is not None) or not inputs:
+        way = "leave --pictures out" if pictures is not None else "give --pictures FOLDER"
+        raise UsageError(f"{url}: {name} takes {takes or 'nothing'}; {way}")
+    if pictures is not None:
+        return _of_pictures(inputs[0]["name"], pictures, rows or 1)
+    sizes = [list(item["shape"]) for item in inputs]
+    if any(not shape or any(n < 1 for n in shape[1:]) or item["datatype"] not in DATATYPES
+           for shape, item in zip(sizes, inputs, strict=True)):  # fmt: skip
+        raise UsageError(f"{url}: {name} takes {takes}; only the first dimension, the batch, may be free")
+    for shape in sizes:
+        shape[0] = rows or max(1, shape[0])
+    lots = np.random.RandomState(0)
+
+    def noise(item: dict[str, Any], shape: list[int]) -> Tensor:
+        dtype = np.dtype(DATATYPES[item["datatype"]])
+        floats = dtype.kind == "f"
+        values = lots.standard_normal(shape) if floats else lots.randint(0, 2 if dtype.kind == "b" else 128, shape)
+        return Tensor(item["name"], item["datatype"], tuple(shape), values.astype(dtype))
+
+    def made() -> list[Tensor]:
+        return [noise(item, shape) for item, shape in zip(inputs, sizes, strict=True)]
+
+    first = made()
+    size = sum(np.asarray(tensor.data).nbytes for tensor in first)
+    return [first, *(made() for _ in range(min(_DIFFERENT, _MOST // size) - 1))]
+
+
+def _of_pictures(name: str, folder: Path, rows: int) -> list[list[Tensor]]:
+    contents: list[bytes] = []
+    for path in Found([folder]):
+        try:
+            contents.append(path.read_bytes())
+        except OSError as error:
+            raise FileAccessError(f"{path}: cannot read the picture: {error.strerror}") from None
+        if sum(map(len, contents)) > _MOST:
+            break
+    count = max(1, len(contents) // rows)
+    chosen = [[contents[(n * rows + row) % len(contents)] for row in range(rows)] for n in range(count)]
+    return [[Tensor(name, BYTES, (rows,), batch)] for batch in chosen]
+
+
+def _request(host: str, path: str, extra: dict[str, str], body: bytes, length: int | None) -> bytes:
+    fields = {"Host": host, "Content-Length": str(len(body)), **extra}
+    fields["Content-Type"] = "application/json" if length is None else "application/octet-stream"
+    if length is not None:
+        fields[HEADER] = str(length)
+    lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+def _words(tensor: Tensor) -> str:
+    return f"{tensor.name} {tensor.datatype}{list(tensor.shape)}"
+
+
+def _try(subject: Subject, timeout: float) -> None:
+    """One request, so that what cannot work is said before the measurement."""
+    reply = asyncio.run(asked_once(subject.address, timeout, subject.requests[0]))
+    if reply.kind in (TIMEOUT, CONNECTION):
+        what = f"no answer within {timeout:g} s" if reply.kind == TIMEOUT else "closes the connection"
+        raise ToolchainError(f"{subject.url}: {what} when it is sent a request")
+    if reply.kind != "200":
+        raise _told(subject.url, int(reply.kind), reply.body.decode("utf-8", "replace")[:300])
+    try:
+        parse_answer(reply.body, reply.length)
+    except (ValueError, KeyError, TypeError, AttributeError, RefusedError):
+        raise UsageError(f"{subject.url}: its answer is not one of the Open Inference Protocol") from None
+
+
+def _told(url: str, status: int, words: str) -> NeoNextError:
+    kind = ToolchainError if status in (429, 500, 503, 504) else UsageError
+    return kind(f"{url}: HTTP status {status}: {' '.join(words.split())}")

@@ -1,0 +1,203 @@
+"""``jobs.benchmark_servers`` and its command: what is counted, from when, and what is refused; a server that obeys."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import re
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from neonext_ascend import jobs
+from neonext_ascend.client.subject import subject_of
+from neonext_ascend.client.wire import Address, asked_once
+from neonext_ascend.data import sample_pictures
+from neonext_ascend.errors import ToolchainError
+from neonext_ascend.reporting.words import WIDTH
+from neonext_ascend.timing.load import Load, warm_up_seconds
+from tests.standins.server import TENSOR, Standing, stalls, standing
+from tests.support.outcome import Call, caller
+
+# As few sittings as there can be, of a tenth of a second each.
+QUICK = ("--seconds", "0.6", "--sittings", "6")
+
+
+@pytest.fixture
+def call(capfd: pytest.CaptureFixture[str]) -> Call:
+    return caller(capfd, "benchmark")
+
+
+def test_latency_counts_from_the_moment_that_was_meant() -> None:
+    # One in 20 takes 0.12 s, in which 12 others are meant to be sent; from when they are sent, 19 of 20 are quick.
+    with standing(infer=stalls(20, 0.12)) as up:
+        result = jobs.benchmark_servers([up.url], rate=100, arrivals="fixed", clients=1, seconds=1.2, sittings=6)
+    (entry,) = result.to_json()["servers"]
+    assert entry["latency_ms"]["p50"] > 10
+    assert entry["latency_ms"]["p90"] > 60
+    assert entry["sent_late_ms"]["p99"] > 60
+    assert entry["runs"] == 120
+
+
+def test_a_closed_loop_waits_and_counts_what_came(call: Call) -> None:
+    with standing(infer=lambda n: {3: 0, 7: 429}.get(n % 10, 200)) as up:
+        result = call(up.url, "--clients", 3, *QUICK, "--json")
+    assert result.code == 0, result.err
+    data = result.json
+    assert data["settings"]["clients"] == 3
+    assert data["settings"]["rate"] is None
+    (entry,) = data["servers"]
+    assert entry["server"] == "stand-in 9, m: x FP32[1, 3] in binary"
+    assert set(entry["errors"]) == {"429", "connection"}
+    count = entry["runs"] + sum(entry["errors"].values())
+    assert entry["errors"]["429"] == pytest.approx(count / 10, abs=6)  # what was under way at each sitting's edges
+    figures = entry["latency_ms"]
+    assert 0 < figures["min"] <= figures["p50"] <= figures["p90"] <= figures["p99"]
+    for name, figure in (("p50_ms", figures["p50"]), ("answers_per_second", entry["answers_per_second"])):
+        interval = entry["intervals"][name]
+        assert interval["low"] <= entry.get("median_of_sittings", figure) or interval["low"] <= figure
+        assert 0 < interval["low"] <= interval["high"]
+    assert entry["images_per_second"] == entry["answers_per_second"]
+    header, body = up.bodies[0]
+    length = int(header["Inference-Header-Content-Length"])
+    (asked,) = json.loads(body[:length])["inputs"]
+    assert asked["parameters"] == {"binary_data_size": 12}
+    assert len(body) == length + 12
+
+
+def test_words_tell_rate_errors_and_the_difference(call: Call) -> None:
+    with standing() as up, standing(infer=lambda n: 504 if n % 5 == 4 else 200) as other:
+        result = call(
+            up.url,
+            f"{other.url}/v2/models/m",
+            "--rate",
+            100,
+            "--clients",
+            8,
+            "--encoding",
+            "json",
+            "--seconds",
+            1.2,
+            *QUICK[2:],
+        )
+    assert result.code == 0, result.err
+    assert "open loop, 100 requests a second (poisson), 8 clients; 6 sittings" in result.out
+    assert "A: " in result.out
+    assert "errors: none" in result.out
+    assert re.search(r"errors: \d+ 504 \(deadline\)", result.out.replace("\n   ", " "))
+    assert "B / A: " in result.out
+    assert max(map(len, result.out.splitlines())) <= WIDTH
+    assert b'"data":[' in up.bodies[0][1]
+
+
+def test_pictures_go_as_their_bytes() -> None:
+    paths = {"/v2/models/m-pictures": (200, {"inputs": [{"name": "picture", "datatype": "BYTES", "shape": [-1]}]})}
+    with standing(paths=paths) as up:
+        subject = subject_of(up.url, pictures=sample_pictures()[0].parent, rows=2)
+        again = subject_of(up.url, pictures=sample_pictures()[0].parent, encoding="json")
+    assert (subject.rows, subject.dtype) == (2, "BYTES")
+    assert subject.requests[0].endswith(sample_pictures()[1].read_bytes())
+    assert len(again.requests) == 2 * len(subject.requests)
+    assert base64.b64encode(sample_pictures()[0].read_bytes()) in again.requests[0]
+
+
+def test_the_moments_of_an_open_loop() -> None:
+    assert Load(rate=10, arrivals="fixed").moments(1.0, 3) == pytest.approx([n / 10 for n in range(10)])
+    some, again, others = (Load(rate=500, seed=4).moments(2.0, sitting) for sitting in (0, 0, 1))
+    assert some == again != others
+    gaps = np.diff(some)
+    # 1,000 expected: five standard deviations of a Poisson count; its gaps' deviation is their mean.
+    assert abs(len(some) - 1000) < 5 * 1000**0.5
+    assert gaps.std() == pytest.approx(gaps.mean(), rel=0.2)
+    assert [warm_up_seconds(s) for s in (0.01, 1, 100)] == [0.05, 0.2, 2.0]
+
+
+def test_a_server_that_is_lost_or_silent_is_told(call: Call) -> None:
+    with standing(infer=lambda n: 0 if n > 20 else 200) as up:
+        result = call(up.url, *QUICK)
+    assert result.code == 3
+    assert "no good answer in a sitting of 0.1 s (connection" in result.err
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = Address("127.0.0.1", silent.getsockname()[1])
+        assert asyncio.run(asked_once(address, 0.05, b"GET / HTTP/1.1\r\n\r\n")).kind == "timeout"
+
+
+Arguments = Callable[[Standing], list[object]]
+FREE = {"inputs": [{**TENSOR, "shape": [-1, -1]}]}
+REFUSED: list[tuple[str, dict[str, Any], Arguments, int, str]] = [
+    ("not ready", {"/v2/health/ready": (503, {})}, lambda s: [s.url], 3, "the server is not ready; ask http"),
+    ("another model", {}, lambda s: [f"{s.url}/v2/models/n"], 2, "HTTP status 404: unknown /v2/models/n"),
+    (
+        "several",
+        {"/v2/repository/index": (200, [{"name": "a"}, {"name": "b"}])},
+        lambda s: [s.url],
+        2,
+        "serves a, b; name",
+    ),
+    ("no list", {"/v2/repository/index": (404, {})}, lambda s: [s.url], 2, "does not list its models; name one"),
+    ("a free size", {"/v2/models/m": (200, FREE)}, lambda s: [s.url], 2, "takes x FP32[-1, -1]; only the first"),
+    ("no pictures", {}, lambda s: [f"{s.url}/v2/models/m-pictures", "--pictures", "."], 2, "404: unknown"),
+    ("other words", {"/v2/models/m": (200, [])}, lambda s: [s.url], 2, "not those of the Open Inference Protocol"),
+    ("no JSON", {"/v2": (200, "hello")}, lambda s: [s.url], 3, "answers no JSON; is it a server of the protocol?"),
+    ("a path", {}, lambda s: [f"{s.url}/some/where"], 2, "expected http://HOST:PORT or http"),
+    ("a port", {}, lambda s: ["http://127.0.0.1:x"], 2, "expected http://HOST:PORT"),
+    ("a file's option", {}, lambda s: [s.url, "--threads", 2], 2, "--threads is for files and models; http"),
+    (
+        "a server's option",
+        {},
+        lambda s: ["neonext_nano", "--rate", 2],
+        2,
+        "--rate is for servers; neonext_nano is none",
+    ),
+    (
+        "a file beside",
+        {},
+        lambda s: [s.url, "neonext_nano"],
+        2,
+        "is a server, neonext_nano is not; time them one by one",
+    ),
+    ("no clients", {}, lambda s: [s.url, "--clients", 0], 2, "--clients 0: expected a whole number from 1"),
+    ("no rate", {}, lambda s: [s.url, "--rate", "nan"], 2, "--rate nan: expected a number"),
+    ("too many", {}, lambda s: [s.url] * 27, 2, "27 servers; at most 26"),
+    ("no key", {}, lambda s: [s.url, "--api-key-file", "/nothing"], 5, "/nothing: cannot read the API key"),
+    ("no certificate", {}, lambda s: [s.url, "--certificate", "/nothing"], 5, "/nothing: cannot be used as a cert"),
+]
+
+
+@pytest.mark.parametrize(("paths", "arguments", "code", "words"), [c[1:] for c in REFUSED], ids=[c[0] for c in REFUSED])
+def test_a_mistake_gets_one_clear_line(
+    call: Call, paths: dict[str, Any], arguments: Arguments, code: int, words: str
+) -> None:
+    with standing(paths=paths) as up:
+        result = call(*arguments(up), *QUICK)
+    assert words in result.err
+    assert (result.code, result.out) == (code, "")
+    assert [line[:7] for line in result.err.splitlines()] == ["error: "]
+
+
+def test_what_a_server_refuses_is_said_in_its_words(call: Call) -> None:
+    for status, code in ((400, 2), (401, 2), (429, 3), (503, 3)):
+        with standing(infer=lambda _, status=status: status) as up:
+            result = call(up.url, "--batch-size", 3, *QUICK)
+        assert result.code == code
+        assert f"HTTP status {status}: " in result.err
+        assert "as the test has it" in result.err
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        assert call(url, "--timeout", 0.1).code == 3
+    refused = call(url)
+    assert (refused.code, "is a server there?" in refused.err) == (3, True)
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in sys.modules if name.startswith("neonext_ascend.client")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "httptools", None)
+    with pytest.raises(ToolchainError, match=r"needs httptools.*pip install 'neonext-ascend\[serve\]'"):
+        jobs.benchmark_servers(["http://127.0.0.1:1"])
