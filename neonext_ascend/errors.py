@@ -98,3 +98,9 @@ class FileAccessError(NeoNextError):
         """Raise for a folder, a pipe, which may give nothing, and a device, which may give no end."""
         if path.exists() and not path.is_file():
             raise cls(f"{path}: is not a regular file; expected {expected}")
+
+
+# An error that comes from another process by its exit status and its words.
+OF_EXIT_CODE: dict[int, type[NeoNextError]] = {
+    error.exit_code: error for error in (ParityError, UsageError, ToolchainError, FileAccessError)
+}

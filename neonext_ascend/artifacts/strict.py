@@ -27,20 +27,21 @@ _WORDS = {
 }
 
 
-def check(kind: type, data: object, *, closed: bool = False) -> dict[str, Any]:
+def check(kind: type, data: object, *, closed: bool = False, typed: bool = True) -> dict[str, Any]:
     """A struct's data, checked, for :func:`~.structs.struct`.
 
     Args:
         kind: a dataclass.
         data: parsed JSON or TOML.
         closed: refuse the keys that the struct does not have, in place of leaving them out.
+        typed: whether text is only text; else ``"2"`` is also a number, where one is expected.
 
     Raises:
         ValueError: says where, what and what was expected: ``artifact.opset is '17'; expected a whole number``.
     """
     wanted = _wanted(kind, closed)
     try:
-        checked: dict[str, Any] = msgspec.to_builtins(msgspec.convert(data, wanted))
+        checked: dict[str, Any] = msgspec.to_builtins(msgspec.convert(data, wanted, strict=typed))
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$")
         raise ValueError(_told(what, where.strip("`."), wanted, data)) from None

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from neonext_ascend.cli.options import PATH, Finite, json_option, runtime_options
+from neonext_ascend.cli.options import PATH, Finite, json_option, ray_option, runtime_options
 from neonext_ascend.cli.terminal import note, put_json, say, watching
 
 
@@ -27,6 +27,7 @@ from neonext_ascend.cli.terminal import note, put_json, say, watching
 )
 @click.option("--resume", type=PATH, metavar="FILE.jsonl", help="Keep answers here as they come, and go on from them.")
 @click.option("--differing", type=PATH, metavar="FILE.jsonl", help="Write the pictures on which artifacts differ.")
+@ray_option
 @runtime_options
 @json_option
 def command(artifacts: tuple[Path, ...], dataset: Path, as_json: bool, **options: Any) -> int:

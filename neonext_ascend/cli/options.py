@@ -112,6 +112,9 @@ runtime_option = click.option(
 device_option = click.option(
     "--device", type=click.IntRange(0, 1023), default=0, show_default=True, help="Number of the NPU."
 )
+ray_option = click.option(
+    "--ray", metavar="ADDRESS", help="Let a Ray cluster's workers do it: local, auto, or its head's HOST:PORT."
+)
 
 
 def runtime_options(function: _F) -> _F:

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from neonext_ascend.artifacts.names import json_text
-from neonext_ascend.cli.options import PATH, json_option, runtime_options
+from neonext_ascend.cli.options import PATH, json_option, ray_option, runtime_options
 from neonext_ascend.cli.terminal import complain, counting, note, say, watching
 
 if TYPE_CHECKING:
     from neonext_ascend.runtimes.classifying import Prediction, Recipe
-    from neonext_ascend.runtimes.registry import Runtime
 
 _WIDTH = 32  # of a label
 
@@ -30,6 +29,8 @@ _WIDTH = 32  # of a label
 @click.argument("artifact", type=PATH)
 @click.argument("images", type=PATH, nargs=-1, required=True, metavar="IMAGE...")
 @click.option("--top", type=click.IntRange(1), help="Classes for each picture [default: 5, for several pictures 1].")
+@click.option("--resume", type=PATH, metavar="FILE.jsonl", help="Keep answers here as they come, and go on from them.")
+@ray_option
 @runtime_options
 @click.option("--jsonl", is_flag=True, help="One JSON object a picture, each on its line.")
 @json_option
@@ -37,10 +38,9 @@ def command(
     artifact: Path,
     images: tuple[Path, ...],
     top: int | None,
-    runtime: Runtime,
-    device: int,
     jsonl: bool,
     as_json: bool,
+    **options: Any,
 ) -> int:
     """Classify pictures with an artifact, prepared as its manifest says.
 
@@ -51,7 +51,7 @@ def command(
 
     # What Pillow mutters about odd metadata is no concern of the user's; what matters is raised.
     warnings.filterwarnings("ignore", module="PIL")
-    with predict(artifact, images, top=top, runtime=runtime, device=device, watch=watching()) as answers:
+    with predict(artifact, images, top=top, **options, watch=watching()) as answers:
         results = _with_errors(counting(answers, lambda: answers.count, "classifying"))
         if as_json:
             _put_json(results, answers.recipe)

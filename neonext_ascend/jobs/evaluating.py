@@ -12,15 +12,18 @@ from typing import Annotated, Any
 from neonext_ascend.artifacts.staging import staged
 from neonext_ascend.errors import NeoNextError, UsageError
 from neonext_ascend.evaluate.accuracy import Accuracy
-from neonext_ascend.evaluate.journal import Journal
+from neonext_ascend.evaluate.journal import Journal, evaluations
 from neonext_ascend.evaluate.paired import Pair
 from neonext_ascend.images.dataset import open_dataset
 from neonext_ascend.images.pace import Pace
 from neonext_ascend.jobs.checking import Device, checked
+from neonext_ascend.jobs.cluster.describing import opened_or_described
+from neonext_ascend.jobs.cluster.evaluating import asking_there
+from neonext_ascend.jobs.cluster.share import sharing
 from neonext_ascend.jobs.evaluating_pictures import Asking, Contestant, Difference
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.models.arguments import file_path
-from neonext_ascend.runtimes.registry import Runtime, open_runner
+from neonext_ascend.runtimes.registry import Runtime
 from neonext_ascend.spec import Bounds
 
 MOST = 26  # a letter each
@@ -90,6 +93,7 @@ def evaluate(
     differing: str | Path | None = None,
     runtime: Runtime = "auto",
     device: Device = 0,
+    ray: Annotated[str, Bounds(min_length=1)] | None = None,
     watch: Watch = SILENT,
 ) -> Evaluation:
     """Ask artifacts about the same labelled pictures, each decoded once and prepared as each manifest says.
@@ -104,6 +108,8 @@ def evaluate(
         differing: a file for the pictures of which the artifacts say different classes, a JSON object on each line.
         runtime: that opens the artifacts; ``auto`` goes by the file.
         device: number of the NPU.
+        ray: a cluster whose workers ask: ``local``, ``auto`` or its head's ``HOST:PORT``; files and pictures lie under
+            the same paths there.
         watch: told of the loading, of what was assumed, of the progress, and of each picture that cannot be read.
 
     Raises:
@@ -127,19 +133,22 @@ def evaluate(
         raise UsageError(f"--differing {target}: is read by this evaluation; give another name")
     with contextlib.ExitStack() as stack:
         stage = None if target is None else stack.enter_context(staged(target.parent))
+        share = None if ray is None else stack.enter_context(sharing(ray, device))
         contestants = []
         for file in files:
             with watch.working(f"loading {file.name}"):
-                runner = stack.enter_context(open_runner(file, runtime=runtime, device=device))
-                contestants.append(Contestant.of(file, data, runner, runtime))
+                runner, recipe = opened_or_described(file, runtime, device, share)
+                stack.enter_context(runner)
+                contestants.append(Contestant.of(file, data, runner, runtime, recipe))
             if contestants[-1].recipe.assumed:
                 watch.warn(f"{file.name}: {contestants[-1].recipe.assumed}")
         journal = None
         if resume is not None:
             subject = {"artifacts": [contestant.identity() for contestant in contestants]}
             counts = [contestant.count for contestant in contestants]
-            journal = stack.enter_context(Journal(file_path(resume, "resume"), subject, counts))
-        asking = Asking(contestants, data, journal, watch)
+            journal = stack.enter_context(Journal(file_path(resume, "resume"), subject, evaluations(counts)))
+        there = None if share is None else asking_there(contestants, data, runtime, share)
+        asking = Asking(contestants, data, journal, watch, there)
         asking.run()
         asking.differing.sort(key=lambda difference: difference.number)
         if stage is not None and target is not None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Self
 
+from neonext_ascend.errors import UsageError
+from neonext_ascend.evaluate.journal import Journal
+from neonext_ascend.images.decoding import STANDARD_INPUT
 from neonext_ascend.images.finding import Found
 from neonext_ascend.jobs.checking import Device, checked
+from neonext_ascend.jobs.cluster.describing import opened_or_described
+from neonext_ascend.jobs.cluster.share import sharing
+from neonext_ascend.jobs.evaluating_pictures import identity
+from neonext_ascend.jobs.predictions import answered, asking_here, asking_there, predictions
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.models.arguments import file_path
-from neonext_ascend.runtimes.base import Runner
-from neonext_ascend.runtimes.classifying import Prediction, Recipe, classify, recipe_of
-from neonext_ascend.runtimes.registry import Runtime, open_runner
+from neonext_ascend.runtimes.classifying import Prediction, Recipe, recipe_of
+from neonext_ascend.runtimes.registry import Runtime, runtime_for
 from neonext_ascend.spec import Bounds
 
 
@@ -26,10 +33,10 @@ class Predictions(Iterator[Prediction]):
         exit_code: the highest of their errors' so far; 0 without one.
     """
 
-    def __init__(self, runner: Runner, recipe: Recipe, pictures: Found, top: int) -> None:
+    def __init__(self, recipe: Recipe, pictures: Found, stream: Generator[Prediction], closing: ExitStack) -> None:
         self.recipe, self.several = recipe, pictures.several
         self.failed = self.exit_code = 0
-        self._runner, self._pictures, self._stream = runner, pictures, classify(runner, recipe, pictures, top)
+        self._pictures, self._stream, self._closing = pictures, stream, closing
 
     @property
     def count(self) -> int:
@@ -61,7 +68,7 @@ class Predictions(Iterator[Prediction]):
     def close(self) -> None:
         """Stop, and close the artifact; calling it again does nothing."""
         self._stream.close()
-        self._runner.close()
+        self._closing.close()
 
 
 @checked
@@ -70,8 +77,10 @@ def predict(
     images: str | Path | Annotated[Sequence[str | Path], Bounds(min_length=1)],
     *,
     top: Annotated[int, Bounds(ge=1, le=2**31 - 1)] | None = None,
+    resume: str | Path | None = None,
     runtime: Runtime = "auto",
     device: Device = 0,
+    ray: Annotated[str, Bounds(min_length=1)] | None = None,
     watch: Watch = SILENT,
 ) -> Predictions:
     """Classify pictures with an artifact, prepared as its manifest says.
@@ -82,8 +91,11 @@ def predict(
         images: pictures, folders (their pictures and those of their folders), patterns such as ``cats/*.jpg``, or
             ``-`` for standard input; one, or a sequence.
         top: classes for each picture, 5 by default.
+        resume: a file that keeps the answers as they come; one that is there already is gone on with.
         runtime: that opens the artifact; ``auto`` goes by the file.
         device: number of the NPU.
+        ray: a cluster whose workers classify: ``local``, ``auto`` or its head's ``HOST:PORT``; artifact and pictures
+            lie under the same paths there.
         watch: told of the loading and of what was assumed.
 
     Raises:
@@ -93,14 +105,25 @@ def predict(
         ToolchainError: what runs it is missing here.
     """
     file = file_path(artifact, "artifact")
-    pictures = Found([Path(image) for image in ([images] if isinstance(images, str | Path) else images)])
-    with watch.working(f"loading {file.name}"):
-        runner = open_runner(file, runtime=runtime, device=device)
-    try:
-        recipe = recipe_of(file, runner)
+    meant = [Path(image) for image in ([images] if isinstance(images, str | Path) else images)]
+    if STANDARD_INPUT in meant and (resume is not None or ray is not None):
+        raise UsageError("-: standard input is read here, and once; give files with --resume and --ray")
+    pictures, best = Found(meant), top or 5
+    with ExitStack() as stack:
+        with watch.working(f"loading {file.name}"):
+            share = None if ray is None else stack.enter_context(sharing(ray, device))
+            runner, told = opened_or_described(file, runtime, device, share)
+            stack.enter_context(runner)
+        recipe = told or recipe_of(file, runner)
         if recipe.assumed:
             watch.warn(f"{file.name}: {recipe.assumed}")
-        return Predictions(runner, recipe, pictures, top or 5)
-    except BaseException:
-        runner.close()
-        raise
+        journal = None
+        if resume is not None:
+            subject = {"artifacts": [identity(file, recipe, runtime_for(file, runtime), best)]}
+            journal = stack.enter_context(
+                Journal(file_path(resume, "resume"), subject, predictions(recipe.labels, best))
+            )
+        ask = asking_here(runner, recipe, best)
+        if share is not None:
+            ask = asking_there(file, runner, recipe, best, runtime, share)
+        return Predictions(recipe, pictures, answered(pictures, ask, journal), stack.pop_all())

@@ -188,4 +188,9 @@ def _classify_batch(
 def best(scores: NDArray[np.float64], labels: Sequence[str], top: int) -> tuple[Guess, ...]:
     """The likeliest ``top`` classes of one picture's scores ``(classes)``, best first."""
     order = np.argsort(-scores, kind="stable")[:top]
-    return tuple(Guess(int(i), labels[i] if i < len(labels) else f"class_{i}", float(scores[i])) for i in order)
+    return tuple(Guess(int(i), class_name(labels, i), float(scores[i])) for i in order)
+
+
+def class_name(labels: Sequence[str], index: int) -> str:
+    """Of a class; what has no label is called by its number."""
+    return labels[index] if index < len(labels) else f"class_{index}"

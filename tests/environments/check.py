@@ -1,4 +1,4 @@
-"""``python -m tests.environments.check [NAME]``: beside torch_npu, onnxruntime-cann and timm, and foreign clients.
+"""``python -m tests.environments.check [NAME]``: beside torch_npu, onnxruntime-cann, timm, Ray and foreign clients.
 
 No CANN is there: ONNX files are made and verified all the same, and what is missing is said. Each package gets a new
 virtual environment, which is gone afterwards; torch_npu's lies over one that ``make versions`` keeps. Where packages
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from neonext_ascend.machine.cann import find_cann
-from tests.environments import kserve_client, named_in_timm, npu, ort_cann, triton_client
+from tests.environments import kserve_client, named_in_timm, npu, ort_cann, ray_cluster, triton_client
 from tests.environments.environment import CannotRun
 
 Result = TypeVar("Result")
@@ -27,6 +27,7 @@ ENVIRONMENTS = {
     "timm": (named_in_timm.make, named_in_timm.steps),
     "tritonclient": (triton_client.make, triton_client.steps),
     "kserve": (kserve_client.make, kserve_client.steps),
+    "ray": (ray_cluster.make, ray_cluster.steps),
 }
 
 

@@ -17,7 +17,7 @@ from neonext_ascend.data import imagenet_synsets, sample_pictures
 from neonext_ascend.errors import ArtifactError, FileAccessError, UsageError
 from neonext_ascend.evaluate.accuracy import Published, Share
 from neonext_ascend.images import decoding
-from neonext_ascend.jobs import evaluating_pictures
+from neonext_ascend.jobs import panel
 from neonext_ascend.reporting.accuracy import accuracy_lines, pace_lines
 from neonext_ascend.runtimes.base import Runner
 from tests.support.digits import plainly
@@ -128,8 +128,8 @@ def test_a_static_batch_an_odd_rest_and_a_single_picture_say_the_same(nano: Path
     assert found.differing == ()
     assert found.artifacts[0].top1 == found.artifacts[1].top1
     with pytest.MonkeyPatch.context() as patch:  # the smallest that may be asked together
-        patch.setattr(evaluating_pictures, "_FEWEST", 1)
-        patch.setattr(evaluating_pictures, "_MOST", 1)
+        patch.setattr(panel, "_FEWEST", 1)
+        patch.setattr(panel, "_MOST", 1)
         assert jobs.evaluate([nano, batched], mnist).artifacts == found.artifacts
 
 

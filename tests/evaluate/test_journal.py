@@ -66,13 +66,13 @@ def test_what_is_known_is_not_asked_again(
     (data / "3" / "new.png").write_bytes(next((data / "4").iterdir()).read_bytes())
     next((data / "5").iterdir()).unlink()
     asked: list[int] = []
-    original = evaluating_pictures.Asking._ask
+    original = evaluating_pictures.Asking._take
 
     def counted(self: evaluating_pictures.Asking, pictures: Any) -> None:
         asked.append(len(pictures))
         original(self, pictures)
 
-    monkeypatch.setattr(evaluating_pictures.Asking, "_ask", counted)
+    monkeypatch.setattr(evaluating_pictures.Asking, "_take", counted)
     found = jobs.evaluate(nano, data, resume=journal)
     assert asked == [1]
     # The new one is wrong of the 3s, and one that is gone no longer counts.
@@ -202,7 +202,7 @@ def test_two_at_once_do_not_write_one_file(
     """The second ends with a word while the first goes on, and may go on behind it; whole lines alone are left."""
     journal, said = tmp_path / "answers.jsonl", list[str]()
     command = [sys.executable, "-m", "neonext_ascend", "eval", str(nano), str(held_out), "--resume", str(journal)]
-    original = evaluating_pictures.Asking._ask
+    original = evaluating_pictures.Asking._take
 
     def meanwhile(self: evaluating_pictures.Asking, pictures: Any) -> None:
         if not said:
@@ -210,7 +210,7 @@ def test_two_at_once_do_not_write_one_file(
             said.append(f"{done.returncode} {done.stderr}")
         original(self, pictures)
 
-    monkeypatch.setattr(evaluating_pictures.Asking, "_ask", meanwhile)
+    monkeypatch.setattr(evaluating_pictures.Asking, "_take", meanwhile)
     want = figures(jobs.evaluate(nano, held_out, resume=journal))
     assert said == [f"2 error: {journal}: another evaluation writes it; wait for it, or take another file\n"]
     assert len(journal.read_text().splitlines()) == 361

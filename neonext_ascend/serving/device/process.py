@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from neonext_ascend.errors import ArtifactError, FileAccessError, NeoNextError, ParityError, ToolchainError, UsageError
+from neonext_ascend.errors import OF_EXIT_CODE, NeoNextError, ToolchainError, UsageError
 from neonext_ascend.serving.batching.dispatcher import MOST_BATCHES, Dispatcher
 from neonext_ascend.serving.batching.gears import Gears
 from neonext_ascend.serving.batching.work import Batch
@@ -26,7 +26,6 @@ OPENING_SECONDS = 600.0
 FAILURES = 3  # batches in a row, after which a process is started anew
 _PAUSE, _LONGEST_PAUSE = 0.1, 30.0  # seconds between starts; they double while no process lives to answer
 _TIMES_EXPECTED = 20
-_KINDS: dict[int, type[NeoNextError]] = {1: ParityError, 2: ArtifactError, 3: ToolchainError, 5: FileAccessError}
 
 
 class Process:
@@ -147,7 +146,7 @@ class Process:
             except (EOFError, TimeoutError):
                 raise ToolchainError(f"device {self._device}: its process ended before it was ready") from None
             if "error" in said:
-                raise _KINDS.get(said["exit_code"], UsageError)(said["error"])
+                raise OF_EXIT_CODE.get(said["exit_code"], UsageError)(said["error"])
             self._take_opened(said["opened"])
         except BaseException:
             await self._end()

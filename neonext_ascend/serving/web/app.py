@@ -59,12 +59,12 @@ class App:
         try:
             response = await self._answer(request)
         except RefusedError as refusal:
-            response = _refused(refusal, closing=refusal.status in (408, 413) or self._desk.draining)
+            response = refused(refusal, closing=refusal.status in (408, 413) or self._desk.draining)
         except Gone:
             return  # nobody reads an answer
         except Exception:
             self._log("bug", path=scope["path"], traceback=traceback.format_exc())
-            response = _refused(RefusedError(500, "a bug of neonext-ascend; please report it with the server's log"))
+            response = refused(RefusedError(500, "a bug of neonext-ascend; please report it with the server's log"))
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
@@ -146,7 +146,8 @@ def _json(data: object, status: int = 200) -> Response:
     return Response(json.dumps(data), status, media_type="application/json")
 
 
-def _refused(refusal: RefusedError, closing: bool = False) -> Response:
+def refused(refusal: RefusedError, closing: bool = False) -> Response:
+    """A refusal as HTTP says it; ``closing`` also ends the connection."""
     headers = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
     if closing:
         headers["Connection"] = "close"

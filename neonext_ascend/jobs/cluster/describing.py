@@ -1,0 +1,63 @@
+"""What an artifact is, told by a worker that has opened it: the machine that asks may have no NPU."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import NoReturn
+
+from neonext_ascend.errors import NeoNextError
+from neonext_ascend.jobs.cluster.shards import error_json, error_of
+from neonext_ascend.jobs.cluster.share import Share
+from neonext_ascend.runtimes.base import Arrays, Runner
+from neonext_ascend.runtimes.classifying import Recipe, recipe_of
+from neonext_ascend.runtimes.registry import Runtime, open_runner
+
+
+class Elsewhere(Runner):
+    """A runner's description; it runs on the workers."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.name, self.where, self.gears = runner.name, runner.where, tuple(runner.gears)
+        self.inputs, self.outputs = runner.inputs, runner.outputs
+
+    def infer_impl(self, feeds: Arrays) -> NoReturn:
+        """Never here."""
+        raise NotImplementedError
+
+
+def opened_or_described(path: Path, runtime: Runtime, device: int, share: Share | None) -> tuple[Runner, Recipe | None]:
+    """An artifact, opened here, or described by a worker of a cluster where there is one.
+
+    Raises:
+        NeoNextError: it cannot be opened.
+    """
+    if share is None:
+        return open_runner(path, runtime=runtime, device=device), None
+    return described(path, runtime, share)
+
+
+def described(path: Path, runtime: Runtime, share: Share) -> tuple[Elsewhere, Recipe]:
+    """Of an artifact, which lies under the same path on every node.
+
+    Raises:
+        NeoNextError: it cannot be opened there.
+    """
+    import ray
+
+    asked = ray.remote(_describe).options(**share.options()).remote(path, runtime, share.cpus, str(Path.cwd()))
+    found = ray.get(asked)
+    if isinstance(found, dict):
+        raise error_of(found)
+    return found  # type: ignore[no-any-return] # what crosses machines has no type
+
+
+def _describe(path: Path, runtime: Runtime, threads: int, folder: str) -> object:
+    with contextlib.suppress(OSError):
+        os.chdir(folder)  # so that relative paths mean what they mean to who asks
+    try:
+        with open_runner(path, runtime=runtime, threads=threads) as runner:
+            return Elsewhere(runner), recipe_of(path, runner)
+    except NeoNextError as error:
+        return error_json(error)

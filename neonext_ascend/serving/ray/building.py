@@ -1,0 +1,44 @@
+"""The application, built from its arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from neonext_ascend.errors import ToolchainError
+from neonext_ascend.serving.ray.arguments import Arguments
+
+_HEAD = {"node:__internal_head__": 0.001}  # Ray gives this to the head alone; where the head ends, the cluster ends
+
+
+def application(args: Mapping[str, Any]) -> Any:
+    """For ``serve run``, or a RayService: its ``args`` are the fields of :class:`~.arguments.Arguments`.
+
+    Raises:
+        ToolchainError: Ray is not installed, or the extra ``[serve]``.
+        UsageError: an argument is unknown, missing or of another kind.
+    """
+    asked = Arguments.of(args)
+    try:
+        from ray import serve
+
+        from neonext_ascend.serving.ray.door import Door
+        from neonext_ascend.serving.ray.replica import Replica
+    except ImportError as error:
+        raise ToolchainError(
+            f"Ray Serve needs {error.name}, which is not installed: pip install 'neonext-ascend[ray]'"
+        ) from None
+    settings = asked.settings()
+    scaling = ("min_replicas", "max_replicas", "target_ongoing_requests")
+    replicas = serve.deployment(Replica).options(
+        ray_actor_options={"num_cpus": asked.cpus, "resources": {"NPU": 1} if asked.npu else {}},
+        autoscaling_config={name: getattr(asked, name) for name in scaling},
+        max_ongoing_requests=asked.max_ongoing_requests,
+        max_queued_requests=asked.max_queued_requests,
+    )
+    door = serve.deployment(serve.ingress()(Door)).options(
+        ray_actor_options={"num_cpus": 0, "resources": _HEAD},
+        num_replicas=asked.doors,
+        max_ongoing_requests=2**20,  # what waits is bounded above
+    )
+    return door.bind(replicas.bind(list(asked.words), settings), settings)

@@ -1,0 +1,89 @@
+"""A replica: the server's web application, engine and batcher on one device, asked by a door in place of a socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from neonext_ascend.errors import ToolchainError
+from neonext_ascend.serving.desk import Desk
+from neonext_ascend.serving.engine import Engine
+from neonext_ascend.serving.logs import log
+from neonext_ascend.serving.metrics import Metrics
+from neonext_ascend.serving.models import read_models
+from neonext_ascend.serving.settings import Settings
+from neonext_ascend.serving.web.app import App
+from neonext_ascend.serving.web.security import read_key
+
+Headers = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request of HTTP, whole."""
+
+    method: str
+    path: str
+    query: bytes
+    headers: Headers
+    body: bytes
+
+
+@dataclass(slots=True)
+class Answered:
+    """An answer of HTTP, whole."""
+
+    status: int = 500
+    headers: Headers | None = None
+    body: bytes = b""
+
+
+class Replica:
+    """A deployment of Ray Serve's.
+
+    Args:
+        words: ``[NAME=]ARTIFACT``.
+        settings: of the server.
+    """
+
+    async def __init__(self, words: Sequence[str], settings: Settings) -> None:  # type: ignore[misc] # Ray awaits it
+        key = None if settings.api_key_file is None else read_key(settings.api_key_file)
+        metrics = Metrics()
+        self._engine = Engine(read_models(words), settings, metrics, log)
+        await self._engine.start()
+        self._app = App(Desk(self._engine, settings, metrics), key, log)
+
+    async def check_health(self) -> None:
+        """Ray asks now and then, and starts another where this fails several times."""
+        if not self._engine.ready:
+            raise ToolchainError("its device does not answer; see its log")
+
+    async def answer(self, asked: Asked) -> Answered:
+        """Through the web application, as if it had come by a socket; given up when the door gives up."""
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "scheme": "http",
+            "method": asked.method,
+            "path": asked.path,
+            "query_string": asked.query,
+            "headers": asked.headers,
+        }
+        given, body = Answered(), [asked.body]
+
+        async def receive() -> dict[str, Any]:
+            if not body:
+                await asyncio.Event().wait()  # a client that goes is seen by the door, which cancels this
+            return {"type": "http.request", "body": body.pop()}
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                given.status, given.headers = message["status"], list(message["headers"])
+            else:
+                given.body += message.get("body", b"")
+
+        await self._app(scope, receive, send)
+        return given

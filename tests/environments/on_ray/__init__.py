@@ -1,0 +1,1 @@
+"""What runs beside Ray; started by ``tests/environments/ray_cluster.py`` in the environment that has it."""

@@ -1,0 +1,88 @@
+"""20,000 pictures on two nodes: what one machine finds, to the last digit, killed and resumed once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from neonext_ascend import jobs
+from tests.environments.on_ray.cluster import two_nodes
+from tests.support import digits
+
+COPIES, KILLED_AFTER, PREDICTED = 16, 3000, 300  # of 1,250 digits
+
+
+def main(folder: str) -> None:
+    """Raise where anything differs."""
+    place = Path(folder)
+    artifact = jobs.export("neonext_nano", batch_size=8, output=place).onnx.path
+    data = digits.write(digits.mnist(4), place / "data")
+    for picture in sorted(data.glob("*/*.png")):
+        for copy in range(1, COPIES):
+            os.link(picture, picture.with_name(f"{picture.stem}-{copy}.png"))
+    (data / "3" / "text.png").write_text("no picture")
+    (data / "5" / "cut.png").write_bytes(next((data / "5").glob("0*.png")).read_bytes()[:60])
+    evaluation = ["eval", str(artifact), str(data), "--per-class", "--json"]
+    want = _told(_finished(evaluation, 5))
+    assert want["artifacts"][0]["images"] == COPIES * 1250
+    assert [Path(failure["path"]).name for failure in want["failures"]] == ["text.png", "cut.png"]
+    few = [str(data / "7"), "--top", "2"]
+    classified = _finished(["predict", str(artifact), *few, "--json"], 0)
+    with two_nodes() as (cluster, _):
+        there = ["--ray", cluster.address]
+        journal = place / "answers.jsonl"
+        _killed([*evaluation, *there, "--resume", str(journal)], journal)
+        known = len(journal.read_text().splitlines()) - 1
+        told = _finished([*evaluation, *there, "--resume", str(journal)], 5)
+        again = _finished([*evaluation, *there, "--resume", str(journal)], 5)
+        assert json.loads(again)["speed"] is None  # nothing was left to ask
+        asked = json.loads(told)["speed"]["images"]
+        print(f"  killed with {known} known; {asked} asked by the second run")
+        assert KILLED_AFTER <= known < COPIES * 1250
+        assert 0 <= COPIES * 1250 - known - asked <= 1  # a cut line is asked again
+        assert _told(told) == _told(again) == want
+        names = [json.loads(line)[0] for line in journal.read_text().splitlines()[1:]]
+        assert len(names) == len(set(names)) == COPIES * 1250
+        for _ in range(2):  # the second from the file
+            assert _finished(["predict", str(artifact), *few, *there, "--json", "--resume", str(place / "p")], 0) == (
+                classified
+            )
+        (place / "other").mkdir()
+        _finished(["eval", str(place / "none.onnx"), str(data), *there], 5, "No such file")
+        _finished(["eval", str(data / "3" / "text.png"), str(data), *there], 2, "text.png")
+    _finished(["eval", str(artifact), str(data), *there], 3, "no cluster answers there")
+
+
+def _told(text: str) -> dict[str, Any]:
+    """All but how long it took."""
+    told: dict[str, Any] = json.loads(text)
+    told.pop("speed")
+    return told
+
+
+def _command(arguments: list[str]) -> list[str]:
+    return [sys.executable, "-m", "neonext_ascend", *arguments]
+
+
+def _finished(arguments: list[str], status: int, words: str = "") -> str:
+    done = subprocess.run(_command(arguments), capture_output=True, text=True, check=False)
+    assert (done.returncode, words in done.stderr) == (status, True), (arguments, done.returncode, done.stderr[-3000:])
+    return done.stdout
+
+
+def _killed(arguments: list[str], journal: Path) -> None:
+    process = subprocess.Popen(_command(arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    last = time.monotonic() + 240
+    while time.monotonic() < last:
+        if journal.is_file() and journal.read_bytes().count(b"\n") > KILLED_AFTER:
+            break
+        assert process.poll() is None, "ended before it was killed"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
