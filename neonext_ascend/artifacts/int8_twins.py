@@ -10,10 +10,19 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # a machine that runs an ONNX file of standard operators does without it
+    import numpy as np
+    from numpy.typing import NDArray
     from onnx import ModelProto, NodeProto
 
 QUANT, DEQUANT = "AscendQuant", "AscendDequant"
 _ZERO = 128
+
+
+def scales_of(parameter: NDArray[np.uint64]) -> NDArray[np.float32]:
+    """AscendDequant's scales: the low half of each UINT64 has the bits of a float32."""
+    import numpy as np
+
+    return (parameter & np.uint64(0xFFFFFFFF)).astype(np.uint32).view(np.float32)
 
 
 def holds_int8(model: ModelProto) -> bool:
@@ -109,13 +118,12 @@ class _Twins:
             yield make_node("Add", [sums, added], [result], f"{node.name}.bias_added")
 
     def _dequant(self, node: NodeProto) -> Iterator[NodeProto]:
-        import numpy as np
         from onnx import TensorProto
         from onnx.helper import get_attribute_value, make_node
 
         (sums, parameter), (result,) = node.input, node.output
         dtype = next((get_attribute_value(one) for one in node.attribute if one.name == "dtype"), 0)
-        scales = (self.array(parameter) & np.uint64(0xFFFFFFFF)).astype(np.uint32).view(np.float32)
+        scales = scales_of(self.array(parameter))
         by = self.hold(f"{parameter}.spread", scales.reshape((-1, 1, 1) if self.integer.get(sums) else (-1,)))
         yield make_node("Cast", [sums], [f"{result}.whole"], f"{node.name}.Cast", to=TensorProto.FLOAT)
         yield make_node("Mul", [f"{result}.whole", by], [f"{result}.scaled"], f"{node.name}.Mul")

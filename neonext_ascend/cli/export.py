@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     epilog="Exit status: 0 exported and verified; 1 the numbers differ, nothing left; 2 wrong usage or input; "
     "3 atc is missing or broken; 5 a file cannot be read or written; 130 interrupted.",
 )
-@click.argument("model", required=False, type=ModelName())
+@click.argument("model", metavar="[MODEL|FILE.onnx]", required=False, type=ModelName())
 @network_options
 @click.option(
     "--format",
@@ -45,9 +45,11 @@ def command(model: str | None, formats: tuple[str, ...], as_json: bool, **option
     """Export a network to a verified ONNX file with its manifest, and with --format om to an OM for a chip.
 
     MODEL is a name of neonext-ascend list; without one the checkpoint decides. Without a checkpoint the weights are
-    NeoInit's, untrained; neonext_nano ships trained.
+    NeoInit's, untrained; neonext_nano ships trained. Of a FILE.onnx, anybody's in float32, --dtype int8 makes int8.
     """
     om = {name: options.pop(name) for name in NAMES}
+    if model is not None and model.endswith(".onnx"):
+        return _quantise(model, formats, as_json, om["soc_version"], **options)
     layout = options.pop("features_layout")
     if given("features_layout") and not options["features"]:
         raise UsageError(f"--features-layout {layout}: is of maps; give --features with it")
@@ -94,6 +96,26 @@ def command(model: str | None, formats: tuple[str, ...], as_json: bool, **option
         for dry_run in exported.commands:
             for line in dry_run.lines():
                 say(line)
+
+
+def _quantise(model: str, formats: tuple[str, ...], as_json: bool, soc_version: str | None, **options: Any) -> None:
+    """Int8 of an ONNX file."""
+    if options["dtype"] != "int8" or options["calibration"] is None:
+        raise UsageError(f"{model}: of a file export makes int8 alone; give --dtype int8 --calibration FOLDER with it")
+    taken = {"model", "dtype", *INT8_NAMES, "formats", "soc_version", "output", "as_json"}
+    if stray := sorted(given() - taken):
+        raise UsageError(f"--{stray[0].replace('_', '-')}: is of a model; a file has its own form")
+    if "om" in formats:
+        raise UsageError(f"--format om: is of a model; make the deploy form of {model} and give it to atc")
+    int8 = _int8({name: options[name] for name in INT8_NAMES}, formats, soc_version)
+    with working("loading ONNX"):
+        from neonext_ascend import jobs
+        from neonext_ascend.reporting.exports import quantised_lines
+    made = jobs.quantise(model, jobs.Int8Request(**(int8 or {})), output=options["output"], watch=watching())
+    if as_json:
+        put_json(made.to_json())
+    for line in quantised_lines([shown_path(path) for path in made.paths], made.told):
+        say(line, quiet=as_json)
 
 
 def _nodes(names: str | None) -> list[str]:

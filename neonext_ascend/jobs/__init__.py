@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from neonext_ascend.jobs.inspecting import inspect
     from neonext_ascend.jobs.inspection.file import InspectedFile
     from neonext_ascend.jobs.inspection.model import InspectedModel
+    from neonext_ascend.jobs.int8.foreign import Int8Files, quantise
     from neonext_ascend.jobs.int8.request import Int8Request
     from neonext_ascend.jobs.laddering import ladder
     from neonext_ascend.jobs.listing import Listed, list_models
@@ -48,6 +49,7 @@ _HOMES = {
     "Export": "jobs.exporting",
     "InspectedFile": "jobs.inspection.file",
     "InspectedModel": "jobs.inspection.model",
+    "Int8Files": "jobs.int8.foreign",
     "Int8Request": "jobs.int8.request",
     "Ladder": "verify.ladder",
     "Listed": "jobs.listing",
@@ -72,6 +74,7 @@ _HOMES = {
     "ladder": "jobs.laddering",
     "list_models": "jobs.listing",
     "predict": "jobs.predicting",
+    "quantise": "jobs.int8.foreign",
     "report": "jobs.reporting",
     "rescue_nodes": "jobs.rescuing",
     "serve": "jobs.serving",
@@ -88,6 +91,7 @@ __all__ = [
     "Export",
     "InspectedFile",
     "InspectedModel",
+    "Int8Files",
     "Int8Request",
     "Ladder",
     "Listed",
@@ -112,6 +116,7 @@ __all__ = [
     "ladder",
     "list_models",
     "predict",
+    "quantise",
     "report",
     "rescue_nodes",
     "serve",

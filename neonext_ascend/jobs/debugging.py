@@ -20,8 +20,11 @@ from neonext_ascend.verify.nodewise.debugged import Debugging
 from neonext_ascend.verify.nodewise.dumps import Dump
 from neonext_ascend.verify.nodewise.graph_feeds import memory_for, noise_for, write_feeds
 from neonext_ascend.verify.nodewise.graphs import Departure, compare_graphs
-from neonext_ascend.verify.nodewise.nodes import MADE_FP16, MADE_FP32, NodeError
+from neonext_ascend.verify.nodewise.nodes import MADE_FP16, MADE_FP32, MADE_INT8, NodeError
 from neonext_ascend.verify.reproducing import write_subgraph
+
+_EIGHT = "it is farther from float32 than 8 bits explain: the scales or the integers of its layer, or the file"
+_AGAIN = "export it again; export --sensitivity measures what each layer costs, and --gate keeps in fp16 what must be"
 
 
 @checked
@@ -128,7 +131,13 @@ def _compared(
     if other is None:
         from neonext_ascend.jobs.debugging_network import fresh_graph
 
-        (theirs, layers), what = fresh_graph(path, checkpoint), "its own network, written once more"
+        (theirs, layers, picture), what = fresh_graph(path, checkpoint), "its own network, written once more"
+        if picture is not None:
+            feeds = {steps.inputs[0]: picture}
+            found = compare_graphs(steps, theirs, feeds, MADE_INT8)
+            if found.cause is not None:
+                found = replace(found, cause=replace(found.cause, what=_EIGHT, remedy=_AGAIN))
+            return steps, found, f"{what} in float32, on a picture", feeds
     else:
         theirs, layers, what = load_steps(other), None, str(other)
     feeds = noise_for(steps, path, seed, like=theirs)

@@ -9,7 +9,7 @@ from typing import Any
 
 from neonext_ascend.artifacts.manifest import Manifest, manifest_path
 from neonext_ascend.artifacts.structs import struct
-from neonext_ascend.exporters.atc_rules.rules import Finding, alike
+from neonext_ascend.exporters.atc_rules.inspecting import Finding, alike
 from neonext_ascend.models.config import NetworkConfig
 from neonext_ascend.passes.base import Report
 from neonext_ascend.reporting.words import (
@@ -63,6 +63,14 @@ def int8_lines(int8: Mapping[str, Any]) -> list[str]:
         like = f"top-1 as in fp32 on {100 * found['top1']:.1f} % of {found['pictures']} calibration pictures"
         lines += labelled("", f"{like}, cosine {found['cosine']:.5f}, at least {found['least']:.5f}")
     return [*lines, *labelled("", f"record {int8['record']}")]
+
+
+def quantised_lines(paths: Sequence[str], told: Mapping[str, Any]) -> list[str]:
+    """The same of anybody's file."""
+    lines = int8_lines({"form": "qdq", "record": Path(paths[-2]).name, **told})
+    if found := told.get("deploy"):
+        lines += labelled("", f"deploy form in integers: cosine {found['cosine']:.5f}, at least {found['least']:.5f}")
+    return lines + labelled("wrote", paths[0]) + [line for path in paths[1:] for line in labelled("", path)]
 
 
 def verdict_lines(verdict: Verdict) -> list[str]:

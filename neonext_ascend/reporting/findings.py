@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from neonext_ascend.exporters.atc_rules.rules import Finding, Inspection, alike
+from neonext_ascend.exporters.atc_rules.inspecting import Finding, Inspection, alike
 from neonext_ascend.reporting.words import labelled
 
 

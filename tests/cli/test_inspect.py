@@ -12,7 +12,7 @@ from onnx import TensorProto
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 
 from neonext_ascend.cli.main import run
-from neonext_ascend.exporters.atc_rules.rules import inspect_onnx
+from neonext_ascend.exporters.atc_rules.inspecting import inspect_onnx
 
 CHIP = ["--soc-version", "Ascend310P3"]
 

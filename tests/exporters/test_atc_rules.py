@@ -21,7 +21,8 @@ from neonext_ascend.cli.main import run
 from neonext_ascend.errors import ArtifactError, FileAccessError, NeoNextError
 from neonext_ascend.exporters import export_onnx
 from neonext_ascend.exporters.atc_rules import operators as known
-from neonext_ascend.exporters.atc_rules.rules import RULES, Inspection, inspect_onnx
+from neonext_ascend.exporters.atc_rules.inspecting import Inspection, inspect_onnx
+from neonext_ascend.exporters.atc_rules.rules import RULES
 from neonext_ascend.exporters.om_file.options import Precision
 from neonext_ascend.machine.chips import SOCS, find_soc
 from neonext_ascend.machine.environment import disable_telemetry

@@ -15,7 +15,7 @@ from onnx.helper import make_graph, make_node, make_tensor_value_info
 
 from neonext_ascend.cli.main import run
 from neonext_ascend.data import sample_pictures
-from neonext_ascend.exporters.atc_rules.rules import Finding, inspect_onnx
+from neonext_ascend.exporters.atc_rules.inspecting import Finding, inspect_onnx
 from neonext_ascend.machine.chips import SOCS
 from tests.support.atc_cases import HALF, INT, model, op, step, tensor, with_axis, with_function
 

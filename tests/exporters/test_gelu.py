@@ -20,7 +20,7 @@ from neonext_ascend.checkpoints.loading import load
 from neonext_ascend.cost.choice import GraphForm
 from neonext_ascend.data import labels_for, sample_pictures
 from neonext_ascend.errors import UsageError
-from neonext_ascend.exporters.atc_rules.rules import inspect_onnx
+from neonext_ascend.exporters.atc_rules.inspecting import inspect_onnx
 from neonext_ascend.exporters.onnx_file.export import export_onnx
 from neonext_ascend.jobs.making.onnx_file import OnnxExport, ParityFailedError, export_verified
 from neonext_ascend.jobs.making.request import FileRequest

@@ -9,10 +9,11 @@ import pytest
 from onnx import ModelProto
 
 from neonext_ascend import jobs
+from neonext_ascend.artifacts.int8_twins import scales_of
 from neonext_ascend.errors import ArtifactError, UsageError
+from neonext_ascend.exporters.atc_rules.inspecting import inspect_onnx
 from neonext_ascend.exporters.atc_rules.operators import REGISTERED
-from neonext_ascend.exporters.atc_rules.rules import inspect_onnx
-from neonext_ascend.exporters.int8.deploy import deploy_model, packed, unpacked
+from neonext_ascend.exporters.int8.deploy import deploy_model, packed
 from neonext_ascend.exporters.int8.qdq import qdq_model
 from neonext_ascend.exporters.int8.record import record_text
 from neonext_ascend.exporters.om_file.options import Precision
@@ -51,14 +52,14 @@ def test_every_operator_is_registered_and_every_signature_taken_or_named(nano: M
     precisions: tuple[Precision, ...] = ("fp16", "origin")
     for precision in precisions:
         found = inspect_onnx(path, find_soc("Ascend310P3"), precision)
-        assert {finding.rule for finding in found.findings} == {"gelu-erf"}
+        assert {finding.rule for finding in found.findings} == {"gelu-erf", "int8-chip"}
     onnx.save(qdq_model(made.model, made.decision), path)
     assert not inspect_onnx(path, find_soc("Ascend310P3")).accepted
 
 
 def test_scales_are_packed_as_bits() -> None:
     scales = drawn(5)
-    assert (unpacked(packed(scales)) == scales).all()
+    assert (scales_of(packed(scales)) == scales).all()
     assert packed(scales[:1] * 0 + 1).tolist() == [0x3F800000]
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +15,11 @@ import pytest
 import torch
 
 from neonext_ascend import jobs
+from neonext_ascend.artifacts.int8_twins import scales_of
 from neonext_ascend.artifacts.reading import read_manifest
 from neonext_ascend.checkpoints.loading import load
 from neonext_ascend.cli.main import run
+from neonext_ascend.exporters.int8.deploy import packed
 from neonext_ascend.jobs.gating import GateRefusedError
 from neonext_ascend.precision.int8.calibrators import CALIBRATORS
 from tests.support import digits
@@ -81,6 +87,35 @@ def test_the_commands_take_both_files(made: list[Path], calibration: Path, capfd
         assert ("exact integers" in rungs[-1]["where"]) == (path is made[1])
 
 
+@pytest.mark.parametrize("form", ["qdq", "deploy"])
+def test_inner_points_and_constants_are_held_and_debug_names_a_layer_that_is_off(
+    form: str, made: list[Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = made[form == "deploy"]
+    parity = ask(capfd, "verify", path)["parity"]
+    assert len(parity["points"]) == len(read_manifest(path.with_suffix(".json")).points) == 17
+    assert jobs.debug(path).first_made is None
+    model = onnx.load(str(path))
+    names = {tensor.name: tensor for tensor in model.graph.initializer}
+    # A scale, and an integer that no answer shows.
+    scale, weight = f"stage3.block1.fc1.{'scale_d' if form == 'qdq' else 'dequant.param'}", "stage4.block0.fc2.weight"
+    values = onnx.numpy_helper.to_array(names[scale])
+    larger = values * 2 if form == "qdq" else packed(2 * scales_of(values))
+    names[scale].CopyFrom(onnx.numpy_helper.from_array(np.asarray(larger, values.dtype), scale))
+    integers = onnx.numpy_helper.to_array(names[weight]).copy()
+    integers.flat[7] += 1 if integers.flat[7] < 0 else -1
+    names[weight].CopyFrom(onnx.numpy_helper.from_array(integers, weight))
+    onnx.save(model, tmp_path / path.name)
+    (tmp_path / path.with_suffix(".json").name).write_bytes(path.with_suffix(".json").read_bytes())
+    verdict = jobs.verify(tmp_path / path.name).verdict
+    assert (verdict.passed, set(verdict.artifact.changed)) == (False, {scale, weight})
+    found = jobs.debug(tmp_path / path.name)
+    assert found.first_made is not None
+    assert found.first_made.name.startswith("stage3.block1.fc1")
+    assert found.cause is not None
+    assert "farther from float32 than 8 bits explain" in found.cause.what
+
+
 @pytest.fixture(scope="module")
 def bad(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     pixels, labels = digits.held_out()
@@ -134,6 +169,29 @@ def test_a_refused_set_is_taken_where_that_is_said(bad: dict[str, Path], tmp_pat
     assert told[0].endswith("taken all the same")
     assert found.onnx.manifest.int8 is not None
     assert found.onnx.manifest.int8["calibration"]["pictures"] == 8
+
+
+def test_an_interrupt_while_it_calibrates_leaves_nothing(calibration: Path, tmp_path: Path) -> None:
+    command = [*INT8, "--calibration", str(calibration), "--sensitivity", "-o", str(tmp_path / "o")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "neonext_ascend", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test run started in the background hands down an ignored SIGINT, which Python would keep.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    # The float32 file has appeared in the staging folder: what follows is int8's.
+    deadline = time.monotonic() + 300
+    while not list(tmp_path.glob("o/.neonext-staging-*/fp32/*.json")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=300)
+    assert (process.returncode, out) == (130, "")
+    assert err.strip() == "error: interrupted; nothing was left half-written"
+    assert list(tmp_path.iterdir()) == []
 
 
 REFUSED = {

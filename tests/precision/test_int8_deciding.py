@@ -48,9 +48,9 @@ STAYS: dict[str, tuple[Any, dict[str, Any], tuple[int, ...], str]] = {
     "a 1-D weight": ([("MatMul", ["x", "w"], "y", {})], {"w": drawn(6)}, (4, 6), "its constant has 1 axes"),
     "alpha": ([("Gemm", ["x", "w"], "y", {"alpha": 2.0})], {"w": drawn(6, 3)}, (4, 6), "a Gemm with transA, alpha"),
     "not a number": ([("MatMul", ["x", "w"], "y", {})], {"w": drawn(6, 3) * np.float32("nan")}, (4, 6), "no number"),
-    "one weight for two": (
+    "one weight for two, whose copies' names are taken": (
         [("MatMul", ["x", "w"], "a", {}), ("MatMul", ["a", "w"], "y", {})],
-        {"w": drawn(6, 6)}, (4, 6), "another node reads its constants too",
+        {"w": drawn(6, 6), "w.a": drawn(1), "w.y": drawn(1)}, (4, 6), "another node reads its constants too",
     ),
     "an input of zeros": (
         [("Mul", ["x", "zero"], "z", {}), ("MatMul", ["z", "w"], "y", {})],

@@ -158,9 +158,27 @@ def quantised(left: bool, right: bool) -> onnx.ModelProto:
 def quantised_batch(batch: int | str) -> onnx.ModelProto:
     return model(
         step("AscendQuant", "x", "q", scale=1.0, offset=0.0),
-        op("AscendDequant", "q", "s"),
+        step("MatMul", "q w", "sums"),
+        op("AscendDequant", "sums", "s", dtype=1),
         shape=(batch, 4),
-        constants=[tensor("s")],
+        constants=[tensor("w", 4, 4, dtype=np.int8), packed(1.0)],
+    )
+
+
+def packed(*scales: float, dtype: Any = np.uint64) -> TensorProto:
+    """AscendDequant's parameter, ``s``."""
+    return numpy_helper.from_array(np.array(scales, np.float32).view(np.uint32).astype(dtype), "s")
+
+
+def deployed(
+    scale: float = 1.0, dtype: int = 1, bias: Any = np.int32, scales: Sequence[float] = (1.0,)
+) -> onnx.ModelProto:
+    """A Gemm in the vendor's deploy form."""
+    return model(
+        step("AscendQuant", "x", "q", scale=scale, offset=0.0, dst_type="INT8"),
+        step("Gemm", "q w b", "sums"),
+        op("AscendDequant", "sums", "s", dtype=dtype),
+        constants=[tensor("w", 4, 4, dtype=np.int8), tensor("b", 4, dtype=bias), packed(*scales)],
     )
 
 
@@ -229,7 +247,7 @@ CASES: dict[str, Case] = {
     ),
     "quantised-operator": Case(
         lambda: model(op("DequantizeLinear", "x", "s"), constants=[tensor("s", dtype=np.float32)], dtype=INT8),
-        lambda: model(op("AscendDequant", "x", "s"), constants=[tensor("s", dtype=np.float32)], dtype=INT8),
+        lambda: deployed(),
         "the_DequantizeLinear",
     ),
     "control-flow": Case(lambda: with_loop("Loop"), lambda: with_loop("If"), "the_Loop"),
@@ -302,6 +320,10 @@ CASES: dict[str, Case] = {
     ),
     "int8-variables": Case(lambda: quantised(True, True), lambda: quantised(True, False), "the_MatMul"),
     "int8-right-operand": Case(lambda: quantised(False, True), lambda: quantised(True, False), "the_MatMul"),
+    "int8-form": Case(lambda: deployed(bias=np.float16), deployed, "sums"),
+    "int8-scale": Case(lambda: deployed(scale=0.0), deployed, "q"),
+    "int8-dequant-fp32": Case(lambda: deployed(dtype=0), deployed, "the_AscendDequant", soc="Ascend910B3"),
+    "int8-chip": Case(deployed, lambda: model(op("Relu")), None),
     "gelu-erf": Case(lambda: erf(op("Add", "erf", "one")), lambda: erf(op("Mul", "erf", "one")), "erf"),
     "gelu-npu": Case(
         lambda: model(op("NPUGeluV2", domain="npu"), domains=[("npu", 1)]),

@@ -18,22 +18,6 @@ from neonext_ascend.machine.chips import CubeDtype
 _CUBE_DTYPES: Mapping[int, CubeDtype] = {TensorProto.FLOAT: "fp32", TensorProto.BFLOAT16: "bf16"}
 _PRODUCTS = frozenset({"BatchMatMul", "Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul"})
 _MATMUL_RANKS, _CONV_RANKS = range(2, 7), range(3, 6)
-# Products of int8, each with the places of its two operands.
-_INT8_PRODUCTS = {
-    "BatchMatMul": (0, 1),
-    "Gemm": (0, 1),
-    "MatMul": (0, 1),
-    "MatMulInteger": (0, 1),
-    "QLinearMatMul": (0, 3),
-    "QuantBatchMatMul": (0, 1),
-}
-_ALWAYS_INT8 = frozenset({"MatMulInteger", "QLinearMatMul", "QuantBatchMatMul"})
-_INT8_SOURCES = frozenset(
-    {"AscendQuant", "DequantizeLinear", "DynamicQuantizeLinear", "Int8Quantize", "QuantizeLinear"}
-)
-# Through these a constant stays a constant.
-_CARRIERS = frozenset({"AscendQuant", "Cast", "DequantizeLinear", "Identity", "QuantizeLinear", "Reshape", "Transpose"})
-_INT8 = (TensorProto.INT8, TensorProto.UINT8)
 
 
 def _ranks(subject: Subject, op: str, operands: tuple[int, ...], ranks: range) -> Hits:
@@ -90,49 +74,6 @@ def silent_half(subject: Subject) -> Hits:
     single = any(value.dtype == TensorProto.FLOAT for value in values)
     if subject.precision == "fp16" and single and next(_foreign_products(subject), None) is None:
         yield Hit(None)
-
-
-def _variable(node: Node, index: int) -> bool:
-    """Whether an operand depends on the input."""
-    seen: set[str] = set()
-    while index < len(node.inputs) and not node.value(index).constant:
-        source = node.source(index)
-        # A name met twice is a cycle: no order of computation, so nothing constant either.
-        if source is None or source.op not in _CARRIERS or node.inputs[index] in seen:
-            return True
-        seen.add(node.inputs[index])
-        node, index = source, 0
-    return False
-
-
-def _is_int8(node: Node, index: int) -> bool:
-    source = node.source(index)
-    return node.value(index).dtype in _INT8 or (source is not None and source.op in _INT8_SOURCES)
-
-
-def _int8_products(subject: Subject) -> Iterator[tuple[Node, int, int]]:
-    for node in subject.model.nodes():
-        left, right = _INT8_PRODUCTS.get(node.op, (0, 0))
-        if node.standard and right and (node.op in _ALWAYS_INT8 or (_is_int8(node, left) and _is_int8(node, right))):
-            yield node, left, right
-
-
-def int8_variables(subject: Subject) -> Hits:
-    """Products of int8 where both operands depend on the input, on a chip that loses accuracy there."""
-    if subject.soc.family == "310P":
-        for node, left, right in _int8_products(subject):
-            if _variable(node, left) and _variable(node, right):
-                yield Hit(node.label, {"op": node.op, "soc": subject.soc.name})
-
-
-def int8_right_operand(subject: Subject) -> Hits:
-    """Products of int8 with one constant that is not a 2-D right operand."""
-    for node, left, right in _int8_products(subject):
-        if _variable(node, left) and _variable(node, right):
-            continue
-        rank = node.value(right).rank
-        if _variable(node, right) or (rank is not None and rank != 2):
-            yield Hit(node.label, {"op": node.op})
 
 
 def erf_gelu(subject: Subject) -> Hits:

@@ -2,24 +2,22 @@
 
 Sources that rules name: [atc] ATC's guides in hicann/ge and what docs/ascend.md gathers of them; [ge] the code of its
 ONNX parser; [ops] the ONNX plugins in hicann/ops-nn and its sisters; [rt] the platform files in hicann/runtime; all as
-of August 2026. [onnx] ONNX's own specification (docs/IR.md, the operators' schemas), which onnx.checker holds files to.
+of August 2026. [amct] hicann/amct, 2be20da. [onnx] ONNX's own specification (docs/IR.md, the operators' schemas),
+which onnx.checker holds files to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from neonext_ascend.exporters.atc_rules import checks as graph
 from neonext_ascend.exporters.atc_rules import form_checks as form
+from neonext_ascend.exporters.atc_rules import int8_checks as int8
 from neonext_ascend.exporters.atc_rules import number_checks as number
 from neonext_ascend.exporters.atc_rules import wiring_checks as wiring
 from neonext_ascend.exporters.atc_rules.checks import Hits, Subject
-from neonext_ascend.exporters.atc_rules.reading import read_model
-from neonext_ascend.exporters.om_file.options import Precision
-from neonext_ascend.machine.chips import Soc
 
 Severity = Literal["error", "warning"]
 
@@ -51,64 +49,11 @@ class Rule:
         return (self.check.__doc__ or "").strip()
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A rule that struck at one place; ``node`` is ``None`` for the whole file."""
-
-    rule: str
-    severity: Severity
-    node: str | None
-    message: str
-    remedy: str
-    atc_code: str | None
-
-    def to_json(self) -> dict[str, Any]:
-        """By name."""
-        return {name: getattr(self, name) for name in ("rule", "severity", "node", "message", "remedy", "atc_code")}
-
-
-@dataclass(frozen=True, slots=True)
-class Inspection:
-    """All findings; ``accepted`` where none of them is an error."""
-
-    accepted: bool
-    findings: tuple[Finding, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """By name."""
-        return {"accepted": self.accepted, "findings": [finding.to_json() for finding in self.findings]}
-
-
-def inspect_onnx(path: Path, soc: Soc, precision: Precision = "fp16") -> Inspection:
-    """Hold the ONNX file against every rule; weights and external data are not read.
-
-    Args:
-        path: anybody's ONNX file, of any size.
-        soc: the chip to compile for.
-        precision: what ATC will be asked for.
-
-    Raises:
-        FileAccessError: it cannot be read, is empty, or ends too early.
-        ArtifactError: it is no ONNX model.
-    """
-    subject = Subject(read_model(path), soc, precision)
-    findings = tuple(
-        Finding(
-            rule.id,
-            rule.severity,
-            hit.node,
-            rule.message.format(**hit.words),
-            rule.remedy.format(**hit.words),
-            rule.atc_code,
-        )
-        for rule in RULES
-        for hit in rule.check(subject)
-    )
-    return Inspection(all(finding.severity != "error" for finding in findings), findings)
-
-
 _AT_17 = "export it at opset 17"
-_QUANTISE = "quantise with the vendor's AMCT, or compile the float model"
+_QUANTISE = (
+    "make the vendor's deploy form: neonext-ascend export --dtype int8 --format deploy --calibration FOLDER, or the "
+    "vendor's AMCT"
+)
 _BROKEN = "the file is damaged or its exporter is; export it again, and hold it against onnx.checker"
 _RAISE = "ask for the file's own dtype with --precision origin, or hold the OM against this file with verify"
 
@@ -217,12 +162,22 @@ RULES: tuple[Rule, ...] = (
          "take --precision fp16, or export it with --dtype fp16", "[rt] platform files"),
     Rule("silent-half", "warning", None, number.silent_half,
          "the file has float32 values; --precision fp16, ATC's default, makes them fp16", _RAISE, "[atc] precision"),
-    Rule("int8-variables", "warning", None, number.int8_variables,
+    Rule("int8-variables", "warning", None, int8.variables,
          "{op} of int8 with two variable operands; it loses accuracy on {soc}",
          "leave it in fp16", "[atc] INT8 MatMul"),
-    Rule("int8-right-operand", "warning", None, number.int8_right_operand,
+    Rule("int8-right-operand", "warning", None, int8.right_operand,
          "{op} of int8 whose right operand is no 2-D constant",
          "leave it in fp16, or make the constant the right operand, 2-D", "[atc] INT8 MatMul (AMCT)"),
+    Rule("int8-form", "error", None, int8.deploy_form,
+         "{op} {what}, as in the vendor's deploy form", _QUANTISE, "[amct] deploy form"),
+    Rule("int8-scale", "error", None, int8.scales,
+         "{op} has {what}: what it gives is worthless", _QUANTISE, "[ops] ascend_quant_onnx_plugin.cpp, [amct]"),
+    Rule("int8-dequant-fp32", "error", None, int8.dequant_fp32,
+         "AscendDequant to float32 (dtype 0, or none); {soc} has it to fp16 alone, a refusal is expected (inferred)",
+         "give it dtype 1, as neonext-ascend export --format deploy does", "[ops] 910B's list of operators"),
+    Rule("int8-chip", "warning", None, int8.chip,
+         "that {soc} has AscendQuant and AscendDequant is not proven; the vendor's tool names A2, A3 and 950",
+         "measure it there with benchmark, and hold the OM against this file with verify", "[amct], [ops]"),
     Rule("gelu-erf", "warning", None, number.erf_gelu,
          "Gelu as Erf parses; whether it becomes one operator on {soc} is not established",
          "measure it there with benchmark", "[atc] not established"),
@@ -237,11 +192,3 @@ RULES: tuple[Rule, ...] = (
          "see onnx.checker.check_model for what is wrong", "onnx.shape_inference"),
 )
 # fmt: on
-
-
-def alike(findings: Iterable[Finding]) -> list[list[Finding]]:
-    """Findings of one rule that say the same stand together, errors first."""
-    groups: dict[tuple[str, str], list[Finding]] = {}
-    for finding in findings:
-        groups.setdefault((finding.rule, finding.message), []).append(finding)
-    return sorted(groups.values(), key=lambda group: group[0].severity)

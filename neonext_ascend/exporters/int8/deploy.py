@@ -33,11 +33,6 @@ def packed(scale: NDArray[np.float32]) -> NDArray[np.uint64]:
     return np.ascontiguousarray(scale, np.float32).view(np.uint32).astype(np.uint64)
 
 
-def unpacked(parameter: NDArray[np.uint64]) -> NDArray[np.float32]:
-    """The scales again."""
-    return (parameter & np.uint64(0xFFFFFFFF)).astype(np.uint32).view(np.float32)
-
-
 def _write(layer: Int8Layer, node: NodeProto, adder: NodeProto, edited: Editing) -> None:
     name, places = layer.name, list(node.input)
     quantised, result = edited.reserve(f"{name}.quant"), adder.output[0]
@@ -56,8 +51,11 @@ def narrowed(model: ModelProto) -> ModelProto:
     """The model itself, whose float32 values and constants have become fp16."""
     graph = model.graph
     del graph.value_info[:]
+    # Resize takes its scales in float32 alone.
+    single = {name for node in graph.node if node.op_type == "Resize" for name in node.input[2:3]}
     for tensor in graph.initializer:
-        _narrow(tensor)
+        if tensor.name not in single:
+            _narrow(tensor)
     for value in (*graph.input, *graph.output):
         if value.type.tensor_type.elem_type == TensorProto.FLOAT:
             value.type.tensor_type.elem_type = TensorProto.FLOAT16

@@ -12,6 +12,11 @@ from neonext_ascend.artifacts.names import utf8_alias
 from neonext_ascend.exporters.onnx_file.stream import checksum
 
 
+def checksums_of(model: onnx.ModelProto) -> dict[str, str]:
+    """Constant -> CRC-32 of its bytes, as a manifest keeps them."""
+    return {held.name: checksum(numpy_helper.to_array(held).tobytes()) for held in model.graph.initializer}
+
+
 def changed_constants(path: Path, manifest: Manifest) -> tuple[str, ...]:
     """Constants whose bytes are not those that were exported; ones that are gone or new are another program's."""
 

@@ -18,7 +18,7 @@ from neonext_ascend.reporting.plotting import plotting
 if TYPE_CHECKING:
     from neonext_ascend.cost.answer import FileCost
     from neonext_ascend.cost.joining import Comparison
-    from neonext_ascend.exporters.atc_rules.rules import Inspection
+    from neonext_ascend.exporters.atc_rules.inspecting import Inspection
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def inspect_file(
         from neonext_ascend.artifacts.skim import skim_model
         from neonext_ascend.cost.file_cost import cost_or_reason
         from neonext_ascend.cost.useful import with_useful
-        from neonext_ascend.exporters.atc_rules.rules import inspect_onnx
+        from neonext_ascend.exporters.atc_rules.inspecting import inspect_onnx
         from neonext_ascend.runtimes.onnx_file import check_onnx_file
 
         if path.is_file():  # what is no file is said by inspect_onnx; a pipe would never end here

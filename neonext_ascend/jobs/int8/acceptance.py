@@ -85,28 +85,40 @@ def accepted(pictures: Pictures, network: Network, *, trained: bool, anyway: boo
     Raises:
         UsageError: it will not, and ``anyway`` was not said.
     """
-    facts = facts_of(pictures, network, trained=trained)
-    told = facts.refusal()
-    if told and not anyway:
-        raise UsageError(f"--calibration {pictures.folder}: {told}; --calibration-anyway takes them")
-    if told:
-        watch.warn(f"--calibration {pictures.folder}: {told}; taken all the same")
+    facts = facts_of(pictures, network if trained else None)
+    refused(pictures, facts, anyway=anyway, watch=watch)
     if not trained:
         watch.note("untrained: BatchNorm remembers nothing that the calibration pictures could be held against")
     return facts
 
 
-def facts_of(pictures: Pictures, network: Network, *, trained: bool) -> Facts:
-    """What is found of a set; an untrained network is not asked."""
+def refused(pictures: Pictures, facts: Facts, *, anyway: bool, watch: Watch) -> None:
+    """Say what is wrong with a set, where something is.
+
+    Raises:
+        UsageError: it will not do, and ``anyway`` was not said.
+    """
+    told = facts.refusal()
+    if told and not anyway:
+        raise UsageError(f"--calibration {pictures.folder}: {told}; --calibration-anyway takes them")
+    if told:
+        watch.warn(f"--calibration {pictures.folder}: {told}; taken all the same")
+
+
+def facts_of(pictures: Pictures, network: Network | None = None) -> Facts:
+    """What is found of a set, by a trained network too if there is one."""
     classes, distance, layer = len(set(pictures.labels)) or None, None, ""
-    if trained:
+    if network is not None:
         answered, (layer, distance) = _asked(pictures, network)
         classes = classes or len(answered)
     return Facts(len(pictures.pixels), classes, bool(pictures.labels), _correlation(pictures), distance, layer)
 
 
 def _correlation(pictures: Pictures) -> float:
-    grey = pictures.pixels.mean(axis=-1, dtype=np.float32)
+    inputs = pictures.preprocessing is None
+    if inputs and (pictures.pixels.ndim != 4 or pictures.pixels.shape[1] not in (1, 3)):
+        return 1.0  # no pictures
+    grey = pictures.pixels.mean(axis=1 if inputs else -1, dtype=np.float32)
     grey = grey - grey.mean(axis=(1, 2), keepdims=True)
     left, right = grey[:, :, :-1], grey[:, :, 1:]
     scale = np.sqrt((left**2).sum((1, 2)) * (right**2).sum((1, 2)))

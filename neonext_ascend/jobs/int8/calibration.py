@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,32 +30,32 @@ class Pictures:
     Args:
         folder: as it was named.
         found: how many pictures are in it; those in use are spread evenly over them.
-        pixels: ``(N, H, W, 3)`` uint8.
+        pixels: ``(N, H, W, 3)`` uint8; or the inputs themselves, ``(N, ...)`` float32.
         labels: their classes; empty where the folder tells none.
         sha256: over names and contents of those in use.
-        preprocessing: of the network.
+        preprocessing: of the network; ``None`` of inputs.
     """
 
     folder: Path
     found: int
-    pixels: NDArray[np.uint8]
+    pixels: NDArray[Any]
     labels: tuple[str, ...]
     sha256: str
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | None
 
     def batches(
         self, rows: int | None, most: int = MOST, on_line: Callable[[str], None] = lambda _: None
     ) -> Iterator[NDArray[np.float32]]:
-        """Inputs ``(rows, 3, H, W)``, of at most so many pictures; the last is filled up from the front.
+        """Inputs ``(rows, ...)``, of at most so many pictures; the last is filled up from the front.
 
         A free batch takes one by one; ``on_line`` is told of each.
         """
         rows = rows or 1
-        chosen = self.pixels[np.unique(np.linspace(0, len(self.pixels) - 1, min(most, len(self.pixels))).astype(int))]
+        chosen = self.pixels[_spread(len(self.pixels), most)]
         for start in range(0, len(chosen), rows):
             places = np.arange(start, start + rows) % len(chosen)
             on_line(f"{start}/{len(chosen)} pictures")
-            yield self.preprocessing.normalise(chosen[places])
+            yield chosen[places] if self.preprocessing is None else self.preprocessing.normalise(chosen[places])
 
 
 def read_calibration(folder: Path, preprocessing: Preprocessing, watch: Watch) -> Pictures:
@@ -67,7 +68,7 @@ def read_calibration(folder: Path, preprocessing: Preprocessing, watch: Watch) -
     if not folder.exists():
         raise FileAccessError(f"--calibration {folder}: no such folder; expected pictures such as the network will see")
     named = _named(folder)
-    used = [named[i] for i in np.unique(np.linspace(0, len(named) - 1, min(MOST, len(named))).astype(int))]
+    used = [named[place] for place in _spread(len(named))]
     pixels, labels, digest = [], [], hashlib.sha256()
     read = read_pictures((path for _, path, _ in used), preprocessing.pixels)
     for (name, _, label), (path, found) in zip(used, read, strict=True):
@@ -80,6 +81,35 @@ def read_calibration(folder: Path, preprocessing: Preprocessing, watch: Watch) -
     if not pixels:
         raise UsageError(f"--calibration {folder}: none of its pictures can be read")
     return Pictures(folder, len(named), np.stack(pixels), tuple(labels), digest.hexdigest(), preprocessing)
+
+
+def read_inputs(folder: Path, shape: Sequence[int]) -> Pictures:
+    """Inputs as they are fed, each a ``NAME.npy`` of one row of this shape, or of several; at most :data:`MOST` files.
+
+    Raises:
+        UsageError: one has another shape or dtype.
+        FileAccessError: one cannot be read.
+    """
+    named = sorted(folder.rglob("*.npy"))
+    rows, digest = [], hashlib.sha256()
+    for path in (named[place] for place in _spread(len(named))):
+        try:
+            value = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise FileAccessError(f"{path}: cannot be read as a NumPy array: {error}") from None
+        expected = f"{path}: holds {value.dtype} {value.shape}; expected float32 of {tuple(shape)}, or rows of it"
+        if value.dtype != np.float32 or value.shape[value.ndim - len(shape) :] != tuple(shape):
+            raise UsageError(expected)
+        if value.ndim not in (len(shape), len(shape) + 1):
+            raise UsageError(expected)
+        rows.append(value.reshape(-1, *shape))
+        digest.update(f"{path.relative_to(folder)}\0{sha256_of(path)}\n".encode("utf-8", "surrogateescape"))
+    return Pictures(folder, len(named), np.concatenate(rows)[:MOST], (), digest.hexdigest(), None)
+
+
+def _spread(count: int, most: int = MOST) -> list[int]:
+    """At most so many places, evenly over all."""
+    return [int(place) for place in np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))]
 
 
 def _named(folder: Path) -> list[tuple[str, Path, str | None]]:

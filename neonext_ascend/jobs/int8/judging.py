@@ -26,10 +26,11 @@ PICTURES = 64
 _DEPLOYED = 8  # node by node, each result rounded
 # Below this share of like first classes a user is told to ask about accuracy.
 _LIKE = 0.97
+_GATE = "give --gate DATASET, which keeps the layers in fp16 that cost accuracy"
 
 
 def check_agreement(
-    path: Path, model: ModelProto, pictures: Pictures, rows: int | None, watch: Watch
+    path: Path, model: ModelProto, pictures: Pictures, rows: int | None, watch: Watch, remedy: str = _GATE
 ) -> dict[str, Any]:
     """The QDQ file against the float32 model."""
     found = agreement(
@@ -38,7 +39,7 @@ def check_agreement(
     if found.top1 < _LIKE:
         watch.warn(
             f"{path.name}: the first class is float32's on {100 * found.top1:.1f} % of the calibration pictures; "
-            "give --gate DATASET, which keeps the layers in fp16 that cost accuracy"
+            f"{remedy}"
         )
     return found.to_json()
 

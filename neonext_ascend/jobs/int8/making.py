@@ -17,6 +17,7 @@ from neonext_ascend.exporters.int8.decision import Decision
 from neonext_ascend.exporters.int8.deploy import deploy_model
 from neonext_ascend.exporters.int8.qdq import qdq_model
 from neonext_ascend.exporters.int8.record import record_text
+from neonext_ascend.exporters.onnx_file.constants import checksums_of
 from neonext_ascend.jobs.gating import Gated
 from neonext_ascend.jobs.int8.acceptance import accepted
 from neonext_ascend.jobs.int8.calibration import Pictures, read_calibration
@@ -119,6 +120,11 @@ class _Writer:
         rows = self.made.manifest.inputs[0].shape[0]
         return rows if isinstance(rows, int) else None
 
+    @property
+    def _points(self) -> dict[str, str]:
+        """Those of the float32 file whose values are still its own, not balanced."""
+        return {name: module for name, module in self.made.manifest.points.items() if name not in self.found.balanced}
+
     def qdq(self, decision: Decision) -> tuple[Path, Subject]:
         """The QDQ file with its manifest, as the gate takes it, and what it is held against."""
         path = self.folder / f"{self.name}.onnx"
@@ -131,7 +137,9 @@ class _Writer:
         verdict = None
         if verify:
             with self.watch.working(f"checking {path.name}"):
-                verdict = Verdict(subject.check(opener(path, "ort"), TOLERANCES["int8"], batch_size=self._rows).report)
+                bounds, rows = TOLERANCES["int8"], self._rows
+                found = subject.check(opener(path, "ort"), bounds, points=self._points, batch_size=rows)
+                verdict = Verdict(found.report)
             if not verdict.passed:
                 reason = verdict.artifact.reasons()[0]
                 raise ParityFailedError(f"{path.name}: {reason}; nothing was written", verdict)
@@ -169,7 +177,9 @@ class _Writer:
         def tensors(specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
             return tuple(replace(one, dtype=dtype) for one in specs)
 
-        reference = None if whole.reference is None else {**whole.reference, "points": {}}
+        reference = whole.reference
+        if reference is not None:
+            reference = {**reference, "points": {name: reference["points"][name] for name in self._points}}
         return replace(
             whole,
             artifact=replace(
@@ -179,8 +189,8 @@ class _Writer:
             ),
             inputs=tensors(whole.inputs),
             outputs=tensors(whole.outputs),
-            points={},
-            checksums={},
+            points=self._points,
+            checksums=checksums_of(load_model(path)),
             parity=None,
             reference=reference,
             int8={"form": form, "record": f"{self.name}.record.txt", **self.told, **decision.to_json()},

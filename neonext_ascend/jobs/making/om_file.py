@@ -13,7 +13,7 @@ from neonext_ascend.artifacts.manifest import Manifest, manifest_path
 from neonext_ascend.artifacts.staging import staged
 from neonext_ascend.checkpoints.loading import LoadedNetwork
 from neonext_ascend.errors import ArtifactError, ToolchainError, UsageError
-from neonext_ascend.exporters.atc_rules.rules import Finding, inspect_onnx
+from neonext_ascend.exporters.atc_rules.inspecting import Finding, inspect_onnx
 from neonext_ascend.exporters.om_file.manifest import om_manifest, om_name, om_preprocessing, stored_shape
 from neonext_ascend.exporters.om_file.options import AtcOptions
 from neonext_ascend.exporters.om_file.planned import compile_planned

@@ -7,12 +7,12 @@ half of ``log2 x - log2 w``: the vendor's DMQ at its published strength of 0.5, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import NodeProto, numpy_helper
+from onnx import ModelProto, NodeProto, numpy_helper
 
 from neonext_ascend.precision.int8.candidates import Candidate, Graph
 from neonext_ascend.precision.int8.collecting import Seen
@@ -39,19 +39,41 @@ class Balance:
 
 def balances(graph: Graph, seen: Mapping[str, Seen]) -> list[Balance]:
     """What can be balanced: a value of a Conv, Gemm or NeoCell, through Relu, that nothing but products reads."""
+    made = (
+        Balance(value, _exponents(seen[value], candidates), makers, _read(candidates))
+        for value, makers, candidates in _places(graph)
+    )
+    return [one for one in made if one.exponents.any()]
+
+
+def balanced_as(model: ModelProto, exponents: Mapping[str, Sequence[int]]) -> ModelProto:
+    """A model balanced as another one of the same network was: by value, a power for each channel."""
+    graph = Graph(model)
+    return balance(
+        graph,
+        [
+            Balance(value, np.asarray(exponents[value], np.int64), makers, _read(candidates))
+            for value, makers, candidates in _places(graph)
+            if value in exponents
+        ],
+    ).model
+
+
+def _read(candidates: Sequence[Candidate]) -> dict[str, int]:
+    return {one.weight_name: one.inputs for one in candidates}
+
+
+def _places(graph: Graph) -> Iterator[tuple[str, dict[str, int], list[Candidate]]]:
+    """Values with the constants that scale them and the products that read them."""
     readers: dict[str, list[Candidate]] = {}
     for found in graph.products():
         if isinstance(found, Candidate):
             readers.setdefault(found.value, []).append(found)
-    made = []
     for value, candidates in readers.items():
         makers = _makers(graph, value) if len(graph.readers[value]) == len(candidates) else None
-        if makers is None or value in graph.outputs or any(one.groups > 1 for one in candidates):
-            continue
-        exponents = _exponents(seen[value], candidates)
-        if exponents.any() and all(one.channel == candidates[0].channel for one in candidates):
-            made.append(Balance(value, exponents, makers, {one.weight_name: one.inputs for one in candidates}))
-    return made
+        plain = all(one.groups == 1 and one.channel == candidates[0].channel for one in candidates)
+        if makers is not None and value not in graph.outputs and plain:
+            yield value, makers, candidates
 
 
 def balance(graph: Graph, found: Sequence[Balance]) -> Graph:

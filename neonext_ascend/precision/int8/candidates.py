@@ -5,6 +5,7 @@ Conv with a 4-D weight, Gemm and MatMul with a 2-D one on the right (``capacity_
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -52,7 +53,7 @@ class Candidate:
 
 
 class Graph:
-    """A model as int8 looks at it: every node has a name of its own, every constant is an initializer.
+    """A model as int8 looks at it: every node has a name of its own, and so has every constant of a product.
 
     Args:
         model: float32; it is copied.
@@ -74,12 +75,35 @@ class Graph:
                 node.name = f"{node.op_type}_{number}"
             taken.add(node.name)
         self.held = {tensor.name: tensor for tensor in graph.initializer}
+        self._unshare()
         self.readers: dict[str, list[NodeProto]] = {}
         for node in graph.node:
             for name in node.input:
                 self.readers.setdefault(name, []).append(node)
         self.makers = {name: node for node in graph.node for name in node.output}
         self.outputs = {value.name for value in graph.output}
+
+    def _unshare(self) -> None:
+        """Give each product, and each Add of a vector, constants that nothing else reads."""
+        graph = self.model.graph
+        reads = Counter(name for node in graph.node for name in node.input)
+        reads.update(value.name for value in graph.output)
+        taken = {name for node in graph.node for name in node.output} | set(self.held)
+        for node in graph.node:
+            for place, name in enumerate(node.input):
+                rank = len(self.held[name].dims) if name in self.held else 0
+                own = f"{name}.{node.name}"
+                if (
+                    rank
+                    and reads[name] > 1
+                    and own not in taken
+                    and (node.op_type in PRODUCTS or (node.op_type, rank) == ("Add", 1))
+                ):
+                    reads[name] -= 1
+                    taken.add(own)
+                    self.held[own] = graph.initializer.add()
+                    self.held[own].CopyFrom(self.held[name])
+                    self.held[own].name = node.input[place] = own
 
     def array(self, name: str) -> NDArray[np.float32]:
         """A constant."""

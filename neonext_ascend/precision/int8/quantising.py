@@ -29,12 +29,12 @@ class Quantised:
     Args:
         model: float32, with balanced constants; of it the files are made.
         decision: of each product.
-        balanced: values whose channels were balanced, and how many of each.
+        balanced: values whose channels were balanced, and by which powers of two.
     """
 
     model: ModelProto
     decision: Decision
-    balanced: dict[str, int]
+    balanced: dict[str, list[int]]
 
 
 def quantised(model: ModelProto, inputs: Callable[[], Inputs], settings: Settings) -> Quantised:
@@ -49,14 +49,14 @@ def quantised(model: ModelProto, inputs: Callable[[], Inputs], settings: Setting
         UsageError: no product can be int8.
         ArtifactError: a value is no number on an input, or a node has a body.
     """
-    graph, moved = Graph(model), dict[str, int]()
+    graph, moved = Graph(model), dict[str, list[int]]()
     candidates = _candidates(graph)
     if not candidates:
         kept = {found.reason for found in graph.products() if not isinstance(found, Candidate)}
         raise UsageError(f"no product of this graph can be int8: {'; '.join(sorted(kept)) or 'it has none'}")
     if settings.balance:
         found = balances(graph, collected(graph.model, candidates, _first(inputs())))
-        moved = {one.value: int(np.count_nonzero(one.exponents)) for one in found}
+        moved = {one.value: one.exponents.tolist() for one in found}
         graph = balance(graph, found)
         candidates = _candidates(graph)
     decision = decided(graph, collected(graph.model, candidates, inputs()), settings)

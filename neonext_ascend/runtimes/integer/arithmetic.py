@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from neonext_ascend.artifacts.int8_twins import scales_of
 from neonext_ascend.errors import ArtifactError
 
 _LOWEST, _HIGHEST = -128, 127
@@ -27,11 +28,10 @@ def quantise(x: NDArray[np.floating], scale: float, offset: float) -> NDArray[np
 
 def dequantise(sums: Integers, parameter: NDArray[np.uint64], channel: int) -> NDArray[np.float16]:
     """AscendDequant to fp16: the low 32 bits of each parameter are a float32, for one channel or for all."""
-    scales = (parameter & np.uint64(0xFFFFFFFF)).astype(np.uint32).view(np.float32)
     shape = [1] * sums.ndim
     shape[channel] = -1
     with np.errstate(over="ignore"):  # fp16 overflows as the chip does; that is judged elsewhere
-        return (sums.astype(np.float32) * scales.reshape(shape)).astype(np.float16)
+        return (sums.astype(np.float32) * scales_of(parameter).reshape(shape)).astype(np.float16)
 
 
 def product(left: NDArray[np.int8], right: NDArray[np.int8]) -> Integers:

@@ -78,14 +78,15 @@ class IntegerRunner(Runner):
                 fed = {value.name: known[value.name] for value in part.graph.input}
                 known |= dict(zip(names, self._sessions[number].run(names, fed), strict=True))
             else:
-                known[part.output[0]] = self._computed(part, known)
+                known[part.output[0]] = self.computed(part, known)
         return known
 
     def close(self) -> None:
         """Drop the sessions."""
         self._sessions = {}
 
-    def _computed(self, node: NodeProto, known: Mapping[str, Array]) -> Array:
+    def computed(self, node: NodeProto, known: Mapping[str, Array]) -> Array:
+        """What a node of an int8 layer gives: int8, int32, or fp16 in float32."""
         told: dict[str, Any] = {one.name: helper.get_attribute_value(one) for one in node.attribute}
         first, *others = (known[n] if n in known else numpy_helper.to_array(self._held[n]) for n in node.input if n)
         if node.op_type == QUANT:

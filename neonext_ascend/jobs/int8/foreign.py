@@ -1,0 +1,147 @@
+"""Int8 of anybody's ONNX file: the same decision and forms, without a network to hold them against.
+
+What a manifest says of our own files stands in ``NAME-int8.decision.json``: there is no manifest without a network.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onnx import ModelProto, TensorProto
+
+from neonext_ascend.artifacts.finding import with_its_data
+from neonext_ascend.artifacts.reading import manifest_beside, read_manifest
+from neonext_ascend.artifacts.staging import staged
+from neonext_ascend.artifacts.tensors import load_model
+from neonext_ascend.errors import ArtifactError, FileAccessError, UsageError
+from neonext_ascend.exporters.int8.deploy import deploy_model
+from neonext_ascend.exporters.int8.qdq import check_qdq_opset, qdq_model
+from neonext_ascend.exporters.int8.record import record_text
+from neonext_ascend.images.preprocessing import Preprocessing
+from neonext_ascend.jobs.checking import checked, checked_fields
+from neonext_ascend.jobs.int8.acceptance import facts_of, refused
+from neonext_ascend.jobs.int8.calibration import Pictures, read_calibration, read_inputs
+from neonext_ascend.jobs.int8.dropping import measured
+from neonext_ascend.jobs.int8.judging import check_agreement, check_deploy
+from neonext_ascend.jobs.int8.request import Int8Request
+from neonext_ascend.jobs.watching import SILENT, Watch
+from neonext_ascend.machine.chips import find_soc
+from neonext_ascend.precision.int8.deciding import Settings
+from neonext_ascend.precision.int8.quantising import quantised
+from neonext_ascend.runtimes.onnx_file import check_onnx_file
+
+
+@dataclass(frozen=True)
+class Int8Files:
+    """What was made of a file.
+
+    Args:
+        paths: QDQ, the deploy form if it was asked for, the record, the decision.
+        told: the decision: scales, what stayed and why, the calibration, how far the answers moved.
+    """
+
+    paths: tuple[Path, ...]
+    told: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of ``--json``."""
+        return {"files": [str(path.absolute()) for path in self.paths], "int8": self.told}
+
+
+@checked
+def quantise(artifact: str | Path, int8: Int8Request, *, output: str | Path = ".", watch: Watch = SILENT) -> Int8Files:
+    """Make int8 of an ONNX file whose products are Conv, Gemm and MatMul; all files appear or none.
+
+    Args:
+        artifact: float32, opset 13 or later, one input; a free batch is taken one by one.
+        int8: its calibration is of pictures, for an input ``(N, 3, H, W)``, prepared as a manifest beside the file
+            says, else as ImageNet's networks take them; or of inputs as they are fed, ``NAME.npy`` in float32.
+        output: folder; created where absent.
+        watch: told of each long step.
+
+    Raises:
+        UsageError, ArtifactError: a file or pictures that will not do.
+        ParityError: the deploy form is another function as the chip rounds.
+        FileAccessError: a file cannot be read or written.
+    """
+    path, request = Path(artifact), checked_fields(int8)
+    soc = None if request.deploy is None else find_soc(request.deploy)
+    check_onnx_file(path)
+    model = load_model(with_its_data(path))
+    shape = _input(path, model)
+    rows = shape[0] if isinstance(shape[0], int) else None
+    if soc is not None and not all(isinstance(size, int) for size in shape):
+        raise UsageError(f"{path}: the deploy form has a static shape only; export it with its batch size")
+    pictures = _pictures(path, shape, Path(request.calibration), watch)
+    facts = facts_of(pictures)
+    refused(pictures, facts, anyway=request.anyway, watch=watch)
+    settings = Settings(request.calibrator, request.balance)
+    with watch.working(f"calibrating on {len(pictures.pixels)} pictures") as on_line:
+        found = quantised(model, lambda: pictures.batches(rows, on_line=on_line), settings)
+    told: dict[str, Any] = {
+        "of": path.name,
+        "calibrator": settings.calibrator,
+        "balanced": found.balanced,
+        "calibration": {"folder": pictures.folder.name, "sha256": pictures.sha256, **facts.to_json()},
+        "sensitivity": measured(found, pictures, rows, watch) if request.sensitivity else None,
+        **found.decision.to_json(),
+    }
+    name = f"{path.name.removesuffix('.onnx').removesuffix('-fp32')}-int8"
+    with staged(Path(output)) as stage:
+        qdq, deploy = (stage.folder / f"{name}{end}.onnx" for end in ("", f"-{soc.name}" if soc is not None else ""))
+        qdq.write_bytes(qdq_model(found.model, found.decision).SerializeToString(deterministic=True))
+        with watch.working(f"checking {qdq.name}"):
+            told["agreement"] = check_agreement(qdq, found.model, pictures, rows, watch, "see --sensitivity")
+        if soc is not None:
+            deploy.write_bytes(deploy_model(found.model, found.decision).SerializeToString(deterministic=True))
+            with watch.working(f"computing {deploy.name} in integers"):
+                told["deploy"] = check_deploy(deploy, found.model, pictures, rows, soc)
+        texts = {
+            f"{name}.record.txt": record_text(found.decision),
+            f"{name}.decision.json": json.dumps(told, indent=1) + "\n",
+        }
+        for file, text in texts.items():
+            (stage.folder / file).write_text(text, encoding="utf-8")
+        names = dict.fromkeys((qdq.name, deploy.name, *texts))
+        return Int8Files(tuple(stage.publish(*names)), told)
+
+
+def _input(path: Path, model: ModelProto) -> list[int | str]:
+    """The shape of the one input."""
+    held = {tensor.name for tensor in model.graph.initializer}
+    taken = [value for value in model.graph.input if value.name not in held]
+    if len(taken) != 1 or taken[0].type.tensor_type.elem_type != TensorProto.FLOAT:
+        raise ArtifactError(f"{path}: has {len(taken)} inputs or another than float32; int8 takes graphs of one such")
+    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    try:
+        check_qdq_opset(opset)
+    except UsageError as error:
+        raise ArtifactError(f"{path}: {error}, by exporting it again or by onnx.version_converter") from None
+    shape = [size.dim_value or size.dim_param or "?" for size in taken[0].type.tensor_type.shape.dim]
+    if not shape or not all(isinstance(size, int) for size in shape[1:]):
+        raise ArtifactError(f"{path}: its input is {tuple(shape)}; int8 needs the size of every axis behind the batch")
+    return shape
+
+
+def _pictures(path: Path, shape: Sequence[Any], folder: Path, watch: Watch) -> Pictures:
+    if not folder.exists():
+        raise FileAccessError(f"--calibration {folder}: no such folder; expected pictures, or inputs as NAME.npy")
+    if next(folder.rglob("*.npy"), None) is not None:
+        return read_inputs(folder, shape[1:])
+    if len(shape) != 4 or shape[1] != 3:
+        raise UsageError(
+            f"--calibration {folder}: {path.name} takes {tuple(shape)}, no pictures (N, 3, H, W); give its inputs as "
+            "NAME.npy, each one row of float32"
+        )
+    beside = manifest_beside(path)
+    prepared = Preprocessing((shape[2], shape[3])) if beside is None else read_manifest(beside).preprocessing
+    if beside is None:
+        watch.warn(
+            f"{path.name}: no manifest beside it: assuming ImageNet's resize, crop, mean and std; another preparation: "
+            "give inputs as NAME.npy"
+        )
+    return read_calibration(folder, prepared, watch)
