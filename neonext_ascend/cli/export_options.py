@@ -14,6 +14,7 @@ from neonext_ascend.spec import GELUS, LAYOUTS, LOWERINGS, MAP_LAYOUTS
 _F = TypeVar("_F", bound=Callable[..., Any])
 # As in exporters/om_file/options.py, which the help does not load; tests/runtimes/test_registry.py compares them.
 CALIBRATORS = ("minmax", "percentile", "entropy", "mse")  # precision/int8/calibrators.py, likewise
+ROUNDINGS = ("nearest", "adaround")  # precision/int8/deciding.py, likewise
 PRECISIONS = ("fp16", "origin", "mixed_float16", "cube_fp16in_fp32out")
 
 
@@ -111,9 +112,16 @@ _INT8 = (
     ),
     click.option("--calibration-anyway", is_flag=True, help="Take pictures that the check refuses."),
     click.option("--balance/--no-balance", default=True, show_default=True, help="Even out channels, exactly."),
+    click.option(
+        "--rounding",
+        type=click.Choice(ROUNDINGS),
+        default="nearest",
+        show_default=True,
+        help="Of weights; adaround fits each layer's output on the pictures, in minutes.",
+    ),
     click.option("--sensitivity", is_flag=True, help="Measure what each layer in int8 costs by itself."),
 )
-INT8_NAMES = ("calibration", "calibrator", "calibration_anyway", "balance", "sensitivity")
+INT8_NAMES = ("calibration", "calibrator", "calibration_anyway", "balance", "rounding", "sensitivity")
 NAMES = ("soc_version", "precision", "batch_gears", "aipp", "keep_fp32", "atc_arg", "dry_run", "bundle", "time_limit")
 OF_TRITON = ("soc_version", "precision", "batch_gears")
 

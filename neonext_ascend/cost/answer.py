@@ -8,6 +8,7 @@ from typing import Any
 
 from neonext_ascend.cost.advice import Advice
 from neonext_ascend.cost.counting import Operator, total
+from neonext_ascend.cost.int8.gain import Int8Gain
 from neonext_ascend.cost.liveness import Need
 from neonext_ascend.cost.reasons import REASONS, reason_of
 from neonext_ascend.cost.timing import Estimate
@@ -46,6 +47,7 @@ class Timed:
                 "dense": work.dense,
                 "cube": work.cube,
             },
+            "int8": work.int8,
             "elements": work.elements,
             "bytes": {"weights": work.weights, "read": work.read, "written": work.written},
             "in_l2": self.in_l2,
@@ -86,6 +88,7 @@ class FileCost:
         room: bytes that were asked about; ``None`` where none were.
         largest_batch: that fits in them; ``None`` of a fixed batch.
         advice: what would make it faster.
+        int8: for each batch what int8 brings; empty where no int8 figure is of the chip.
         notes: what the figures rest on or why there are none.
     """
 
@@ -98,6 +101,7 @@ class FileCost:
     room: int | None = None
     largest_batch: int | None = None
     advice: tuple[Advice, ...] = ()
+    int8: tuple[Int8Gain, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -176,5 +180,6 @@ class FileCost:
                 "batches": [memory.to_json() for memory in self.memory],
             },
             "advice": [advice.to_json() for advice in self.advice],
+            "int8": [gain.to_json() for gain in self.int8],
             "notes": list(self.notes),
         }

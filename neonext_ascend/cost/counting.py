@@ -10,13 +10,14 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from math import lcm, prod
 
+from neonext_ascend.artifacts.int8_twins import QUANT
 from neonext_ascend.cost.flow import Flow, Node
 from neonext_ascend.cost.folding import Shape
 from neonext_ascend.cost.groups import Group, grouped
+from neonext_ascend.cost.int8.values import FP16_BYTES, Values, filled, laid_out
 from neonext_ascend.cost.layouts import is_passed_once_more, is_ragged, maps_in_blocks
-from neonext_ascend.cost.rules import BLOCK, FUNCTIONS, Kind
+from neonext_ascend.cost.rules import BLOCK, FUNCTIONS, INT8_BLOCK, Kind
 
-FP16_BYTES = 2
 _FP32_BYTES = 4
 _SELECTING = frozenset({"Slice", "Split", "Gather", "GatherND", "GatherElements"})  # they read what they write, no more
 
@@ -34,6 +35,7 @@ class Work:
         read, written, weights: bytes.
         ragged: bytes of matrices around a product that fill no whole fractals.
         lines: bytes of its operands in rows that 910B's tiling does not take as they lie.
+        int8: whether it is a product of whole numbers.
     """
 
     kind: Kind
@@ -46,6 +48,7 @@ class Work:
     weights: int = 0
     ragged: int = 0
     lines: int = 0
+    int8: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +61,25 @@ class Operator:
     work: Work
 
 
-def operators(flow: Flow) -> list[Operator]:
-    """All operators of a graph that take time, in order."""
+def operators(flow: Flow, int8: Collection[str] = ()) -> list[Operator]:
+    """All operators of a graph that take time, in order.
+
+    Args:
+        flow: in floating point.
+        int8: results of the products that are in int8.
+    """
     groups = grouped(flow)
-    blocked = maps_in_blocks(flow, groups)
-    counted = [
-        Operator(group.name, group.what, tuple(node.name for node in group.nodes), _work(flow, group, blocked))
-        for group in groups
-        if group.kind != "free"
-    ]
-    return [*_converted_input(flow), *counted]
+    values = Values(flow, groups, maps_in_blocks(flow, groups), int8)
+    return [*_converted_input(flow), *(one for group in groups for one in _counted(flow, group, values))]
+
+
+def _counted(flow: Flow, group: Group, values: Values) -> Iterator[Operator]:
+    for name, products in values.quantised(group):
+        nodes = tuple(f"{product}.quant" for product in products)  # as exporters/int8 names them
+        elements, read, written = flow.tensors[name].size, values.in_fp16(name), values.in_int8(name)
+        yield Operator(nodes[0], QUANT, nodes, Work("quantise", elements=elements, read=read, written=written))
+    if group.kind != "free":
+        yield Operator(group.name, group.what, tuple(node.name for node in group.nodes), _work(flow, group, values))
 
 
 def _converted_input(flow: Flow) -> Iterator[Operator]:
@@ -80,52 +92,52 @@ def _converted_input(flow: Flow) -> Iterator[Operator]:
             yield Operator(name, "input", (), work)
 
 
-def _work(flow: Flow, group: Group, blocked: Collection[str]) -> Work:
-    heart = group.heart
-    sizes = {name: _bytes(flow, name, name in blocked) for name in (*group.reads, *group.writes)}
-    written = sum(sizes[name] for name in group.writes)
-    read = written if heart.op in _SELECTING else sum(sizes[name] for name in group.reads)
+def _work(flow: Flow, group: Group, values: Values) -> Work:
+    heart, int8 = group.heart, values.is_int8(group)
+    written = sum(map(values.held, group.writes))
+    read = written if heart.op in _SELECTING else sum(values.read(group, name) for name in group.reads)
     made = sum(flow.tensors[name].size for name in group.writes)
     seen = made if heart.op in _SELECTING else sum(flow.tensors[name].size for name in group.reads)
     elements = max(made, seen)
     if group.kind == "pool":
         elements = made * prod(heart.attributes.get("kernel_shape", (1,)))
-    dense, cube = _product(flow, heart) if group.kind in _PRODUCT_KINDS else (0, 0)
+    dense, cube = _product(flow, heart, INT8_BLOCK if int8 else BLOCK) if group.kind in _PRODUCT_KINDS else (0, 0)
     behind = {node.op for node in group.nodes[1:]} if dense else set()
-    functions = written // FP16_BYTES if behind & FUNCTIONS or {"Clip", "Mul"} <= behind else 0
-    weights = FP16_BYTES * sum(flow.tensors[name].size for name in group.weights)
+    results = sum(map(values.in_fp16, group.writes)) // FP16_BYTES
+    functions = results if behind & FUNCTIONS or {"Clip", "Mul"} <= behind else 0
     ragged = lines = 0
     if dense and group.kind in ("matmul", "attention"):
-        shapes = [flow.shape(name) for name in sizes]
+        shapes = [flow.shape(name) for name in (*group.reads, *group.writes)]
         ragged = read + written if any(map(is_ragged, shapes)) else 0
         operands = (name for name in dict.fromkeys(heart.inputs[:2]) if is_passed_once_more(flow.shape(name)))
         lines = FP16_BYTES * sum(flow.tensors[name].size for name in operands)
-    return Work(group.kind, dense, cube, elements, functions, read, written, weights, ragged, lines)
+    weights = values.weights(group)
+    return Work(group.kind, dense, cube, elements, functions, read, written, weights, ragged, lines, int8)
 
 
 _PRODUCT_KINDS = ("conv", "pointwise", "depthwise", "grouped", "matmul", "attention")
 
 
-def _product(flow: Flow, node: Node) -> tuple[int, int]:
-    """Multiplications, dense and filled up; none where shapes are unknown."""
+def _product(flow: Flow, node: Node, depth: int) -> tuple[int, int]:
+    """Multiplications, dense and filled up, what is summed over to ``depth``; none where shapes are unknown."""
     shapes = [flow.shape(name) for name in (*node.inputs[:2], node.outputs[0])]
     if not all(shapes):
         return 0, 0
-    return (_convolution if node.op.startswith("Conv") else _matrices)(node, *shapes)
+    return (_convolution if node.op.startswith("Conv") else _matrices)(node, depth, *shapes)
 
 
-def _convolution(node: Node, x: Shape, weight: Shape, y: Shape) -> tuple[int, int]:
+def _convolution(node: Node, block: int, x: Shape, weight: Shape, y: Shape) -> tuple[int, int]:
     groups, area = int(node.attributes.get("group", 1)), prod(weight[2:])
     transposed = node.op == "ConvTranspose"
     inputs, outputs = (weight[0] // groups, weight[1]) if transposed else (weight[1], weight[0] // groups)
     pixels = y[0] * prod((x if transposed else y)[2:])
     # Narrow groups are taken together until they fill a block: what lies between them is zero.
-    taken = min(lcm(lcm(inputs, BLOCK) // inputs, lcm(outputs, BLOCK) // outputs), groups) if groups > 1 else 1
-    cube = -(-groups // taken) * filled(pixels) * filled(taken * inputs) * area * filled(taken * outputs)
+    taken = min(lcm(lcm(inputs, block) // inputs, lcm(outputs, BLOCK) // outputs), groups) if groups > 1 else 1
+    cube = -(-groups // taken) * filled(pixels) * filled(taken * inputs, block) * area * filled(taken * outputs)
     return pixels * groups * inputs * outputs * area, cube
 
 
-def _matrices(node: Node, a: Shape, b: Shape, y: Shape) -> tuple[int, int]:
+def _matrices(node: Node, block: int, a: Shape, b: Shape, y: Shape) -> tuple[int, int]:
     if node.op == "Gemm":
         count, rows, columns, depth = 1, *y, a[0] if node.attributes.get("transA") else a[1]
     else:
@@ -134,23 +146,7 @@ def _matrices(node: Node, a: Shape, b: Shape, y: Shape) -> tuple[int, int]:
         count = prod(y) // max(rows * columns, 1)
         if len(b) == 2:  # all rows of all matrices meet one matrix
             count, rows = 1, count * rows
-    return count * rows * depth * columns, count * filled(rows) * filled(depth) * filled(columns)
-
-
-def filled(size: int) -> int:
-    """A side of a product as the cube unit takes it."""
-    return -(-size // BLOCK) * BLOCK
-
-
-def _bytes(flow: Flow, name: str, blocked: bool) -> int:
-    return FP16_BYTES * (laid_out(flow.shape(name)) if blocked else flow.tensors[name].size)
-
-
-def laid_out(shape: Shape) -> int:
-    """Elements of a map as a chip lays it out for convolutions; 0 where the shape is unknown."""
-    if not shape:
-        return 0
-    return prod(shape) if len(shape) != 4 else shape[0] * filled(shape[1]) * shape[2] * shape[3]
+    return count * rows * depth * columns, count * filled(rows) * filled(depth, block) * filled(columns)
 
 
 def total(works: Iterable[Work], name: str) -> int:

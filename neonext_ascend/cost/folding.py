@@ -12,7 +12,9 @@ from onnx import ModelProto, NodeProto, TensorProto, TypeProto, helper, numpy_he
 from onnx.reference import ReferenceEvaluator
 
 from neonext_ascend.artifacts import vendor_operators
+from neonext_ascend.artifacts.int8_twins import DEQUANT, QUANT
 from neonext_ascend.artifacts.tensors import is_external
+from neonext_ascend.cost.rules import PRODUCTS
 
 Shape = tuple[int, ...]
 # Numbers of constants up to this size are kept: shapes, axes, paddings.
@@ -28,6 +30,8 @@ _FOLDED = frozenset({
     "Unsqueeze", "Where",
 })
 # fmt: on
+# The ends of an int8 layer keep the shape; what the deploy form has between layers is fp16.
+_ENDS = {QUANT: TensorProto.INT8, DEQUANT: TensorProto.FLOAT16}
 _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
 
 
@@ -99,15 +103,23 @@ class Folder:
     def _inferred(self, proto: NodeProto) -> dict[str, TypeProto]:
         if (proto.domain, proto.op_type) == (vendor_operators.DOMAIN, vendor_operators.GELU):
             return {proto.output[0]: self.types[proto.input[0]]}
+        if proto.domain in DEFAULT_DOMAINS and proto.op_type in _ENDS:
+            return {proto.output[0]: _as(self.types[proto.input[0]], _ENDS[proto.op_type])}
+        whole = [_dtype(self.types[name]) == TensorProto.INT8 for name in proto.input if name]
+        if proto.op_type in PRODUCTS and whole and all(whole[:2]):  # in whole numbers, which ONNX does not have them in
+            floating = {name: _as(self.types[name], TensorProto.FLOAT) for name in proto.input if name}
+            return {name: _as(kind, TensorProto.INT32) for name, kind in self._by_schema(proto, floating).items()}
+        return self._by_schema(proto, {name: self.types[name] for name in proto.input if name})
+
+    def _by_schema(self, proto: NodeProto, types: dict[str, TypeProto]) -> dict[str, TypeProto]:
         domain = "" if proto.domain in DEFAULT_DOMAINS else proto.domain
         try:
             schema = onnx.defs.get_schema(proto.op_type, self._opsets.get(domain, 1), domain)
-            read = [name for name in proto.input if name]
             found: dict[str, TypeProto] = onnx.shape_inference.infer_node_outputs(
                 schema,
                 proto,
-                {name: self.types[name] for name in read},
-                {name: numpy_helper.from_array(self.numbers[name]) for name in read if name in self.numbers},
+                types,
+                {name: numpy_helper.from_array(self.numbers[name]) for name in types if name in self.numbers},
                 opset_imports=self._imports,
                 ir_version=self._ir,
             )
@@ -127,6 +139,18 @@ def described(kind: TypeProto | None) -> tuple[Shape | None, bool]:
     ):
         return None, floating
     return tuple(dim.dim_value for dim in tensor.shape.dim), floating
+
+
+def _dtype(kind: TypeProto) -> int:
+    return int(kind.tensor_type.elem_type)
+
+
+def _as(kind: TypeProto, dtype: int) -> TypeProto:
+    """The same shape in another dtype."""
+    made = TypeProto()
+    made.CopyFrom(kind)
+    made.tensor_type.elem_type = dtype
+    return made
 
 
 def _type_of(array: NDArray[Any]) -> TypeProto:

@@ -7,14 +7,14 @@ largest of them. Nothing else is written in place, and no operator's own workspa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import prod
 
-from neonext_ascend.cost.counting import FP16_BYTES, laid_out
 from neonext_ascend.cost.flow import Flow, Node
 from neonext_ascend.cost.groups import grouped
+from neonext_ascend.cost.int8.values import FP16_BYTES, Values
 from neonext_ascend.cost.layouts import maps_in_blocks
 
 # Another shape of the same numbers, in every runtime.
@@ -57,30 +57,44 @@ class _Step:
     shares: tuple[tuple[str, str], ...] = ()
 
 
-def chip_need(flow: Flow) -> Need:
+def chip_need(flow: Flow, int8: Collection[str] = ()) -> Need:
     """On the chip: an operator a group, real numbers in fp16, maps filled up to blocks of channels.
 
     What lies between the nodes of a group is never written; what is free shares its input's store, and the parts of a
-    Concat that is written in place share the whole's.
+    Concat that is written in place share the whole's. What products in int8 read is of one byte, their constants too.
+
+    Args:
+        flow: in floating point.
+        int8: results of the products that are in int8.
     """
     groups = grouped(flow)
-    blocked = maps_in_blocks(flow, groups)
+    values = Values(flow, groups, maps_in_blocks(flow, groups), int8)
+    copies: dict[str, str] = {}
 
     def size(name: str) -> int:
-        tensor = flow.tensors[name]
-        elements = laid_out(tensor.shape or ()) if name in blocked else tensor.size
-        return elements * _width(flow, name)
+        if name in copies:
+            return values.in_int8(copies[name])
+        return values.held(name) if flow.tensors[name].floating else flow.tensors[name].size * flow.tensors[name].width
 
     steps = []
     for group in groups:
+        for name, products in values.quantised(group):
+            copies[f"{name} in int8"] = name
+            steps.append(_Step(products[0], (name,), (f"{name} in int8",)))
         loose = [name for node in group.nodes for name in node.outputs if name and name not in flow.readers]
         makes = tuple(dict.fromkeys([*group.writes, *loose]))
         shares: list[tuple[str, str]] = []
         if group.kind == "free" and makes:
             # A Cast to numbers of another width is new.
             shares = [(makes[0], name) for name in group.reads if _width(flow, name) == _width(flow, makes[0])]
-        steps.append(_Step(group.name, group.reads, makes, tuple(shares)))
-    return _need(flow, steps, size, _weights(flow, lambda name: flow.tensors[name].size * _width(flow, name)))
+        own = [f"{group.heart.inputs[0]} in int8"] if values.is_int8(group) else []
+        steps.append(_Step(group.name, (*group.reads, *own), makes, tuple(shares)))
+    narrow = {group.heart.inputs[1] for group in groups if values.is_int8(group)}
+
+    def weight(name: str) -> int:
+        return flow.tensors[name].size * (1 if name in narrow else _width(flow, name))
+
+    return _need(flow, steps, size, _weights(flow, weight))
 
 
 def file_need(flow: Flow) -> Need:

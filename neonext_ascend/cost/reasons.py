@@ -51,6 +51,17 @@ REASONS: Mapping[str, Reason] = {
             "nodes that spell one function are one operator; of GELU the figures fit one and five alike",
             _FIT,
         ),
+        Reason(
+            "int8",
+            "a product in int8: filled up to 16 x 32 x 16; on the way out its results come back, and to int8 again "
+            "where an int8 product reads them",
+            "published int8 rows, which quantising by operators of their own misses by more (docs/cost.md)",
+        ),
+        Reason(
+            "quantise",
+            "a value that no int8 product gives is quantised by an operator of its own, once for all that read it",
+            "the deploy form has it so (hicann/amct)",
+        ),
         Reason("activation", "an element-wise operator takes the activation behind it with it", _FIT),
         Reason("node", "a node of its own", _FIT),
         Reason("unknown", "no rule knows it: counted by its bytes alone", "none"),
@@ -61,8 +72,10 @@ REASONS: Mapping[str, Reason] = {
 def reason_of(operator: Operator) -> Reason:
     """The rule that made it one."""
     kind = operator.work.kind
-    if kind in ("input", "unknown"):
+    if kind in ("input", "unknown", "quantise"):
         return REASONS[kind]
+    if operator.work.int8:
+        return REASONS["int8"]
     if kind in ("depthwise", "grouped"):
         return REASONS["narrow"]
     if operator.what in PRODUCTS:

@@ -26,12 +26,14 @@ Kind = Literal[
     "transpose",
     "copy",
     "input",
+    "quantise",
     "free",
     "unknown",
 ]
 
-# Channels that lie side by side in a chip's own layout of a map, NC1HWC0.
+# Channels that lie side by side in a chip's own layout of a map, NC1HWC0, and the depth of the cube unit's fractal.
 BLOCK = 16
+INT8_BLOCK = 32  # the same in int8: a fractal of 16 x 32 x 16
 
 # The cube unit's; which of the first six kinds a node is depends on its operands.
 # fmt: off
@@ -94,6 +96,7 @@ KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(NORMS, "norm"),
     **dict.fromkeys(SOFTMAXES, "softmax"),
     **dict.fromkeys(COPIES, "copy"),
+    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), "quantise"),
     "Transpose": "transpose",
     "GELU": "gelu",
     "Gelu": "gelu",

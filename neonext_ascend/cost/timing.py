@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
 
@@ -22,10 +22,10 @@ Parameters = Mapping[str, float]
 EFFICIENCY: tuple[Kind, ...] = ("conv", "pointwise", "depthwise", "grouped", "matmul", "attention")
 RATE: tuple[Kind, ...] = ("elementwise", "function", "gelu", "norm", "softmax", "reduce", "pool")
 PASS: tuple[Kind, ...] = ("transpose", "copy")
-_AS_COPY: Mapping[Kind, Kind] = {"unknown": "copy"}
+_AS: Mapping[Kind, Kind] = {"unknown": "copy", "quantise": "elementwise"}
 # Nothing to compute that would hide the moving: one comes after the other.
 _IN_TURN = ("transpose", "copy", "reduce", "pool")
-_COUNTS = ("dense", "cube", "elements", "functions", "read", "written", "weights", "ragged", "lines")
+_COUNTS = ("dense", "cube", "elements", "functions", "read", "written", "weights", "ragged", "lines", "int8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Table:
     @classmethod
     def of(cls, works: Sequence[Work]) -> Table:
         """In their order."""
-        kinds = np.array([_AS_COPY.get(work.kind, work.kind) for work in works], dtype="U11")
+        kinds = np.array([_AS.get(work.kind, work.kind) for work in works], dtype="U11")
         return cls(kinds, {name: np.array([getattr(work, name) for work in works], float) for name in _COUNTS})
 
 
@@ -54,7 +54,10 @@ def seconds(table: Table, parameters: Parameters, peak: float) -> Floats:
     for column, kinds, prefix in ((share, EFFICIENCY, "share"), (rate, RATE, "rate"), (passing, PASS, "pass")):
         for kind in kinds:
             column[table.kinds == kind] = parameters[f"{prefix}_{kind}"]
-    counts = table.counts
+    counts, of_bytes = table.counts, np.ones(len(table.kinds))
+    if counts["int8"].any():
+        share[counts["int8"] > 0] *= parameters["int8_cube"]
+        of_bytes[counts["int8"] > 0] = parameters["int8_moving"]
     computing = (
         counts["cube"] / (peak * share) + counts["elements"] * rate + counts["functions"] * parameters["rate_epilogue"]
     )
@@ -63,7 +66,7 @@ def seconds(table: Table, parameters: Parameters, peak: float) -> Floats:
     touched = counts["read"] + counts["written"] + counts["weights"]
     cached = 1 / (1 + (touched / parameters["l2_bytes"]) ** 2)
     pace = cached / parameters["l2_bandwidth"] + (1 - cached) / parameters["bandwidth"]
-    moving = (counts["read"] + parameters["write"] * counts["written"]) * pace
+    moving = of_bytes * (counts["read"] + parameters["write"] * counts["written"]) * pace
     moving += counts["weights"] / parameters["bandwidth"]
     sharp = parameters["sharpness"]
     longer = (computing**sharp + moving**sharp) ** (1 / sharp)
@@ -117,7 +120,20 @@ class Fit:
 @lru_cache
 def find_fit(soc: str) -> Fit | None:
     """The fit of a chip; ``None`` where there are no figures to fit on."""
-    file = resources.files("neonext_ascend.cost") / "fits" / f"{soc.lower()}.json"
+    return _read_fit(soc)
+
+
+@lru_cache
+def find_int8_fit(soc: str) -> Fit | None:
+    """The same with the constants of int8 products beside those of fp16; ``None`` where there are no int8 figures."""
+    half, whole = find_fit(soc), _read_fit(soc, ".int8")
+    if half is None or whole is None:
+        return None
+    return replace(whole, parameters={**half.parameters, **whole.parameters})
+
+
+def _read_fit(soc: str, precision: str = "") -> Fit | None:
+    file = resources.files("neonext_ascend.cost") / "fits" / f"{soc.lower()}{precision}.json"
     return Fit(**json.loads(file.read_text("utf-8"))) if file.is_file() else None
 
 

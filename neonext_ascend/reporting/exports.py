@@ -9,6 +9,7 @@ from typing import Any
 
 from neonext_ascend.artifacts.manifest import Manifest, manifest_path
 from neonext_ascend.artifacts.structs import struct
+from neonext_ascend.errors import counted
 from neonext_ascend.exporters.atc_rules.inspecting import Finding, alike
 from neonext_ascend.models.config import NetworkConfig
 from neonext_ascend.passes.base import Report
@@ -59,6 +60,7 @@ def int8_lines(int8: Mapping[str, Any]) -> list[str]:
         lines += labelled("", f"{len(names)} stay: {reason}: {shown}")
     distance = "" if seen["distance"] is None else f", {seen['distance']:.2g} nats from BatchNorm's memory"
     lines += labelled("", f"calibrated on {seen['pictures']} pictures{distance}")
+    lines += _rounding_lines(int8.get("rounding", {}))
     if found := int8.get("agreement"):
         like = f"top-1 as in fp32 on {100 * found['top1']:.1f} % of {found['pictures']} calibration pictures"
         lines += labelled("", f"{like}, cosine {found['cosine']:.5f}, at least {found['least']:.5f}")
@@ -71,6 +73,19 @@ def quantised_lines(paths: Sequence[str], told: Mapping[str, Any]) -> list[str]:
     if found := told.get("deploy"):
         lines += labelled("", f"deploy form in integers: cosine {found['cosine']:.5f}, at least {found['least']:.5f}")
     return lines + labelled("wrote", paths[0]) + [line for path in paths[1:] for line in labelled("", path)]
+
+
+def _rounding_lines(rounding: Mapping[str, Any]) -> list[str]:
+    errors, nearest = sorted(rounding.get("errors", {}).values()), rounding.get("nearest", {})
+    if not errors:
+        return []
+    middle, most = errors[len(errors) // 2], errors[-1]
+    told = f"weights of {counted(len(errors), 'layer')} by AdaRound: squared errors of their outputs"
+    lines = labelled("", f"{told} {middle:.2f} times those of nearest integers in the middle, {most:.2f} at most")
+    for reason in dict.fromkeys(nearest.values()):
+        names = ", ".join(name for name, why in nearest.items() if why == reason)
+        lines += labelled("", f"to nearest integers, as {reason}: {names}")
+    return lines
 
 
 def verdict_lines(verdict: Verdict) -> list[str]:

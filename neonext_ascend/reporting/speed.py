@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 from neonext_ascend.cost.advice import Advice
 from neonext_ascend.cost.answer import FileCost
+from neonext_ascend.cost.int8.gain import Int8Gain
 from neonext_ascend.cost.room import MOST
+from neonext_ascend.errors import counted
 from neonext_ascend.reporting.words import WIDTH, bytes_text, labelled
 
 _KINDS = 5  # that are worth a line
@@ -29,6 +31,8 @@ def cost_lines(cost: FileCost) -> list[str]:
     if cost.estimates:
         shares = [f"{kind} {share:.0%}" for kind, share in cost.shares.items() if share >= _SMALL][:_KINDS]
         lines += labelled("time", f"at batch {cost.batch}: {', '.join(shares)}")
+        for gain in cost.int8:
+            lines += labelled("int8" if gain is cost.int8[0] else "", gain_text(gain))
         for number, advice in enumerate(cost.advice):
             lines += labelled("faster" if number == 0 else "", advice_text(advice))
         lines += ["", f"{'us':>9} {'share':>6}  dearest"]
@@ -53,6 +57,20 @@ def advice_text(advice: Advice) -> str:
     error = ", a gain within the estimate's own error" if advice.within_error else ""
     more = f"; {advice.more}" if advice.more else ""
     return f"{advice.words} {speed}{error}{more}"
+
+
+def gain_text(gain: Int8Gain) -> str:
+    """What int8 brings at a batch, by which products, and whether that is worth it."""
+    if not gain.products:
+        return "no product of this graph can be int8: not worth it"
+    what = f"{counted(gain.products, 'product')} with {gain.share:.0%} of the multiplications"
+    what += f", {counted(gain.quantisers, 'quantising operator')} of their own"
+    if gain.made:
+        speed = f"{gain.factor:.2f} times as fast as in fp16"
+    else:
+        speed = f"about {gain.int8.images_per_second:.0f} images a second, {gain.factor:.2f} times as fast"
+    interval = f"{gain.int8.coverage:.0%} between {gain.low:.2f} and {gain.high:.2f}"
+    return f"batch {gain.int8.batch}: {speed} ({interval}), {what}: {gain.verdict}"
 
 
 def _memory_lines(cost: FileCost) -> Iterator[str]:

@@ -182,17 +182,24 @@ def _speed(speed: Json) -> Table:
 def _cost(cost: Sequence[Json]) -> Table:
     return Table(
         f"Estimated, nothing measured: {cost[0]['coverage']:.0%} of like figures lay in the interval",
-        ("chip", "batch", "images a second", "between"),
+        ("chip", "batch", "images a second", "between", "int8 over fp16"),
         [
             (
                 one["soc"],
                 str(one["batch"]),
                 _three(one["images_per_second"]),
                 f"{_three(one['low'])} and {_three(one['high'])}",
+                _gain(one["int8"]),
             )
             for one in cost
         ],
     )
+
+
+def _gain(gain: Json | None) -> str:
+    if gain is None:
+        return "no figures"
+    return f"{gain['factor']:.2f} ({gain['low']:.2f} to {gain['high']:.2f}): {gain['verdict']}"
 
 
 def _environment(it: Json) -> Iterator[Row]:

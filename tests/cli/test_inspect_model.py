@@ -41,7 +41,7 @@ def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
 
 def test_the_json_has_every_lowering_with_its_exact_counts(call: Call) -> None:
     data = call("neonext_t", *P3, "--batch-size", "1,8", "--json").json
-    assert set(data) == {"model", "soc", "dtype", "assumptions", "stages", "network", "plot"}
+    assert set(data) == {"model", "soc", "dtype", "assumptions", "stages", "network", "int8", "plot"}
     assert (data["model"], data["soc"], data["dtype"]) == ("neonext_t", "Ascend310P3", "fp16")
     rows = {(row["stage"], row["batch"], row["layout"], row["lowering"]): row for row in data["stages"]}
     assert len(rows) == len(data["stages"])
@@ -105,12 +105,30 @@ def test_the_words_fit_80_columns_and_every_time_is_an_estimate(call: Call) -> N
     assert "nothing ran" in words
     assert "of the time at batch 512: " in words
     assert "- GELU takes " in words
-    headers = [line for line in lines if line.rstrip().endswith(("us", "between"))]
+    assert "- int8: batch 512: about " in words
+    headers = [line for line in lines if line.rstrip().endswith(("us", "between")) and line.startswith((" ", "batch"))]
     above = [lines[lines.index(line) - 1] for line in headers]
     assert len(headers) == 5
     assert all(line.rstrip().endswith(("estimate", "estimated images a second")) for line in above)
     chosen = [line for line in lines if re.match(r" +\d+ (nchw|chnw) .*\*", line)]
     assert len(chosen) == 4 + 1
+
+
+def test_what_int8_would_bring_neonext(call: Call) -> None:
+    """In nchw all but the NeoCells, and little of it; in chnw almost nothing can be int8."""
+    told = call("neonext_t", *P3, "--batch-size", "1,8", "--json").json["int8"]
+    assert [(one["batch"], one["products"], one["quantisers"], one["made"]) for one in told] == [
+        (1, 41, 38, False), (8, 41, 38, False),
+    ]  # fmt: skip
+    for one in told:
+        assert one["share"] == pytest.approx(0.967, abs=0.002)
+        assert one["low"] < 1 < one["factor"] < 1.08 < one["high"]
+        assert one["verdict"] == "not worth it"
+    (chnw,) = call("neonext_t", *P3, "--layout", "chnw", "--json").json["int8"]
+    assert (chnw["products"], chnw["verdict"]) == (1, "not worth it")
+    other = call("neonext_t", "--soc-version", "Ascend310B1", "--json").json
+    assert other["int8"] == []
+    assert any("no int8 figure of Ascend310B1 is published" in note for note in other["assumptions"])
 
 
 def test_the_columns_stand_below_their_headers(call: Call) -> None:

@@ -10,9 +10,10 @@ from onnx import ModelProto, numpy_helper
 
 from neonext_ascend.errors import ArtifactError, UsageError
 from neonext_ascend.exporters.int8.decision import Kept
+from neonext_ascend.exporters.int8.eligible import LEFT, NEOCELL
 from neonext_ascend.exporters.int8.qdq import qdq_model
 from neonext_ascend.precision.int8.balancing import balance, balances
-from neonext_ascend.precision.int8.candidates import LEFT, NEOCELL, Candidate, Graph
+from neonext_ascend.precision.int8.candidates import Candidate, Graph
 from neonext_ascend.precision.int8.collecting import collected
 from neonext_ascend.precision.int8.deciding import Settings
 from neonext_ascend.precision.int8.quantising import quantised

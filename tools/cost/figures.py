@@ -18,6 +18,7 @@ from neonext_ascend.cost.timing import Parameters, Table, seconds
 
 FOLDER = Path(__file__).parent
 FIGURES, OPERATORS = FOLDER / "published.csv", FOLDER / "operators.csv.gz"
+INT8_FIGURES, INT8_OPERATORS = FOLDER / "published_int8.csv", FOLDER / "operators_int8.csv.gz"
 _NUMBERS = ("dense", "cube", "elements", "functions", "read", "written", "weights", "ragged", "lines")
 
 
@@ -37,6 +38,7 @@ class Figure:
         fast_sigmoid: compiled with the high-performance form of Sigmoid.
         chip: as the figure's page has it.
         fitted: one of the rows of the fit; the others are held against it.
+        source: its page.
     """
 
     graph: str
@@ -48,6 +50,7 @@ class Figure:
     fast_sigmoid: bool
     fitted: bool
     chip: str
+    source: str
 
     @property
     def network(self) -> str:
@@ -55,41 +58,43 @@ class Figure:
         return self.graph.split("@")[0]
 
 
-def read_figures() -> list[Figure]:
-    """All that are committed."""
-    with FIGURES.open(encoding="utf-8", newline="") as file:
+def read_figures(path: Path = FIGURES) -> list[Figure]:
+    """All that are committed: in fp16, or in int8."""
+    with path.open(encoding="utf-8", newline="") as file:
         return [
             Figure(
                 graph=row["graph"],
                 batch=int(row["batch"]),
                 images_per_second=float(row["images_per_second"]),
                 chip=row["chip"],
+                source=row["source"],
                 **{name: row[name] == "yes" for name in _MARKS},
             )
             for row in csv.DictReader(file)
         ]
 
 
-def read_operators() -> dict[tuple[str, int], list[Work]]:
+def read_operators(path: Path = OPERATORS) -> dict[tuple[str, int], list[Work]]:
     """The work of each graph at each batch."""
     found: dict[tuple[str, int], list[Work]] = {}
-    with gzip.open(OPERATORS, "rt", encoding="utf-8", newline="") as file:
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             numbers = {name: int(row[name]) for name in _NUMBERS}
-            work = Work(row["kind"], **numbers)  # type: ignore[arg-type] # a kind, as it was written
+            work = Work(row["kind"], **numbers, int8=row.get("int8") == "1")  # type: ignore[arg-type] # a kind, as it was written
             found.setdefault((row["graph"], int(row["batch"])), []).extend([work] * int(row["count"]))
     return found
 
 
-def write_operators(graphs: Mapping[tuple[str, int], Sequence[Work]]) -> None:
+def write_operators(graphs: Mapping[tuple[str, int], Sequence[Work]], path: Path = OPERATORS) -> None:
     """Each graph at each batch; equal operators are one row with their count."""
+    names = _NUMBERS if path == OPERATORS else (*_NUMBERS, "int8")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["graph", "batch", "count", "kind", *_NUMBERS])
+    writer.writerow(["graph", "batch", "count", "kind", *names])
     for (graph, batch), works in graphs.items():
         for work, count in {work: list(works).count(work) for work in works}.items():
-            writer.writerow([graph, batch, count, work.kind, *(getattr(work, name) for name in _NUMBERS)])
-    OPERATORS.write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))
+            writer.writerow([graph, batch, count, work.kind, *(int(getattr(work, name)) for name in names)])
+    path.write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))
 
 
 class Rows:

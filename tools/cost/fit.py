@@ -6,7 +6,7 @@ python -m tools.cost.fit
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from scipy.optimize import least_squares
 
 import neonext_ascend.cost
 from neonext_ascend.cost.counting import Work
-from neonext_ascend.cost.timing import Fit
+from neonext_ascend.cost.timing import Fit, Parameters
 from neonext_ascend.machine.chips import find_soc
 from tools.cost.figures import Figure, Rows, read_figures, read_operators
 
@@ -77,11 +77,30 @@ _WIDTHS = _CERTAIN * _WIDTHS
 
 def fitted(rows: Rows, peak: float, start: NDArray[np.float64] | None = None) -> dict[str, float]:
     """Parameters that fit these rows best, with their priors."""
-    first = np.zeros(len(PRIORS)) if start is None else start
+    return named(solved(rows, peak, named, _WIDTHS, start))
+
+
+def solved(
+    rows: Rows,
+    peak: float,
+    named: Callable[[NDArray[np.float64]], Parameters],
+    widths: NDArray[np.float64],
+    start: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """Logarithms over the priors that fit these rows best.
+
+    Args:
+        rows: figures, and the work behind each.
+        peak: as of :func:`~neonext_ascend.cost.timing.seconds`.
+        named: parameters of such logarithms.
+        widths: of the priors.
+        start: where to begin; at the priors by default.
+    """
+    first = np.zeros(len(widths)) if start is None else start
 
     def residuals(logs: NDArray[np.float64]) -> NDArray[np.float64]:
         errors = (rows.predicted(named(logs), peak) - rows.logs) / _ERROR
-        return np.concatenate([errors, logs / _WIDTHS])
+        return np.concatenate([errors, logs / widths])
 
     def loss(squares: NDArray[np.float64]) -> NDArray[np.float64]:
         """Of figures a soft absolute value, as some are wrong; of priors the square."""
@@ -90,7 +109,7 @@ def fitted(rows: Rows, peak: float, start: NDArray[np.float64] | None = None) ->
         plain = np.array([squares, np.ones_like(squares), np.zeros_like(squares)])
         return np.concatenate([data[:, :count], plain[:, count:]], axis=1)
 
-    return named(least_squares(residuals, first, loss=loss, max_nfev=60).x)
+    return np.asarray(least_squares(residuals, first, loss=loss, max_nfev=60).x)
 
 
 def named(logs: NDArray[np.float64]) -> dict[str, float]:
@@ -175,9 +194,9 @@ def families(figures: Sequence[Figure]) -> dict[str, list[bool]]:
     }
 
 
-def write(fit: Fit) -> None:
-    """A chip's file."""
-    (FITS / f"{fit.soc.lower()}.json").write_text(json.dumps(asdict(fit), indent=2) + "\n", "utf-8")
+def write(fit: Fit, precision: str = "") -> None:
+    """A chip's file, in fp16 or another precision."""
+    (FITS / f"{fit.soc.lower()}{precision}.json").write_text(json.dumps(asdict(fit), indent=2) + "\n", "utf-8")
 
 
 def main() -> None:

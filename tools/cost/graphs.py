@@ -3,8 +3,9 @@
 python -m tools.cost.graphs FOLDER
 
 writes ``FOLDER/GRAPH.onnx`` for each network that is not there yet (about five minutes for all, none over 1 MB), and
-then ``operators.csv.gz`` from the graphs and the batches of ``published.csv``. The definitions are those of timm
-(1.0.31) and torchvision (0.29.1), which this project does not need otherwise, and only where a graph is missing:
+then ``operators.csv.gz`` from the graphs and the batches of ``published.csv``, and the same in int8. The definitions
+are those of timm (1.0.31) and torchvision (0.29.1), which this project does not need otherwise, and only where a graph
+is missing:
 
 pip install --no-deps timm torchvision
 
@@ -16,7 +17,7 @@ what :func:`_make` steps over.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -28,7 +29,8 @@ import onnx
 from neonext_ascend.artifacts.skim import skim_model
 from neonext_ascend.cost.counting import Work, operators
 from neonext_ascend.cost.flow import Flow
-from tools.cost.figures import read_figures, write_operators
+from neonext_ascend.cost.int8.plain import can_be_int8
+from tools.cost.figures import INT8_FIGURES, INT8_OPERATORS, Figure, read_figures, write_operators
 
 OPSET = 17
 
@@ -128,14 +130,21 @@ def _make(definition: Definition) -> Any:
     return network
 
 
-def counted(folder: Path) -> dict[tuple[str, int], list[Work]]:
-    """The operators of each published graph at each of its batches, in the order of the figures."""
+def counted(folder: Path, figures: Sequence[Figure], *, int8: bool = False) -> dict[tuple[str, int], list[Work]]:
+    """The operators of each published graph at each of its batches, in the order of the figures.
+
+    Args:
+        folder: of the graphs.
+        figures: that name them.
+        int8: with every product in int8 that can be.
+    """
     models: dict[str, onnx.ModelProto] = {}
     works: dict[tuple[str, int], list[Work]] = {}
-    for figure in read_figures():
+    for figure in figures:
         if (figure.graph, figure.batch) not in works:
             model = models.setdefault(figure.graph, onnx.load(folder / f"{figure.graph}.onnx"))
-            found = operators(Flow(model, figure.batch))
+            flow = Flow(model, figure.batch)
+            found = operators(flow, can_be_int8(flow) if int8 else ())
             works[figure.graph, figure.batch] = [operator.work for operator in found]
     return works
 
@@ -151,9 +160,10 @@ def main() -> None:
         if not path.exists():
             onnx.save(make_graph(definition), path)
             print(f"{graph}: {path.stat().st_size // 1024} kB", flush=True)
-    works = counted(folder)
+    works = counted(folder, read_figures())
     write_operators(works)
     print(f"{len(works)} graphs and batches, {sum(map(len, works.values()))} operators")
+    write_operators(counted(folder, read_figures(INT8_FIGURES), int8=True), INT8_OPERATORS)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 python -m tools.cost.select TABLE.csv
 
-writes ``published.csv``, in the order of the table. Of its rows those are taken which
+writes ``published.csv`` and ``published_int8.csv``, in the order of the table. Of its rows those are taken which
 
 - are of a 310P (``Ascend310P3`` or ``Ascend310P``), in fp16, marked ok, of a page as it stands today (``HEAD``), and
   images a second of a classifier (cnn, vit, hybrid or mlp);
@@ -17,6 +17,8 @@ page changes the graph before it compiles it (``opt_onnx.py``); ``small_channel`
 those names (``--optypelist_for_implmode=Sigmoid``); and ``fitted``. Fitted are all rows of Ascend310P3, and those of
 Ascend310P whose network has no row of Ascend310P3. ConvNeXt is in no fit: NeoNeXt's nearest relative is to be met
 unseen.
+
+In int8, which few pages have, rows of Ascend310P3 by the same conditions, of any revision of a page.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tools.cost.figures import FIGURES
+from tools.cost.figures import FIGURES, INT8_FIGURES
 from tools.cost.graphs import GRAPHS
 
 # fmt: off
@@ -55,8 +57,9 @@ def graph_of(row: Row) -> str | None:
     return next((name for name in names if name in GRAPHS and GRAPHS[name].height == height), None)
 
 
-def selected(table: Sequence[Row]) -> list[dict[str, str]]:
-    """The rows of published.csv."""
+def selected(table: Sequence[Row], precision: str = "fp16") -> list[dict[str, str]]:
+    """The rows of published.csv, or in int8 of published_int8.csv."""
+    chips = (BEST, SAME_DIE, *OTHERS) if precision == "fp16" else (BEST,)
     rows = [
         {
             "graph": graph,
@@ -71,9 +74,9 @@ def selected(table: Sequence[Row]) -> list[dict[str, str]]:
             "revision": row["revision"],
         }
         for row in table
-        if row["chip"] in (BEST, SAME_DIE, *OTHERS)
-        and (row["precision"], row["metric"], row["quality"]) == ("fp16", "fps", "ok")
-        and (row["revision"].startswith("HEAD") or row["atc_flags"] == "OM")
+        if row["chip"] in chips
+        and (row["precision"], row["metric"], row["quality"]) == (precision, "fps", "ok")
+        and (precision == "int8" or row["revision"].startswith("HEAD") or row["atc_flags"] == "OM")
         and row["arch_class"] in CLASSES
         and (graph := graph_of(row)) is not None
     ]
@@ -90,15 +93,16 @@ def _yes(is_so: bool) -> str:
 
 
 def main() -> None:
-    """Read the table that is named, and write the selection."""
+    """Read the table that is named, and write the selections."""
     with Path(sys.argv[1]).open(encoding="utf-8", newline="") as file:
-        rows = selected(list(csv.DictReader(file)))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    FIGURES.write_text(text.getvalue(), "utf-8")
-    print(f"{len(rows)} figures of {len({row['graph'] for row in rows})} graphs")
+        table = list(csv.DictReader(file))
+    for precision, path in (("fp16", FIGURES), ("int8", INT8_FIGURES)):
+        rows, text = selected(table, precision), io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        path.write_text(text.getvalue(), "utf-8")
+        print(f"{precision}: {len(rows)} figures of {len({row['graph'] for row in rows})} graphs")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ counts once, and few of them know little of others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from math import exp, sqrt
 
@@ -66,7 +66,7 @@ def held(fit: Fit, name: str) -> tuple[Fit, list[Figure], NDArray[np.float64]]:
     figures = [figure for figure in read_figures() if figure.chip in HELD[name]]
     rows = Rows(figures, read_operators())
     errors = rows.logs - rows.predicted(parameters, soc.fp16_tflops * 1e12 / 2)
-    low, high = _interval(figures, errors, fit)
+    low, high = widened(errors, len({figure.network for figure in figures}), fit)
     factors = np.exp(np.abs(errors))
     made = replace(
         fit,
@@ -83,12 +83,11 @@ def held(fit: Fit, name: str) -> tuple[Fit, list[Figure], NDArray[np.float64]]:
     return made, figures, errors
 
 
-def _interval(figures: Sequence[Figure], errors: NDArray[np.float64], fit: Fit) -> tuple[float, float]:
+def widened(errors: NDArray[np.float64], networks: int, fit: Fit) -> tuple[float, float]:
     """Around no error: as wide as what holds these figures, or the first chip's, whichever is wider.
 
     Each network is one draw, and n of them know little of others: the width grows by sqrt(1 + 1 / n).
     """
-    networks = len({figure.network for figure in figures})
     missed = max(float(np.quantile(np.abs(errors), COVERAGE)), *np.abs(np.log([fit.low, fit.high])))
     width = missed * sqrt(1 + 1 / networks)
     return exp(-width), exp(width)

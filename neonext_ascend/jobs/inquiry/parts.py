@@ -157,7 +157,8 @@ class Parts:
         for soc in SOCS.values():
             cost = cost_or_reason(model, soc, [1])
             for estimate in cost.estimates:
-                found.append({"soc": soc.name, **estimate.to_json(), "notes": list(cost.notes)})
+                gain = next((one.to_json() for one in cost.int8), None)
+                found.append({"soc": soc.name, **estimate.to_json(), "int8": gain, "notes": list(cost.notes)})
                 self.repeat(f"cost on {soc.name}", "inspect", file, soc_version=soc.name)
         if not found:
             raise MissingError("; ".join(cost.notes))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from math import prod
 
 from neonext_ascend.cost.count import count_network, useful_multiplications
-from neonext_ascend.cost.counting import FP16_BYTES
+from neonext_ascend.cost.int8.values import FP16_BYTES
 from neonext_ascend.cost.rows import NetworkRow, StageRow
 from neonext_ascend.jobs.making.form import choose_form
 from neonext_ascend.jobs.making.graphs import cell_costs, network_cost

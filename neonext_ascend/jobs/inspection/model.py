@@ -15,9 +15,10 @@ from neonext_ascend.jobs.watching import Watch
 from neonext_ascend.machine.chips import Soc
 from neonext_ascend.models.config import NetworkConfig
 from neonext_ascend.reporting.plotting import plotting
-from neonext_ascend.reporting.speed import advice_text
+from neonext_ascend.reporting.speed import advice_text, gain_text
 
 if TYPE_CHECKING:
+    from neonext_ascend.cost.int8.gain import Int8Gain
     from neonext_ascend.cost.rows import NetworkRow, StageRow
 
 
@@ -34,6 +35,7 @@ class InspectedModel:
         layout: that was asked for; ``auto`` compares both.
         stages: one NeoCell of each stage in every layout and lowering.
         networks: the whole network, its lowerings chosen.
+        int8: what it would bring the form that is chosen, at each batch; empty where no int8 figure is of the chip.
         notes: what the figures rest on, one sentence each.
         plot: the roofline, where one was asked for.
     """
@@ -43,6 +45,7 @@ class InspectedModel:
     layout: LayoutChoice
     stages: tuple[StageRow, ...]
     networks: tuple[NetworkRow, ...]
+    int8: tuple[Int8Gain, ...]
     notes: tuple[str, ...]
     plot: Path | None
 
@@ -55,6 +58,7 @@ class InspectedModel:
             "assumptions": list(self.notes),
             "stages": [row.to_json() for row in self.stages],
             "network": [row.to_json() for row in self.networks],
+            "int8": [gain.to_json() for gain in self.int8],
             "plot": None if self.plot is None else str(self.plot.absolute()),
         }
 
@@ -66,18 +70,23 @@ def inspect_model(
     fit = None if plot is None else fit_for(plot, soc)
     with plotting(plot) as publish, watch.working(f"counting {network.name}"):
         from neonext_ascend.jobs.inspection.forms import network_rows, stage_rows
+        from neonext_ascend.jobs.making.graphs import network_gain
 
         networks = tuple(network_rows(network, soc, batches, None if layout == "auto" else layout))
         stages = tuple(stage_rows(network, soc, networks))
+        chosen = [row for row in networks if row.chosen]
+        found = [network_gain(network, row.layout, row.form.lowering, soc, row.batch) for row in chosen]
+        gains = tuple(gain for gain in found if gain is not None)
         if fit is not None:
             publish(_roofline(network.name, soc, fit, stages))
-    return InspectedModel(network, soc, layout, stages, networks, _notes(soc, networks), plot)
+    return InspectedModel(network, soc, layout, stages, networks, gains, _notes(soc, networks, gains), plot)
 
 
-def _notes(soc: Soc, networks: Sequence[NetworkRow]) -> tuple[str, ...]:
-    """What would help and where most of the time goes, GELU first, and what the figures rest on."""
+def _notes(soc: Soc, networks: Sequence[NetworkRow], gains: Sequence[Int8Gain]) -> tuple[str, ...]:
+    """What int8 and else would help and where most of the time goes, GELU first, and what the figures rest on."""
     last, fit = next((row for row in reversed(networks) if row.chosen), networks[-1]).cost, find_fit(soc.name)
     found = []
+    found += [f"int8: {gain_text(gain)}" for gain in gains]
     if last.timed and fit is not None:
         found += [advice_text(advice) for advice in advise(last, soc, fit)]
         shares = ", ".join(f"{kind} {share:.0%}" for kind, share in last.shares.items() if share >= _WORTH_A_WORD)

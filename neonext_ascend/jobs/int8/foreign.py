@@ -13,8 +13,8 @@ from typing import Any
 
 from onnx import ModelProto, TensorProto
 
-from neonext_ascend.artifacts.finding import with_its_data
-from neonext_ascend.artifacts.reading import manifest_beside, read_manifest
+from neonext_ascend.artifacts.finding import manifest_beside, with_its_data
+from neonext_ascend.artifacts.reading import read_manifest
 from neonext_ascend.artifacts.staging import staged
 from neonext_ascend.artifacts.tensors import load_model
 from neonext_ascend.errors import ArtifactError, FileAccessError, UsageError

@@ -72,14 +72,21 @@ def export_int8(
             facts = accepted(
                 pictures, loaded.network, trained=loaded.weights.trained, anyway=plan.request.anyway, watch=watch
             )
-        settings = Settings(plan.request.calibrator, plan.request.balance)
+        settings = Settings(plan.request.calibrator, plan.request.balance, rounding=plan.request.rounding)
         model = load_model(made.path)
         with watch.working(f"calibrating on {len(pictures.pixels)} pictures") as on_line:
-            found = quantised(model, lambda: pictures.batches(request.batch_size, on_line=on_line), settings)
+            found = quantised(
+                model,
+                lambda: pictures.batches(request.batch_size, on_line=on_line),
+                settings,
+                on_line,
+                lambda seconds: watch.note(f"adaround: layer by layer, about {seconds:.0f} s"),
+            )
         costs = measured(found, pictures, request.batch_size, watch) if plan.request.sensitivity else {}
         told: dict[str, Any] = {
             "calibrator": settings.calibrator,
             "balanced": found.balanced,
+            "rounding": {"method": "nearest"} if found.rounded is None else found.rounded.to_json(),
             "calibration": {"folder": plan.folder.name, "sha256": pictures.sha256, **facts.to_json()},
         }
         name = made.path.name.removesuffix("-fp32.onnx")

@@ -12,6 +12,7 @@ from neonext_ascend.exporters.int8.qdq import check_qdq_opset
 from neonext_ascend.jobs.checking import checked_fields
 from neonext_ascend.machine.chips import Soc, find_soc
 from neonext_ascend.precision.int8.calibrators import Calibrator
+from neonext_ascend.precision.int8.deciding import Rounding
 from neonext_ascend.spec import FileDtype
 
 
@@ -25,6 +26,7 @@ class Int8Request:
         calibrator: how far int8 reaches.
         anyway: take pictures that the check refuses.
         balance: move powers of two between channels and the weights that read them.
+        rounding: of weights: to the nearest integers, or by AdaRound, which takes minutes.
         sensitivity: measure what each layer costs by itself.
         deploy: write the vendor's deploy form for this chip as well; an OM's own chip needs no word here.
     """
@@ -33,6 +35,7 @@ class Int8Request:
     calibrator: Calibrator = "mse"
     anyway: bool = False
     balance: bool = True
+    rounding: Rounding = "nearest"
     sensitivity: bool = False
     deploy: str | None = None
 

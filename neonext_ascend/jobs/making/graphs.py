@@ -9,6 +9,9 @@ from onnx import ModelProto
 
 from neonext_ascend.cost.answer import FileCost
 from neonext_ascend.cost.file_cost import file_cost
+from neonext_ascend.cost.flow import Flow
+from neonext_ascend.cost.int8.gain import Int8Gain, int8_gain
+from neonext_ascend.cost.int8.plain import can_be_int8
 from neonext_ascend.exporters.onnx_file.building import DEFAULT_OPSET, build_cell, build_model
 from neonext_ascend.exporters.onnx_file.graph import OnnxGraph
 from neonext_ascend.kernels.geometry import Geometry
@@ -55,6 +58,15 @@ def network_cost(
 ) -> FileCost:
     """Of a whole network in a form; errors as of :func:`network_graph`."""
     return file_cost(network_graph(config, layout, lowering), soc, (batch,))
+
+
+@lru_cache
+def network_gain(
+    config: NetworkConfig, layout: Layout, lowering: LoweringName | LoweringRule, soc: Soc, batch: int
+) -> Int8Gain | None:
+    """What int8 would bring it; errors as of :func:`network_graph`."""
+    flow = Flow(network_graph(config, layout, lowering), batch)
+    return int8_gain(flow, can_be_int8(flow), soc, made=False)
 
 
 @lru_cache(maxsize=1024)

@@ -1,7 +1,4 @@
-"""Which products of a graph the vendor's rules let be int8, and why the others stay.
-
-Conv with a 4-D weight, Gemm and MatMul with a 2-D one on the right (``capacity_config.csv`` in hicann/amct).
-"""
+"""Which products of a graph can be int8, by the vendor's rules and by their constants, and why the others stay."""
 
 from __future__ import annotations
 
@@ -14,10 +11,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from neonext_ascend.exporters.int8.decision import Kept
+from neonext_ascend.exporters.int8.eligible import why_not
 from neonext_ascend.precision.modes import PRODUCTS
-
-NEOCELL = "its constant has 3 axes; int8 takes 2-D constants of a MatMul alone (NeoCells stay in fp16)"
-LEFT = "its constant is the first operand; int8 takes the second alone, so that int8 means nchw"
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,21 +118,9 @@ class Graph:
     def _looked_at(self, node: NodeProto) -> Candidate | str:
         value, weight, *rest = node.input
         told = {one.name: helper.get_attribute_value(one) for one in node.attribute}
-        if node.op_type == "ConvTranspose":
-            return "ConvTranspose is not written in int8 here"
-        if value in self.held:
-            return NEOCELL if len(self.held[value].dims) == 3 else LEFT
-        if weight not in self.held:
-            return "its weight is no constant"
-        rank = len(self.held[weight].dims)
-        if node.op_type == "MatMul" and rank == 3:
-            return NEOCELL
-        if rank != (4 if node.op_type == "Conv" else 2):
-            return f"its constant has {rank} axes"
-        if node.op_type == "Gemm" and (
-            told.get("transA", 0) or {told.get("alpha", 1.0), told.get("beta", 1.0)} != {1.0}
-        ):
-            return "a Gemm with transA, alpha or beta of its own"
+        shapes = [self.held[name].dims if name in self.held else None for name in (value, weight)]
+        if reason := why_not(node.op_type, told, *shapes):
+            return reason
         adder, bias = self._added(node, rest)
         if not self.alone(weight) or (bias and not self.alone(bias)):
             return "another node reads its constants too"

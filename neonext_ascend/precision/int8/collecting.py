@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -62,21 +62,28 @@ def collected(
         ArtifactError: a value is no number on one of them.
     """
     channels = {one.value: one.channel for one in candidates}
-    (taken,) = (value.name for value in model.graph.input if value.name not in _constants(model))
-    names = [name for name in channels if name != taken]
-    session = session_of(_giving(model, names))
     seen = {name: Seen() for name in channels}
     with ThreadPoolExecutor() as pool:
-        for array in inputs:
-            values = dict(zip(names, session.run(names, {taken: array}) if names else (), strict=True))
-            if taken in channels:
-                values[taken] = array
+        for values in values_of(model, channels, inputs):
             # numpy lets go of the interpreter in its loops, which take as long as the network.
             list(pool.map(lambda one: seen[one[0]].add(one[1], channels[one[0]]), values.items()))
     for name, one in seen.items():
         if not np.isfinite(one.histogram.largest):
             raise ArtifactError(f"{name}: holds what is no number on the calibration pictures; see verify --ladder")
     return seen
+
+
+def values_of(
+    model: ModelProto, wanted: Iterable[str], inputs: Iterable[NDArray[np.float32]]
+) -> Iterator[dict[str, NDArray[np.float32]]]:
+    """These values on each of the inputs, the input among them where it is wanted."""
+    (taken,) = (value.name for value in model.graph.input if value.name not in _constants(model))
+    chosen = list(wanted)
+    names = [name for name in chosen if name != taken]
+    session = session_of(_giving(model, names))
+    for array in inputs:
+        values = dict(zip(names, session.run(names, {taken: array}) if names else (), strict=True))
+        yield values | ({taken: array} if taken in chosen else {})
 
 
 def _constants(model: ModelProto) -> set[str]:

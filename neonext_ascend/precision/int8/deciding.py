@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,9 @@ from neonext_ascend.precision.int8.collecting import Seen
 
 # Terms of a sum of products that int32 holds: 2^31 / (128 127).
 _MOST_TERMS = 132_104
+Rounding = Literal["nearest", "adaround"]
+ROUNDINGS: tuple[Rounding, ...] = get_args(Rounding)
+NEAREST: Mapping[str, NDArray[np.int8]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +30,32 @@ class Settings:
         calibrator: of the values.
         balance: move powers of two between a value's channels and the weights that read it.
         correct_bias: add to each bias what the rounded weight loses on the mean input.
+        rounding: of the weights: each to the nearest integer, or AdaRound.
     """
 
     calibrator: Calibrator = "mse"
     balance: bool = True
     correct_bias: bool = True
+    rounding: Rounding = "nearest"
 
 
-def decided(graph: Graph, seen: Mapping[str, Seen], settings: Settings = Settings()) -> Decision:
-    """The decision for a graph whose values were seen."""
+def decided(
+    graph: Graph,
+    seen: Mapping[str, Seen],
+    settings: Settings = Settings(),
+    weights: Mapping[str, NDArray[np.int8]] = NEAREST,
+) -> Decision:
+    """The decision for a graph whose values were seen.
+
+    Args:
+        graph: its products.
+        seen: the values that they read.
+        settings: how.
+        weights: by the layer's name, integers in place of the nearest ones.
+    """
     layers, kept = list[Int8Layer](), list[Kept]()
     for found in graph.products():
-        made = found if isinstance(found, Kept) else _layer(found, seen[found.value], settings)
+        made = found if isinstance(found, Kept) else _layer(found, seen[found.value], settings, weights)
         if isinstance(made, Int8Layer):
             layers.append(made)
         else:
@@ -52,7 +71,7 @@ def weight_scales(one: Candidate) -> NDArray[np.float32]:
     return np.where(scales > 0, scales, np.float32(1.0)).astype(np.float32)
 
 
-def _layer(one: Candidate, seen: Seen, settings: Settings) -> Int8Layer | Kept:
+def _layer(one: Candidate, seen: Seen, settings: Settings, weights: Mapping[str, NDArray[np.int8]]) -> Int8Layer | Kept:
     def refused(reason: str) -> Kept:
         return Kept(one.name, one.operator, reason)
 
@@ -63,7 +82,9 @@ def _layer(one: Candidate, seen: Seen, settings: Settings) -> Int8Layer | Kept:
     if one.weight.size // one.weight.shape[one.outputs] > _MOST_TERMS:
         return refused("int32 does not hold so many products")
     spread = scale_w.reshape(-1, 1, 1, 1) if one.per_channel else scale_w.reshape(1, 1)
-    weight = np.clip(np.rint(one.weight / spread), -HIGHEST, HIGHEST).astype(np.int8)
+    weight = weights.get(one.name)
+    if weight is None:
+        weight = np.clip(np.rint(one.weight / spread), -HIGHEST, HIGHEST).astype(np.int8)
     bias = one.bias
     if settings.correct_bias and (bias is not None or one.operator != "MatMul"):
         lost = _lost(one, weight * spread.astype(np.float64), seen)

@@ -12,6 +12,7 @@ from onnx import ModelProto
 
 from neonext_ascend.errors import UsageError
 from neonext_ascend.exporters.int8.decision import Decision
+from neonext_ascend.precision.int8.adaround import Rounded, adaround
 from neonext_ascend.precision.int8.balancing import balance, balances
 from neonext_ascend.precision.int8.candidates import Candidate, Graph
 from neonext_ascend.precision.int8.collecting import collected
@@ -30,20 +31,29 @@ class Quantised:
         model: float32, with balanced constants; of it the files are made.
         decision: of each product.
         balanced: values whose channels were balanced, and by which powers of two.
+        rounded: what AdaRound made of the weights; ``None`` where they are rounded to nearest.
     """
 
     model: ModelProto
     decision: Decision
     balanced: dict[str, list[int]]
+    rounded: Rounded | None = None
 
 
-def quantised(model: ModelProto, inputs: Callable[[], Inputs], settings: Settings) -> Quantised:
+def quantised(
+    model: ModelProto,
+    inputs: Callable[[], Inputs],
+    settings: Settings,
+    on_line: Callable[[str], None] = lambda _: None,
+    on_time: Callable[[float], None] = lambda _: None,
+) -> Quantised:
     """Decide.
 
     Args:
         model: float32, with one input.
         inputs: begins the calibration's inputs anew.
         settings: how.
+        on_line, on_time: of AdaRound, as :func:`~neonext_ascend.precision.int8.adaround.adaround` has them.
 
     Raises:
         UsageError: no product can be int8.
@@ -59,8 +69,12 @@ def quantised(model: ModelProto, inputs: Callable[[], Inputs], settings: Setting
         moved = {one.value: one.exponents.tolist() for one in found}
         graph = balance(graph, found)
         candidates = _candidates(graph)
-    decision = decided(graph, collected(graph.model, candidates, inputs()), settings)
-    return Quantised(graph.model, decision, moved)
+    seen = collected(graph.model, candidates, inputs())
+    decision = decided(graph, seen, settings)
+    if settings.rounding == "nearest":
+        return Quantised(graph.model, decision, moved)
+    rounded = adaround(graph, decision, inputs(), on_line=on_line, on_time=on_time)
+    return Quantised(graph.model, decided(graph, seen, settings, rounded.weights), moved, rounded)
 
 
 def _candidates(graph: Graph) -> list[Candidate]:
