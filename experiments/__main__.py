@@ -1,4 +1,4 @@
-"""``python -m experiments [NAME...]``: run them, each with its time; all that need no training by default."""
+"""``python -m experiments [NAME...]``: run them, each with its time; all by default."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ import importlib
 import sys
 import time
 
-NAMES = ("table_1", "signal_preservation", "receptive_field", "resampling", "cost_curves")
+NAMES = (
+    "table_1",
+    "signal_preservation",
+    "receptive_field",
+    "resampling",
+    "cost_curves",
+    "block_diagonal",
+    "neoinit_digits",
+    "architecture_digits",
+)
 
 
 def main(asked: list[str]) -> int:

@@ -96,7 +96,7 @@ def measure(stage: int, batch: int, repeats: int, peaks: Mapping[str, float]) ->
     """A row for each form in this stage (0 to 3)."""
     channels, size = CONFIG.widths[stage], CONFIG.stage_sizes()[stage]
     with tempfile.TemporaryDirectory() as folder:
-        forms = _forms(stage, batch, Path(folder))
+        forms = checked_forms(stage, batch, Path(folder))
         seconds = interleaved({name: form.run for name, form in forms.items()}, repeats)
     rows = []
     for name, form in forms.items():
@@ -110,7 +110,7 @@ def measure(stage: int, batch: int, repeats: int, peaks: Mapping[str, float]) ->
     return rows
 
 
-def _forms(stage: int, batch: int, folder: Path) -> dict[str, Form]:
+def checked_forms(stage: int, batch: int, folder: Path) -> dict[str, Form]:
     """Every form by name, checked."""
     geometry, (height, width) = CONFIG.geometry(stage), CONFIG.stage_sizes()[stage]
     cell = NeoCell(geometry).eval()
