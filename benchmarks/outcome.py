@@ -72,7 +72,7 @@ def rounded(value: Any) -> Any:
 
 def parser_for(name: str, description: str) -> argparse.ArgumentParser:
     """A parser with the options that every benchmark has."""
-    parser = argparse.ArgumentParser(prog=f"benchmarks.{name}", description=description.splitlines()[0])
+    parser = argparse.ArgumentParser(prog=f"benchmarks.measure.{name}", description=description.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few repeats: a trial, its figures mean nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write one JSON document")
     return parser

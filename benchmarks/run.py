@@ -52,7 +52,7 @@ def _measured(name: str, arguments: Sequence[str], into: Path) -> bool:
     print(f"\n== {name}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         document = Path(folder) / f"{name}.json"
-        command = [sys.executable, "-m", f"benchmarks.{name}", "--json", str(document), *arguments]
+        command = [sys.executable, "-m", f"benchmarks.measure.{name}", "--json", str(document), *arguments]
         subprocess.run(command, cwd=ROOT, check=False)
         if not document.exists():
             return False

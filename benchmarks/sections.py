@@ -1,4 +1,4 @@
-"""The benchmarks that ``python -m benchmarks.run`` runs, in order; each is a module of its name and leaves its JSON."""
+"""The benchmarks that ``python -m benchmarks.run`` runs, in order: modules of ``measure/``, which leave their JSON."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path("benchmarks") / "results"
-SECTIONS = ("networks", "operators", "neocell", "growth", "export_cost", "same_twice", "training", "cuda")
+SECTIONS = (
+    "networks",
+    "operators",
+    "neocell",
+    "growth",
+    "export_cost",
+    "same_twice",
+    "training",
+    "training_step",
+    "feeding",
+    "cuda",
+)
 
 Document = dict[str, Any]
 

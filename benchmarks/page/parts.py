@@ -107,7 +107,7 @@ def commands(documents: Mapping[str, Document]) -> list[str]:
     """How each section was run."""
     rows = []
     for name, document in documents.items():
-        command = " ".join([f"python -m benchmarks.{name}", *document["arguments"]])
+        command = " ".join([f"python -m benchmarks.measure.{name}", *document["arguments"]])
         rows.append([f"`{command}`", f"{document['seconds']:.0f}", f"{document['machine']['load']:g}"])
     total = sum(document["seconds"] for document in documents.values())
     lines = [

@@ -16,7 +16,7 @@ from neonext_ascend.checkpoints.folder import folder_at
 from neonext_ascend.checkpoints.reading import Checkpoint, load_network, read_checkpoint
 from neonext_ascend.data import NANO_WEIGHTS, data_path
 from neonext_ascend.errors import CheckpointError, FileAccessError, UsageError
-from neonext_ascend.models.arguments import file_path, image_size_of, shown, whole_number
+from neonext_ascend.models.arguments import folder_path, image_size_of, shown, whole_number
 from neonext_ascend.models.config import DEFINITIONS, NetworkConfig, with_image_size
 from neonext_ascend.models.features import NeoNeXtFeatures, Network
 from neonext_ascend.models.neonext import NeoNeXt, build
@@ -145,7 +145,7 @@ def create(
         features: whether to give the four stages' maps in place of logits
             (:class:`~neonext_ascend.models.features.NeoNeXtFeatures`).
     """
-    path = None if checkpoint is None else file_path(checkpoint, "checkpoint")
+    path = None if checkpoint is None else folder_path(checkpoint, "checkpoint")
     size = None if image_size is None else image_size_of(image_size)
     loaded = load(model, checkpoint=path, image_size=size, num_classes=num_classes, seed=seed)
     return (loaded.with_maps("nchw") if features else loaded).network

@@ -17,7 +17,7 @@ from neonext_ascend.checkpoints.loading import load
 from neonext_ascend.data import labels_for
 from neonext_ascend.errors import FileAccessError, ToolchainError, UsageError
 from neonext_ascend.images.preprocessing import preprocessing_for
-from neonext_ascend.models.arguments import file_path, shown
+from neonext_ascend.models.arguments import file_path, folder_path, shown
 from neonext_ascend.models.config import NetworkConfig, size_text
 from neonext_ascend.models.neonext import NeoNeXt
 
@@ -43,7 +43,7 @@ def save_pretrained(network: NeoNeXt, folder: str | Path, *, manifest: str | Pat
 
     if not isinstance(network, NeoNeXt):
         raise UsageError(f"network {shown(network)}: expected a NeoNeXt with its head")
-    target, config = file_path(folder, "folder"), network.config
+    target, config = folder_path(folder, "folder"), network.config
     known = None if manifest is None else _manifest(file_path(manifest, "manifest"))
     if known is not None and known.network != config.to_json():
         raise UsageError(f"{manifest}: of another network ({known.network.get('name')}) than {config.name}")
@@ -68,7 +68,7 @@ def from_pretrained(name: str | Path) -> NeoNeXt:
         FileAccessError: a file cannot be read or fetched.
         ToolchainError: there is no such folder, and huggingface_hub is not installed.
     """
-    path = file_path(name, "name")
+    path = folder_path(name, "name")
     network = load(checkpoint=path if path.exists() else _fetched(str(name))).network
     assert isinstance(network, NeoNeXt)
     return network

@@ -58,12 +58,20 @@ def file_path(value: object, what: str) -> Path:
     Raises:
         UsageError: it is something else, or no file can be called so.
     """
+    path = folder_path(value, what)
+    if not path.name:
+        raise UsageError(f"{what} {shown(value)}: no file can be called so; expected a path")
+    return path
+
+
+def folder_path(value: object, what: str) -> Path:
+    """As :func:`file_path`, where ``.``, a folder without a name, will do."""
     given: Any = value
     try:
         path = Path(os.fsdecode(given))
     except TypeError:
         raise UsageError(f"{what} {shown(value)}: expected a path") from None
-    if not path.name or "\0" in str(path):
+    if not given or "\0" in str(path):
         raise UsageError(f"{what} {shown(value)}: no file can be called so; expected a path")
     return path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from neonext_ascend.errors import FileAccessError, NeoNextError, UsageError
+from neonext_ascend.errors import FileAccessError, NeoNextError, UsageError, counted
 from neonext_ascend.images.preprocessing import Preprocessing
 from neonext_ascend.training.draws import seed_of
 from neonext_ascend.training.pictures import Augmentation
@@ -56,8 +57,8 @@ class Split:
         parts = self.world * self.accumulation
         if self.batch_size % parts:
             raise UsageError(
-                f"batch_size {self.batch_size}: {self.world} processes with {self.accumulation} accumulated parts "
-                f"each cannot share it; expected a multiple of {parts}"
+                f"batch_size {self.batch_size}: {counted(self.world, 'process')} with "
+                f"{counted(self.accumulation, 'part')} each cannot share it; expected a multiple of {parts}"
             )
 
     @property
@@ -135,13 +136,16 @@ class Plain:
 
 def loader(order: Order | Plain, recipe: Recipe, prepare: Preprocessing, workers: int) -> DataLoader[Any]:
     """A loader whose iterations follow ``order``; training keeps its workers from epoch to epoch."""
-    return DataLoader(
-        Pictures(Augmentation(recipe, prepare)),
-        batch_sampler=order,  # of whole samples: they need not be numbers
-        num_workers=workers,
-        collate_fn=_collate,
-        persistent_workers=workers > 0 and isinstance(order, Order),
-    )
+    with warnings.catch_warnings():
+        # More workers than cores are the user's choice; the share of waiting tells what came of it.
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
+        return DataLoader(
+            Pictures(Augmentation(recipe, prepare)),
+            batch_sampler=order,  # of whole samples: they need not be numbers
+            num_workers=workers,
+            collate_fn=_collate,
+            persistent_workers=workers > 0 and isinstance(order, Order),
+        )
 
 
 def batches(loaded: DataLoader[Any]) -> Generator[Batch]:

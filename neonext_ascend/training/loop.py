@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from neonext_ascend.errors import DivergedError, FileAccessError, NeoNextError, UsageError, counted
+from neonext_ascend.errors import CheckpointError, DivergedError, FileAccessError, NeoNextError, UsageError, counted
 from neonext_ascend.images.pace import Pace
 from neonext_ascend.images.preprocessing import Preprocessing
 from neonext_ascend.training.diary import Diary
@@ -75,11 +75,19 @@ class Run:
     _warned: set[str] = field(default_factory=set)
 
     def go_on_from(self, resumed: Resumed) -> None:
-        """Take over a checkpoint."""
-        self.trainer.load(resumed.held)
-        self._step, self.shelf.last = resumed.step, resumed.path
+        """Take over a checkpoint.
+
+        Raises:
+            CheckpointError: what it holds does not fit this run, though it is said to be of it.
+        """
         best = resumed.held.get("best")
-        self.best = self.measured = None if best is None else Measured(**best)
+        try:
+            self.best = self.measured = None if best is None else Measured(**best)
+            self.trainer.load(resumed.held)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError):  # as torch says what does not fit
+            what = "does not hold what this run goes on from; it is damaged, or another program wrote it"
+            raise CheckpointError(f"{resumed.path}: {what}; take the checkpoint before") from None
+        self._step, self.shelf.last = resumed.step, resumed.path
 
     def run(self) -> None:
         """Train to the end.

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-
 import torch
 from torch import nn
 
-from neonext_ascend.checkpoints.reading import load_network, read_checkpoint
+from neonext_ascend.checkpoints.loading import LoadedNetwork
 from neonext_ascend.errors import counted
 from neonext_ascend.models.config import NetworkConfig
 from neonext_ascend.models.layers import LayerScale
@@ -44,21 +41,18 @@ def draw_cells_at_random(net: nn.Module, seed: int) -> None:
                     weight.normal_(0, weight.shape[axis] ** -0.5, generator=generator)
 
 
-def from_checkpoint(config: NetworkConfig, recipe: Recipe, path: Path, new_head: bool) -> tuple[NeoNeXt, list[str]]:
-    """A network with a checkpoint's weights, and what was taken, in words.
+def from_loaded(
+    config: NetworkConfig, recipe: Recipe, loaded: LoadedNetwork, new_head: bool
+) -> tuple[NeoNeXt, list[str]]:
+    """A network with a loaded one's weights, and what was taken, in words.
 
     Args:
         config: of the network to train, with its own number of classes.
         recipe: its seed draws a new head.
-        path: of the checkpoint.
+        loaded: the same network, with as many classes as its checkpoint has.
         new_head: whether the head is drawn anew even where the classes are as many.
-
-    Raises:
-        FileAccessError, CheckpointError: it cannot be read, or holds another network.
     """
-    held = read_checkpoint(path)
-    theirs = held.contents.num_classes
-    taken = load_network(replace(config, num_classes=theirs), held).state_dict()
+    taken, theirs = loaded.network.state_dict(), loaded.network.config.num_classes
     new_head = new_head or theirs != config.num_classes
     if new_head:
         taken = {name: tensor for name, tensor in taken.items() if not name.startswith(_HEAD)}
@@ -69,5 +63,5 @@ def from_checkpoint(config: NetworkConfig, recipe: Recipe, path: Path, new_head:
         if new_head
         else f"its head of {counted(theirs, 'class')} is kept"
     )
-    said = f"{counted(len(taken), 'tensor')} of {path.name} are loaded; {head}"
-    return net, [*held.notes, said]
+    said = f"{counted(len(taken), 'tensor')} of {loaded.weights.file} are loaded; {head}"
+    return net, [*loaded.notes, said]

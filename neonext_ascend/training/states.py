@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import pickle
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from neonext_ascend.artifacts.staging import Staging, staged
+from neonext_ascend.checkpoints import pickled
 from neonext_ascend.errors import CheckpointError, DivergedError, FileAccessError
 from neonext_ascend.models.config import NetworkConfig
 from neonext_ascend.training.recipe import Recipe, from_json
@@ -50,6 +50,9 @@ class Identity:
     def to_json(self) -> dict[str, Any]:
         """As a checkpoint holds it."""
         return {**asdict(self), "network": _plain(self.network), "classes": list(self.classes)}
+
+
+_IDENTITY = {member.name for member in fields(Identity)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +107,26 @@ def read_run(path: Path) -> Resumed:
         FileAccessError.refuse_special(path, "a checkpoint of a run")
         with path.open("rb") as file:
             head = file.read(len(_ZIP))
-        if head and head != _ZIP:
-            raise CheckpointError(f"{path}: is no checkpoint of a run; expected step-NNNNNNNN.pt of a run's folder")
-        held = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise FileAccessError(f"{path}: cannot read the checkpoint: {error.strerror or error}") from None
-    except (RuntimeError, EOFError) as error:  # torch's way to say that the archive is none
-        raise FileAccessError(f"{path}: is cut short or damaged: {_line(error)}") from None
-    except (pickle.UnpicklingError, ValueError) as error:
-        raise CheckpointError(f"{path}: is no checkpoint of a run: {_line(error)}") from None
-    if not isinstance(held, dict) or held.get("format") != _FORMAT or not {"run", "step", "model"} <= held.keys():
+        raise FileAccessError(f"{path}: cannot read the checkpoint: {error.strerror}") from None
+    if not head:
+        raise FileAccessError(f"{path}: the file is empty; take the checkpoint before")
+    if head != _ZIP:
+        raise CheckpointError(f"{path}: is no checkpoint of a run; expected step-NNNNNNNN.pt of a run's folder")
+    held, _ = pickled.load(path)
+    if not _is_a_run(held):
         raise CheckpointError(f"{path}: holds no run to go on with; weights alone are given with --from")
     return Resumed(path, held)
+
+
+def _is_a_run(held: Any) -> bool:
+    """Whether all is there that :class:`Resumed` reads; what a trainer takes over it looks at itself."""
+    if not isinstance(held, dict) or held.get("format") != _FORMAT:
+        return False
+    step, run, network = held.get("step"), held.get("run"), None
+    if isinstance(run, dict) and run.keys() >= _IDENTITY:
+        network = run["network"]
+    return isinstance(network, dict) and "name" in network and isinstance(step, int) and step >= 0
 
 
 def steps_in(folder: Path) -> list[Path]:

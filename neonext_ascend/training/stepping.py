@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from neonext_ascend.errors import DivergedError, UsageError
+from neonext_ascend.models.config import STAGES
 from neonext_ascend.models.neonext import NeoNeXt
 from neonext_ascend.training.draws import generator_of, seed_of
 from neonext_ascend.training.feeding import Batch, Split
@@ -55,6 +56,7 @@ class Trainer:
             if team.device.type == "cpu":
                 raise UsageError("sync_norm: torch has it for cuda and npu; leave it out on a CPU")
             self.net = nn.SyncBatchNorm.convert_sync_batchnorm(self.net)  # type: ignore[no-untyped-call] # torch has no types there
+        _refuse_one_value(net, recipe, split)
         freeze(self.net, recipe.freeze)
         self._optimiser = make_optimiser(self.net, recipe)
         self._scaler = torch.amp.GradScaler(team.device.type, enabled=recipe.precision == "fp16")
@@ -153,6 +155,16 @@ class Trainer:
         if self._average is not None:
             self._average.module.load_state_dict(held["model_ema"])
             self._average.n_averaged.fill_(held["averaged"])
+
+
+def _refuse_one_value(net: NeoNeXt, recipe: Recipe, split: Split) -> None:
+    """BatchNorm of one picture's single pixel has nothing to normalise over."""
+    learning = not (recipe.freeze_norm or recipe.sync_norm or recipe.freeze == STAGES)
+    if learning and split.size == 1 and net.config.stage_sizes()[-1] == (1, 1):
+        raise UsageError(
+            f"batch_size {split.batch_size}: parts of one picture, whose last maps are one pixel each, leave BatchNorm "
+            "nothing to normalise over; take a larger batch, fewer parts, or freeze_norm"
+        )
 
 
 def _averaging(net: NeoNeXt, decay: float) -> AveragedModel:

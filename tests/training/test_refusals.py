@@ -106,6 +106,59 @@ def test_weights_that_diverged_are_not_written(data: Path, tmp_path: Path, monke
     assert [path.name for path in steps_in(tmp_path / "run")] == ["step-00000001.pt"]
 
 
+def test_a_picture_at_a_time_is_refused_where_batchnorm_sees_one_value(
+    data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path, data, "--batch-size", "1") == 2
+    assert "batch_size 1: parts of one picture, whose last maps are one pixel each" in capfd.readouterr().err
+    assert train(tmp_path, data, "--batch-size", "8", "--accumulation", "8", "--epochs", "1") == 2
+    assert train(tmp_path, data, "--batch-size", "1", "--epochs", "1", "--freeze-norm", "--warmup-epochs", "0") == 0
+    capfd.readouterr()
+    assert train(tmp_path, data, "--batch-size", "9", "--accumulation", "2") == 2
+    assert "batch_size 9: 1 process with 2 parts each cannot share it" in capfd.readouterr().err
+
+
+def test_what_is_no_run_and_what_a_run_cannot_take_is_told_in_a_line(
+    data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_minute(tmp_path, data, "run", {"epochs": 1})
+    (path,) = steps_in(tmp_path / "run")
+    content, held = path.read_bytes(), torch.load(path, weights_only=True)
+    place = content.index(held["model"]["stem.conv.weight"].numpy().tobytes())
+    damaged = {
+        b"": (5, "the file is empty"),
+        content[: len(content) // 2]: (5, "the file is truncated"),
+        content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]: (2, "the file is damaged: the checksum"),
+    }
+    bad = tmp_path / "step-00000001.pt"
+    for bytes_, (status, says) in damaged.items():
+        bad.write_bytes(bytes_)
+        assert train(tmp_path, data, "--epochs", "1", "--resume", str(bad)) == status
+        assert says in capfd.readouterr().err
+    assert train(tmp_path, data, "--resume", str(data)) == 5
+    assert "holds no checkpoint of a run" in capfd.readouterr().err
+    run, fits = held["run"], "does not hold what this run goes on from"
+    for change, says in (
+        ({"step": "x"}, "holds no run to go on with"),
+        ({"step": -1}, "holds no run to go on with"),
+        ({"run": [1]}, "holds no run to go on with"),
+        ({"run": {**run, "network": None}}, "holds no run to go on with"),
+        ({"run": {**run, "recipe": 3}}, "its recipe: it is 3"),
+        ({"model": {}}, fits),
+        ({"model_ema": None}, fits),
+        ({"optimiser": {"state": {}, "param_groups": []}}, fits),
+        ({"scaler": 3}, fits),
+        ({"best": [1, 2]}, fits),
+    ):
+        torch.save({**held, **change}, bad)
+        assert train(tmp_path, data, "--epochs", "1", "--resume", str(bad)) == 2, change
+        lines = [line for line in capfd.readouterr().err.splitlines() if not line.startswith("note: ")]
+        assert len(lines) == 1, lines
+        assert says in lines[0]
+    monkeypatch.chdir(tmp_path / "run")  # a folder is a folder, by whatever name
+    assert train(tmp_path, data, "--epochs", "1", "--resume", ".", "-o", ".") == 0
+
+
 @pytest.fixture
 def small_files() -> Iterator[Any]:
     """Sets how long a file of this process may become, as where a disk is full."""
@@ -152,17 +205,6 @@ def test_a_resume_file_that_is_none_is_told(
     err = capfd.readouterr().err
     assert err.startswith(f"error: {file}: ")
     assert err.count("\n") == 1
-
-
-def test_a_checkpoint_that_was_cut_is_told(data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert train(tmp_path, data, "--epochs", "1", "--warmup-epochs", "0") == 0
-    (file,) = steps_in(tmp_path / "run")
-    file.write_bytes(file.read_bytes()[:-1000])
-    capfd.readouterr()
-    assert train(tmp_path, data, "--resume", str(file)) == 5
-    assert "is cut short or damaged" in capfd.readouterr().err
-    assert train(tmp_path, data, "--resume", str(tmp_path / "data")) == 5
-    assert "holds no checkpoint of a run" in capfd.readouterr().err
 
 
 def test_a_shard_cut_short_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from neonext_ascend import jobs
+from neonext_ascend import create, jobs, save_pretrained
 from neonext_ascend.checkpoints.loading import load
 from neonext_ascend.checkpoints.reading import read_checkpoint
 from neonext_ascend.errors import CheckpointError, UsageError
@@ -177,6 +177,15 @@ def jobs_config(folder: Path) -> Any:
     from neonext_ascend.checkpoints.loading import read_config
 
     return read_config(write_config(folder))
+
+
+def test_a_run_begins_with_a_folder_of_save_pretrained_too(whole: Path, data: Path, tmp_path: Path) -> None:
+    save_pretrained(create(jobs_config(tmp_path), checkpoint=whole / "last.safetensors"), tmp_path / "hub")
+    seen: list[str] = []
+    still = {"learning_rate": 0.0, "floor": 0.0, "ema": 0.0, "freeze_norm": True, "epochs": 1}
+    train_minute(tmp_path, data, "run", still, checkpoint=tmp_path / "hub", watch=jobs.Watch(note=seen.append))
+    assert any(line.endswith("of model.safetensors are loaded; its head of 2 classes is kept") for line in seen)
+    assert same(weights(tmp_path / "run"), weights(whole))
 
 
 def test_the_head_stays_where_the_classes_do_unless_asked(data: Path, whole: Path, tmp_path: Path) -> None:

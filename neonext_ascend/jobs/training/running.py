@@ -12,13 +12,13 @@ from typing import Annotated, Any
 
 import torch
 
-from neonext_ascend.checkpoints.loading import read_config
+from neonext_ascend.checkpoints.loading import load, read_config
 from neonext_ascend.errors import UsageError, counted
 from neonext_ascend.images.preprocessing import preprocessing_for
 from neonext_ascend.jobs.checking import Model, Size, checked
 from neonext_ascend.jobs.training.outcome import Training
 from neonext_ascend.jobs.watching import SILENT, Watch
-from neonext_ascend.models.arguments import file_path, image_size_of
+from neonext_ascend.models.arguments import file_path, folder_path, image_size_of
 from neonext_ascend.models.config import NetworkConfig, with_image_size
 from neonext_ascend.models.variants import find_variant
 from neonext_ascend.spec import Bounds
@@ -30,7 +30,7 @@ from neonext_ascend.training.recipe import Recipe, given_settings, resolve
 from neonext_ascend.training.sources.census import take_census
 from neonext_ascend.training.sources.entries import Source
 from neonext_ascend.training.sources.opening import open_source
-from neonext_ascend.training.starting import fresh, from_checkpoint
+from neonext_ascend.training.starting import fresh, from_loaded
 from neonext_ascend.training.states import Identity, Resumed, Shelf, read_run
 from neonext_ascend.training.stepping import Trainer
 
@@ -93,9 +93,11 @@ def train(
     network = _network(model, config, image_size)
     if checkpoint is not None and resume is not None:
         raise UsageError("both --from and --resume; --resume goes on with a run, --from begins one with its weights")
-    resumed = None if resume is None else read_run(file_path(resume, "resume"))
+    # What is given is read before the pictures, which may be many.
+    begin = None if checkpoint is None else load(network, checkpoint=folder_path(checkpoint, "checkpoint"))
+    resumed = None if resume is None else read_run(folder_path(resume, "resume"))
     chosen = resolve(network.name, given) if resumed is None else _recipe_of(resumed, given)
-    folder = file_path(output, "output")
+    folder = folder_path(output, "output")
     started = time.perf_counter()
     with team(device) as here, torch.random.fork_rng(devices=[]):
         told = watch if here.first else SILENT
@@ -107,10 +109,8 @@ def train(
         identity = Identity.of(network, chosen, source.classes, source.training.digest, here.world)
         shelf = Shelf(folder, keep, identity)
         net, said = fresh(network, chosen), list[str]()
-        if checkpoint is not None:
-            net, said = from_checkpoint(
-                network, chosen, file_path(checkpoint, "checkpoint"), new_head=num_classes is not None
-            )
+        if begin is not None:
+            net, said = from_loaded(network, chosen, begin, new_head=num_classes is not None)
         for line in said:
             told.note(line)
         if resumed is not None:
