@@ -55,7 +55,7 @@ coverage: $(BIN)/.developing
 container: $(BIN)/.developing
 	$(BIN)/python -m tests.container
 
-# The real torch_npu and onnxruntime-cann without CANN, and timm, each in a virtual environment of its own.
+# The real torch_npu and onnxruntime-cann without CANN, timm, Triton's and KServe's clients, each in a virtual environment of its own.
 environments: $(BIN)/.developing
 	$(BIN)/python -m tests.environments.check
 

@@ -155,7 +155,7 @@ def _request(om: dict[str, Any]) -> Any:
 def _say(made: Made, quiet: bool, last: bool) -> None:
     from neonext_ascend.jobs.bundle.packing import Bundle
     from neonext_ascend.jobs.making.onnx_file import OnnxExport
-    from neonext_ascend.jobs.making.triton import TritonModel
+    from neonext_ascend.jobs.making.triton_model import TritonModel
     from neonext_ascend.reporting import exports as words
 
     if isinstance(made, Bundle):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from neonext_ascend.jobs.laddering import ladder
     from neonext_ascend.jobs.listing import Listed, list_models
     from neonext_ascend.jobs.making.om_request import OmRequest
-    from neonext_ascend.jobs.making.triton import TritonRequest
+    from neonext_ascend.jobs.making.triton_model import TritonRequest
     from neonext_ascend.jobs.predicting import Predictions, predict
     from neonext_ascend.jobs.reporting import Reported, report
     from neonext_ascend.jobs.rescuing import Rescuing, rescue_nodes
@@ -60,7 +60,7 @@ _HOMES = {
     "Rescuing": "jobs.rescuing",
     "ServerBenchmark": "jobs.server_benchmarking",
     "Training": "jobs.training.outcome",
-    "TritonRequest": "jobs.making.triton",
+    "TritonRequest": "jobs.making.triton_model",
     "Verification": "jobs.verifying",
     "Watch": "jobs.watching",
     "benchmark": "jobs.benchmarking",

@@ -26,7 +26,7 @@ from neonext_ascend.jobs.making.om_in_half import held_by_half
 from neonext_ascend.jobs.making.om_request import OmPlan, OmRequest, check_gelu
 from neonext_ascend.jobs.making.onnx_file import OnnxExport, Orders, export_verified
 from neonext_ascend.jobs.making.request import FileRequest
-from neonext_ascend.jobs.making.triton import TritonModel, TritonRequest, write_triton
+from neonext_ascend.jobs.making.triton_model import TritonModel, TritonRequest, write_triton
 from neonext_ascend.jobs.networks import load_networks
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.cann import Cann, find_cann

@@ -13,7 +13,7 @@ from neonext_ascend import jobs
 from neonext_ascend.cli.main import run
 from neonext_ascend.errors import FileAccessError, UsageError
 from neonext_ascend.jobs.making.onnx_file import ParityFailedError
-from neonext_ascend.jobs.making.triton import TritonModel
+from neonext_ascend.jobs.making.triton_model import TritonModel
 from tests.support.networks import overflowing_checkpoint
 
 STATIC = """\

@@ -9,6 +9,7 @@ import copy
 import json
 import re
 import shlex
+import tomllib
 from typing import Any
 
 import pytest
@@ -19,6 +20,8 @@ from neonext_ascend.exporters.om_file.manifest import om_name
 from neonext_ascend.exporters.om_file.options import AtcOptions
 from neonext_ascend.machine.chips import find_soc
 from neonext_ascend.machine.container import IMAGES
+from neonext_ascend.serving import ray as serving_ray
+from neonext_ascend.serving.ray.arguments import Arguments
 from tests import ROOT
 from tests.support.deploy import JOB, KSERVE, KUBERAY, TRITON, deployed, parsed, server
 from tests.support.rayservice import faults
@@ -136,10 +139,15 @@ def test_ray_is_told_of_the_device_that_kubernetes_gives() -> None:
     (resources,) = shlex.split(workers["rayStartParams"]["resources"])
     assert json.loads(resources) == {"NPU": container["resources"]["limits"][DEVICE]}
     (application,) = parsed(deployed(KUBERAY)["spec"]["serveConfigV2"])["applications"]
-    assert application["import_path"] == "neonext_ascend.serving.ray:application"
+    assert application["import_path"] == f"{serving_ray.__name__}:{serving_ray.application.__name__}"
+    told = Arguments.of(application["args"])
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
-    assert application["args"]["artifacts"] == f"neonext={mounts['models']}/{OM}"
-    assert workers["minReplicas"] <= application["args"]["max_replicas"] <= workers["maxReplicas"]
+    assert told.artifacts == f"neonext={mounts['models']}/{OM}"
+    assert told.npu
+    assert workers["minReplicas"] <= told.min_replicas <= told.max_replicas <= workers["maxReplicas"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    least = cluster()["rayVersion"].rpartition(".")[0]
+    assert any(line.startswith(f"ray[data,serve]>={least},") for line in extras["ray"])
 
 
 def test_triton_probes_and_works_outside_its_repository() -> None:

@@ -60,7 +60,8 @@ def tensor_request(rows: np.ndarray[Any, Any], **more: object) -> bytes:
 def test_the_protocols_paths(served: Served) -> None:
     assert served.ask("GET", "/v2/health/live").json == {"live": True}
     assert served.ask("GET", "/v2/health/ready").status == 200
-    assert served.ask("GET", "/v2").json["name"] == "neonext-ascend"
+    for path in ("/v2", "/v2/"):  # the document's, and the published schema's
+        assert served.ask("GET", path).json["name"] == "neonext-ascend"
     told = served.ask("GET", "/v2/models/nano/versions/1").json
     assert told["inputs"] == [{"name": "image", "datatype": "FP32", "shape": [-1, 3, 96, 96]}]
     assert told["outputs"] == [{"name": "logits", "datatype": "FP32", "shape": [-1, 10]}]
@@ -312,22 +313,11 @@ def test_wrong_maps_never_become_ready(maps: Path, tmp_path: Path, capfd: pytest
     assert "stage1 of noise" in capfd.readouterr().err
 
 
-def test_what_cannot_be_had_is_told_at_once(nano: Nano, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_port_that_another_has_is_told_at_once(nano: Nano, capfd: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        cases = [
-            ([f"a/b={nano.one}"], 5, "cannot read the artifact"),
-            (
-                ["neonext_nano", "--runtime", "npu"],
-                2,
-                "is a model's name; what is served is a file: neonext-ascend export",
-            ),
-            ([f"x-pictures={nano.one}"], 2, "no model can be served so"),
-            ([str(nano.one), "--port", port], 5, "cannot listen there: Address already in use"),
-        ]
-        for arguments, code, words in cases:
-            assert run(["serve", *arguments]) == code, arguments
-            assert words in capfd.readouterr().err, arguments
+        assert run(["serve", str(nano.one), "--port", port]) == 5
+        assert "cannot listen there: Address already in use" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("library", ["starlette", "uvicorn", "prometheus_client", "grpc"])

@@ -28,6 +28,13 @@ TRITON = [
         "the parser of ATC, which does not know QDQ",
         "fp32 or fp16.",
     ),
+    Refusal(
+        "a file as Triton's repository",
+        lambda d: ["export", "neonext_nano", "--triton", write(d / "models", "x"), "-o", d / "out"],
+        5,
+        "models: is not a folder",
+        "Give a folder.",
+    ),
     Refusal("the vendor's GELU for Triton", triton("--gelu", "npu"), 2, "does not know NPUGeluV2", "`--gelu erf`."),
     Refusal(
         "an OM and Triton's model", triton("--format", "om", "--soc-version", "Ascend310P3"), 2, "give one", "One each."
@@ -89,6 +96,20 @@ def serve(*more: object) -> Arguments:
 
 SERVING = [
     Refusal("a file to serve that is not there", serve(), 5, "cannot read the artifact", "Check the path."),
+    Refusal(
+        "a name with a slash, which is no name but a path",
+        lambda folder: ["serve", f"a/b={folder / 'm.onnx'}", "--port", 0],
+        5,
+        "cannot read the artifact",
+        "Letters, digits, `.`, `_` and `-`.",
+    ),
+    Refusal(
+        "a model's name in place of a file",
+        lambda _: ["serve", "neonext_nano", "--port", 0],
+        2,
+        "is a model's name; what is served is a file",
+        "`neonext-ascend export neonext_nano`, then serve what it wrote.",
+    ),
     Refusal(
         "a name that is kept for pictures",
         lambda folder: ["serve", f"digits-pictures={exported(folder)}", "--port", 0],

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from neonext_ascend.artifacts.staging import staged
-from neonext_ascend.errors import UsageError
+from neonext_ascend.errors import FileAccessError, UsageError
 
 CONFIG, VERSION = "config.pbtxt", "1"
 # What an earlier export may have left there.
@@ -19,7 +19,10 @@ def check_place(folder: Path) -> None:
 
     Raises:
         UsageError: the folder is there, and holds something else.
+        FileAccessError: the repository is no folder.
     """
+    if folder.parent.exists() and not folder.parent.is_dir():
+        raise FileAccessError(f"{folder.parent}: is not a folder; give a folder for the models")
     found = [path for path in folder.rglob("*") if path != folder / VERSION] if folder.is_dir() else []
     strange = [p for p in found if p != folder / CONFIG and not (p.parent == folder / VERSION and _is_ours(p))]
     if strange or (folder.exists() and not folder.is_dir()):

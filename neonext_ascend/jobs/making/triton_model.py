@@ -113,7 +113,7 @@ class TritonPlan:
         """Of the model, named after the network and what it gives.
 
         Raises:
-            UsageError: it is there, and holds what no export made.
+            UsageError, FileAccessError: as of :func:`check_place`.
         """
         folder = self.repository / f"{loaded.network.config.name}{loaded.network.form}"
         check_place(folder)
