@@ -38,6 +38,7 @@ _PORT = click.IntRange(0, 65535)
 @click.option("--api-key-file", type=PATH, metavar="FILE", help="One line, which every request must carry.")
 @click.option("--tls-cert", type=PATH, metavar="FILE", help="PEM; with --tls-key.")
 @click.option("--tls-key", type=PATH, metavar="FILE", help="PEM; with --tls-cert.")
+@click.option("--traces", is_flag=True, help="OpenTelemetry's spans, to where OTEL_EXPORTER_OTLP_ENDPOINT says.")
 @click.option(
     "--threads", type=int, default=0, show_default=True, help="Of the CPU, a process; 0: as the runtime has it."
 )

@@ -36,6 +36,7 @@ def serve(
     api_key_file: str | Path | None = None,
     tls_cert: str | Path | None = None,
     tls_key: str | Path | None = None,
+    traces: bool = False,
     watch: Watch = SILENT,
     started: Callable[[Started], Any] = lambda _: None,
 ) -> None:
@@ -54,6 +55,7 @@ def serve(
         drain: seconds that requests under way get when the server ends.
         api_key_file: one line, which every request must carry.
         tls_cert, tls_key: PEM files; both, or neither.
+        traces: send OpenTelemetry's spans to where its variables say; needs the extra ``[traces]``.
         watch: told of what a user should doubt.
         started: called once when it is ready.
 
@@ -89,6 +91,7 @@ def serve(
         api_key_file=None if api_key_file is None else Path(api_key_file),
         tls_cert=None if tls_cert is None else Path(tls_cert),
         tls_key=None if tls_key is None else Path(tls_key),
+        traces=traces,
     )
 
     def told(ready: Started) -> None:

@@ -18,6 +18,8 @@ from pathlib import Path
 
 DEFAULT_TOOLKITS = ("usr/local/Ascend/ascend-toolkit/latest", "usr/local/Ascend/cann")
 _SMI_SECONDS = 30
+# Rows of the table of npu-smi info: a card with its chip's name, and numbers "used / total" below it.
+_CARD, _PAIR = re.compile(r"^\|\s*\d+\s+((?:Ascend)?\d{3}\w*(?:-\d)?)\s*\|"), re.compile(r"(\d+)\s*/\s*(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +76,7 @@ def find_cann(root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -
     path = environ.get("PATH", "")
     folders = [] if toolkit is None else [str(toolkit / "bin"), str(toolkit / "compiler" / "bin")]
     atc = shutil.which("atc", path=os.pathsep.join([path, *folders]))
-    smi = shutil.which(
-        "npu-smi", path=os.pathsep.join([path, str(root / "usr/local/bin"), str(root / "usr/local/sbin")])
-    )
+    smi = npu_smi(root, environ)
     return Cann(
         toolkit=toolkit,
         version=version,
@@ -134,13 +134,38 @@ def _devices(root: Path, smi: str | None) -> tuple[Device, ...]:
     return tuple(Device(n, chips[i] if i < len(chips) else chips[0] if chips else None) for i, n in enumerate(nodes))
 
 
+def npu_smi(root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> str | None:
+    """The vendor's command, on PATH or where the driver puts it; ``None`` where there is none."""
+    folders = (environ.get("PATH", ""), str(root / "usr/local/bin"), str(root / "usr/local/sbin"))
+    return shutil.which("npu-smi", path=os.pathsep.join(folders))
+
+
+def device_memory(smi: str) -> dict[int, tuple[int, int]]:
+    """Megabytes in use and in all, by the devices' numbers in the order of ``npu-smi info``; empty where it tells none.
+
+    Below the row of a card stands its chip's, whose last column is ``used / total`` of HBM, or of what the chip has in
+    its place (Atlas 300I). So the tables of versions 24 to 26 in public logs.
+    """
+    number, found = -1, {}
+    for line in _table(smi).splitlines():
+        if _CARD.match(line):
+            number += 1
+        elif number >= 0 and number not in found and (pairs := _PAIR.findall(line)):
+            found[number] = (int(pairs[-1][0]), int(pairs[-1][1]))
+    return {device: (used, total) for device, (used, total) in found.items() if total}
+
+
 def _chips(smi: str) -> list[str]:
-    """The chips' names in the table of ``npu-smi info``: the rows that begin with a number and a name."""
+    """The chips' names: the rows that begin with a number and a name."""
+    return [match[1] for line in _table(smi).splitlines() if (match := _CARD.match(line))]
+
+
+def _table(smi: str) -> str:
+    """What ``npu-smi info`` prints."""
     try:
         done = subprocess.run(
             [smi, "info"], capture_output=True, text=True, timeout=_SMI_SECONDS, stdin=subprocess.DEVNULL, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
-        return []
-    rows = re.findall(r"^\|\s*\d+\s+((?:Ascend)?\d{3}\w*(?:-\d)?)\s*\|", done.stdout, re.MULTILINE)
-    return [str(row) for row in rows]
+        return ""
+    return done.stdout

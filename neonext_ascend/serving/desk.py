@@ -22,6 +22,7 @@ from neonext_ascend.serving.models import PICTURES, Served
 from neonext_ascend.serving.protocol.tensors import BYTES, InferRequest, Tensor, datatype_of, metadata_of
 from neonext_ascend.serving.refusals import RefusedError
 from neonext_ascend.serving.settings import Settings
+from neonext_ascend.serving.tracing import Traces, Trail
 
 PICTURE, TOP = "picture", 5
 _GONE = "499"  # in the counts: whoever asked has gone
@@ -47,8 +48,8 @@ class Desk:
         active: requests under way.
     """
 
-    def __init__(self, engine: Engine, settings: Settings, metrics: Metrics) -> None:
-        self.engine, self.settings, self.metrics = engine, settings, metrics
+    def __init__(self, engine: Engine, settings: Settings, metrics: Metrics, traces: Traces | None = None) -> None:
+        self.engine, self.settings, self.metrics, self.traces = engine, settings, metrics, traces
         self.draining, self.active = False, 0
 
     @property
@@ -105,7 +106,7 @@ class Desk:
         model, pictures = self.engine.models.find(name, version)
         asked = request.parameters.get("timeout")  # microseconds, as Triton's clients say
         bounds = [seconds, asked / 1e6 if isinstance(asked, int) and asked > 0 else None]
-        async with self._answering(model, min((b for b in bounds if b is not None), default=None)):
+        async with self._answering(model, min((b for b in bounds if b is not None), default=None)) as trail:
             known = ["index", "label", "score"] if pictures else [spec.name for spec in model.manifest.outputs]
             for wanted in request.outputs:
                 if wanted not in known:
@@ -113,10 +114,12 @@ class Desk:
             if len(request.inputs) != 1:
                 raise RefusedError(400, f"{len(request.inputs)} inputs; {name} has one")
             if pictures:
-                found = await self._classify(model, _pictures(request.inputs[0]), _top(request.parameters.get("top")))
+                found = await self._classify(
+                    model, _pictures(request.inputs[0]), _top(request.parameters.get("top")), trail
+                )
                 outputs = _guesses(found.tops)
             else:
-                work = await self._compute(model, _rows(request.inputs[0], model))
+                work = await self._compute(model, _rows(request.inputs[0], model), trail)
                 named = zip(model.manifest.outputs, work.answer.result(), strict=True)
                 outputs = [Tensor.of(spec.name, values) for spec, values in named]
         return model, [tensor for tensor in outputs if not request.outputs or tensor.name in request.outputs]
@@ -131,20 +134,20 @@ class Desk:
         first = next(iter(models.classifying), models.names[0])
         named, _ = models.find(name or first, version)
         model, _ = models.find(named.name + PICTURES, named.version)
-        async with self._answering(model, None):
-            return await self._classify(model, pictures, _top(top))
+        async with self._answering(model, None) as trail:
+            return await self._classify(model, pictures, _top(top), trail)
 
     @asynccontextmanager
-    async def _answering(self, model: Served, seconds: float | None) -> AsyncIterator[None]:
+    async def _answering(self, model: Served, seconds: float | None) -> AsyncIterator[Trail]:
         """A request under way: counted, timed, bounded; every error of ours is a refusal."""
         if self.draining:
             raise RefusedError(503, "the server is ending; ask another", 1)
         self.active += 1
-        start, status = time.perf_counter(), _GONE
+        start, status, trail = time.perf_counter(), _GONE, Trail()
         try:
             try:
                 async with asyncio.timeout(min(seconds or self.settings.timeout, self.settings.timeout)):
-                    yield
+                    yield trail
             except TimeoutError:
                 raise RefusedError(504, "not computed in time: given up") from None
             except RefusedError:
@@ -159,21 +162,26 @@ class Desk:
             self.active -= 1
             self.metrics.requests.labels(model.name, model.version, status).inc()
             self._observe(model, "whole", time.perf_counter() - start)
+            if self.traces is not None:
+                self.traces.told(model.name, model.version, status, trail)
 
-    async def _classify(self, model: Served, pictures: list[bytes], top: int) -> Classified:
+    async def _classify(self, model: Served, pictures: list[bytes], top: int, trail: Trail) -> Classified:
         start = time.perf_counter()
         prepared = await self.engine.prepare(model, pictures)
         rows = np.stack([picture.value for picture in prepared]).astype(model.input.dtype, copy=False)
         decoded = time.perf_counter() - start
         self._observe(model, "prepare", decoded)
-        work = await self._compute(model, rows)
+        trail.prepared(decoded)
+        work = await self._compute(model, rows, trail)
         scores = model.recipe.answers.scores(work.answer.result()[0], model.name)
         seconds = {"prepare": decoded, "queue": work.waited, "compute": work.computed}
         tops = [best(row, model.recipe.labels, top) for row in scores]
         return Classified(model, tops, [picture.note for picture in prepared], seconds, work.batch)
 
-    async def _compute(self, model: Served, rows: NDArray[np.generic]) -> Work:
+    async def _compute(self, model: Served, rows: NDArray[np.generic], trail: Trail) -> Work:
         work = await self.engine.compute(model, rows)
+        since = asyncio.get_running_loop().time() - work.arrived
+        trail.computed(since, work.waited, work.computed, work.batch)
         self._observe(model, "queue", work.waited)
         self._observe(model, "compute", work.computed)
         return work

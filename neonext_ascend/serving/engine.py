@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from neonext_ascend.images.decoding import DECODERS, Prepared, read_prepared
 from neonext_ascend.images.formats import openable
+from neonext_ascend.machine.cann import device_memory, npu_smi
+from neonext_ascend.runtimes.registry import runtime_for
 from neonext_ascend.serving.batching.dispatcher import Dispatcher
 from neonext_ascend.serving.batching.work import Work
 from neonext_ascend.serving.device.process import Process
@@ -20,6 +22,7 @@ from neonext_ascend.serving.models import Models, Served
 from neonext_ascend.serving.refusals import RefusedError
 from neonext_ascend.serving.settings import Settings
 
+_MEMORY_SECONDS = 10.0  # npu-smi takes one itself
 _LOOK = 0.01  # seconds between two looks at whether all is answered
 
 
@@ -33,6 +36,9 @@ class Engine:
         self._dispatcher.lanes.extend(self.processes)
         self._decoders = ThreadPoolExecutor(DECODERS, "decoder")
         self._decoding = 0
+        # On the CPU a device's number is only a name.
+        on_npu = any(runtime_for(model.path, settings.runtime) != "ort" for model in models.all)
+        self._smi, self._look_again = npu_smi() if on_npu else None, 0.0
 
     @property
     def ready(self) -> bool:
@@ -56,6 +62,17 @@ class Engine:
         except BaseException:
             await self.close()
             raise
+
+    async def look_at_memory(self) -> None:
+        """Tell the metrics how much of the NPUs' memory is in use; nothing where ``npu-smi`` is absent or silent."""
+        loop = asyncio.get_running_loop()
+        if self._smi is None or loop.time() < self._look_again:
+            return
+        self._look_again = loop.time() + _MEMORY_SECONDS
+        memory = await asyncio.to_thread(device_memory, self._smi)
+        for device in self._settings.devices:
+            if device in memory:
+                self._metrics.device_memory(device, *memory[device])
 
     async def drain(self, seconds: float) -> None:
         """Wait until all is answered, so long at most."""

@@ -43,9 +43,17 @@ class Metrics:
             f"{name}device_ready", "1 where a device's process answers", ["device"], registry=self._registry
         )
 
+        self._memory = Gauge(
+            f"{name}device_memory_bytes", "Of an NPU, as npu-smi tells", ["device", "what"], registry=self._registry
+        )
         for metric in (self.requests, self.seconds, self.waiting, self.batch, self.gears):
             # Looked up several times in each request.
             setattr(metric, "labels", functools.cache(metric.labels))  # noqa: B010 -- mypy: a method
+
+    def device_memory(self, device: int, used: int, total: int) -> None:
+        """Megabytes, as npu-smi tells them."""
+        for what, megabytes in (("used", used), ("total", total)):
+            self._memory.labels(str(device), what).set(megabytes * 2**20)
 
     def page(self) -> bytes:
         """All of them as text."""

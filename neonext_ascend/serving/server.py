@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http import httptools_impl
 
 from neonext_ascend.errors import FileAccessError, NeoNextError, UsageError
 from neonext_ascend.serving.desk import Desk
@@ -22,11 +23,16 @@ from neonext_ascend.serving.metrics import Metrics
 from neonext_ascend.serving.models import read_models
 from neonext_ascend.serving.settings import Settings
 from neonext_ascend.serving.started import Started
+from neonext_ascend.serving.tracing import open_traces
 from neonext_ascend.serving.web.app import App
 from neonext_ascend.serving.web.security import read_key
 
 _LINGER = 0.3  # seconds in which late requests are still told that the server is ending
 _LOOK = 0.01
+
+
+# A tensor's body is read as it comes; from 64 KiB on it would stop and start again, two system calls a request.
+setattr(httptools_impl, "HIGH_WATER_LIMIT", 2**20)  # noqa: B010 -- mypy: a constant of another's
 
 
 class _Uvicorn(uvicorn.Server):
@@ -48,12 +54,12 @@ async def serve_until_told(
     """
     key = None if settings.api_key_file is None else read_key(settings.api_key_file)
     tls = _tls(settings)
-    metrics = Metrics()
+    metrics, traces = Metrics(), open_traces() if settings.traces else None
     listening = _listen(settings)
     with listening:
         engine = Engine(read_models(words), settings, metrics, log)
         await engine.start()
-        desk = Desk(engine, settings, metrics)
+        desk = Desk(engine, settings, metrics, traces)
         life = _Life(desk, words, log)
         rpc: Any = None
         try:
@@ -93,6 +99,8 @@ async def serve_until_told(
         finally:
             for engine in (desk.engine, *life.replaced):
                 await engine.close()
+            if traces is not None:
+                await asyncio.to_thread(traces.close)
     log("ended")
 
 

@@ -26,6 +26,7 @@ class Settings:
         hang: seconds after which a batch is given up, and its process ended; at least 20 times what it takes.
         drain: seconds that requests under way get when the server is asked to end.
         api_key_file, tls_cert, tls_key: who may come in, and how.
+        traces: whether spans go to OpenTelemetry's collector.
         command: that starts a device's process.
     """
 
@@ -45,6 +46,7 @@ class Settings:
     api_key_file: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    traces: bool = False
     command: tuple[str, ...] = (sys.executable, "-m", "neonext_ascend.serving.device.child")
 
     @property

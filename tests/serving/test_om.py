@@ -43,6 +43,8 @@ def test_an_om_is_served_in_its_gears(
         four = b'neonext_gear_total{gear="4",model="nano",version="1"} 1.0' in counts
         assert four or b'neonext_gear_total{gear="1",model="nano",version="1"} 3.0' in counts
         np.testing.assert_array_equal(answer, in_fours if four else in_ones)
+        # As the stand-in of npu-smi tells: 1,852 of 21,527 MB.
+        assert f'neonext_device_memory_bytes{{device="0",what="used"}} {1852 * 2**20:.9e}'.encode() in counts
         found = client.classify(sample_pictures()[3], top=2)
         assert [(guess.index, guess.label) for guess in found] == [(guess.index, guess.label) for guess in told.top]
         assert [guess.score for guess in found] == pytest.approx([guess.score for guess in told.top], abs=1e-3)

@@ -24,12 +24,14 @@ class Standing:
         infer: the number of an inference, from 0, to its status; it may take its time.
         paths: of other answers than the usual ones: a status and JSON, or text.
         bodies: of inferences, with their headers.
+        others: paths and bodies of other posts.
     """
 
     url: str = ""
     infer: Callable[[int], int] = lambda _: 200
     paths: dict[str, tuple[int, Any]] = field(default_factory=dict)
     bodies: list[tuple[Mapping[str, str], bytes]] = field(default_factory=list)
+    others: list[tuple[str, bytes]] = field(default_factory=list)
 
     def answer(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, Any]:
         usual: dict[str, tuple[int, Any]] = {
@@ -43,6 +45,8 @@ class Standing:
             self.bodies.append((headers, body))
             status = self.infer(len(self.bodies) - 1)
             return status, ANSWER if status == 200 else {"error": "as the test has it"}
+        if body:
+            self.others.append((path, body))
         return usual.get(path, (404, {"error": f"unknown {path}"}))
 
 

@@ -6,6 +6,7 @@ end of the socket closes. The rows of a batch lie in the memory, everything else
 
 from __future__ import annotations
 
+import math
 import mmap
 import signal
 import socket
@@ -72,7 +73,7 @@ def _run(model: Opened, memory: mmap.mmap, batch: dict[str, Any]) -> list[np.nda
     runner, rows, fed = model.runner, batch["rows"], batch["fed"]
     spec = runner.inputs[0]
     shape = (fed, *(int(n) for n in spec.shape[1:]))
-    count = int(np.prod(shape))
+    count = math.prod(shape)
     array = np.frombuffer(memory, spec.dtype, count, batch["offset"]).reshape(shape)
     array[rows:] = array[rows - 1]  # a gear is filled up with its last picture
     values = runner.infer({spec.name: array})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import mmap
 import os
 import socket
@@ -85,7 +86,7 @@ class Process:
         gears = self.gears[batch.model]
         shape = (batch.rows, *(int(n) for n in spec.shape[1:]))
         offset = next(o for o in self._offsets[batch.model] if o not in self._taken.values())
-        array = np.frombuffer(self._memory, spec.dtype, int(np.prod(shape)), offset).reshape(shape)
+        array = np.frombuffer(self._memory, spec.dtype, math.prod(shape), offset).reshape(shape)
         at = 0
         for piece in batch.pieces:
             array[at : at + piece.count] = piece.work.rows[piece.first : piece.first + piece.count]
@@ -164,7 +165,7 @@ class Process:
         self._taken: dict[int, int] = {}
         at = 0
         for model, gears in zip(self._models.all, self.gears, strict=True):
-            row = int(np.prod([int(n) for n in model.input.shape[1:]])) * np.dtype(model.input.dtype).itemsize
+            row = math.prod(int(n) for n in model.input.shape[1:]) * np.dtype(model.input.dtype).itemsize
             room = -(-gears.largest * row // mmap.PAGESIZE) * mmap.PAGESIZE
             self._offsets.append([at + place * room for place in range(MOST_BATCHES)])
             at += MOST_BATCHES * room
@@ -214,7 +215,7 @@ class Process:
         self._useful = True
         self._failures, at, outputs = 0, 0, []
         for output in said["outputs"]:
-            array = np.frombuffer(payload, output["dtype"], int(np.prod(output["shape"])), at).reshape(output["shape"])
+            array = np.frombuffer(payload, output["dtype"], math.prod(output["shape"]), at).reshape(output["shape"])
             outputs.append(array)
             at += array.nbytes
         self._dispatcher.answered(batch, outputs, said["seconds"])

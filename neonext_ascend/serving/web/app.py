@@ -17,6 +17,7 @@ from neonext_ascend.serving.desk import Classified, Desk
 from neonext_ascend.serving.logs import Log
 from neonext_ascend.serving.protocol.rest import HEADER, answer_body, parse_request
 from neonext_ascend.serving.refusals import RefusedError
+from neonext_ascend.serving.tracing import CALLER
 from neonext_ascend.serving.web.bodies import Gone, LingeringResponse, picture_of, read_body, unless_gone
 from neonext_ascend.serving.web.security import OPEN_PATHS, admits
 
@@ -56,6 +57,8 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request = Request(scope, receive)
+        if self._desk.traces is not None:
+            CALLER.set(request.headers)
         try:
             response = await self._answer(request)
         except RefusedError as refusal:
@@ -124,6 +127,7 @@ class _Doors:
         return _json(_classified_json(await unless_gone(request, answer)))
 
     async def metrics(self, _: Request) -> Response:
+        await self._desk.engine.look_at_memory()
         return Response(self._desk.metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def page(self, _: Request) -> Response:

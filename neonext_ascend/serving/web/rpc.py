@@ -16,6 +16,7 @@ from neonext_ascend.serving.desk import Desk
 from neonext_ascend.serving.logs import Log
 from neonext_ascend.serving.protocol.messages import MESSAGES, METHODS, SERVICE, answer, parse_request
 from neonext_ascend.serving.refusals import RefusedError
+from neonext_ascend.serving.tracing import CALLER
 from neonext_ascend.serving.web.security import admits
 
 _CODES = {
@@ -65,6 +66,7 @@ def _guarded(name: str, method: Callable[[Any, Any], Awaitable[Any]], key: str |
     async def call(request: Any, context: Any) -> Any:
         try:
             sent = {str(k): str(v) for k, v in context.invocation_metadata() or ()}
+            CALLER.set(sent)
             if name not in _OPEN and not admits(key, sent):
                 raise RefusedError(401, "expected the API key, as authorization: Bearer KEY or x-api-key: KEY")
             return await method(request, context)
