@@ -51,6 +51,7 @@ SIMPLE = {
     "output": NOT_A_PATH,
     "labels": NOT_A_PATH,
     "per_class": NOT_A_FLAG,
+    "ray": [3, "", b"x", [], True, OBJECT],
 }
 JOBS: dict[str, dict[str, list[Any]]] = {
     "export": {
@@ -80,7 +81,7 @@ JOBS: dict[str, dict[str, list[Any]]] = {
         "memory": NOT_A_NUMBER,
         "measured": NOT_A_PATH,
     },
-    "predict": {"images": NOT_PATHS, "top": [*NOT_WHOLE, 0]},
+    "predict": {"images": NOT_PATHS, "top": [*NOT_WHOLE, 0], "resume": NOT_A_PATH},
     "evaluate": {
         "dataset": NOT_A_PATH,
         "max_drop": [*NOT_A_NUMBER, 101],

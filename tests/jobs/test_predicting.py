@@ -174,3 +174,36 @@ def test_pictures_that_no_command_can_take_are_told_alike(tmp_path: Path) -> Non
     for ask in (lambda: jobs.predict(path, sample_pictures()[0]), lambda: jobs.evaluate(path, tmp_path / "data")):
         with pytest.raises(ArtifactError, match=r"turns no pictures into classes: expected one input .* \(N, K\)"):
             ask()
+
+
+def test_a_file_of_answers_is_gone_on_with(nano: Path, tmp_path: Path) -> None:
+    """Cut anywhere it ends the same; what is known is not asked again, and what failed or changed is."""
+    pictures = [tmp_path / path.name for path in sample_pictures()]
+    for here, path in zip(pictures, sample_pictures(), strict=True):
+        here.write_bytes(path.read_bytes())
+    bad = tmp_path / "bad.png"
+    bad.write_text("no picture")
+    images, kept = [*pictures[:4], bad, *pictures[4:]], tmp_path / "answers.jsonl"
+
+    def told() -> list[tuple[str, Any]]:
+        with jobs.predict(nano, images, top=2, resume=kept) as answers:
+            return [(p.path.name, str(p.error) if p.error else p.top) for p in answers]
+
+    want = [(p.path.name, str(p.error) if p.error else p.top) for p in jobs.predict(nano, images, top=2)]
+    assert told() == want
+    whole = kept.read_bytes()
+    assert len(whole.splitlines()) == 11
+    for cut in (0, 1, len(whole) // 2, len(whole) - 1, len(whole)):
+        kept.write_bytes(whole[:cut])
+        assert told() == want
+        assert kept.read_bytes() == whole
+    lines = whole.splitlines()
+    kept.write_bytes(b"\n".join([*lines[:3], lines[3].replace(b"[[[2, ", b"[[[7, "), *lines[4:], b""]))
+    assert [name for name, found in told() if found != dict(want)[name]] == ["digit_2.png"]  # it was not asked again
+    pictures[2].write_bytes(pictures[6].read_bytes())
+    bad.write_bytes(pictures[9].read_bytes())
+    assert [found[0].label for _, found in told()] == list("01639456789")
+    with pytest.raises(UsageError, match="another prediction's file"):
+        jobs.predict(nano, pictures, top=3, resume=kept)
+    with pytest.raises(UsageError, match="standard input is read here"):
+        jobs.predict(nano, "-", top=2, resume=kept)

@@ -634,6 +634,44 @@ ARTIFACTS = [
     ),
 ]
 
+CLUSTER = [
+    Refusal(
+        "Ray, which is not installed",
+        lambda d: ["predict", artifact(d), sample_pictures()[0], "--ray", "local"],
+        3,
+        "--ray needs Ray, which is not installed: pip install 'neonext-ascend[ray]'",
+        "Install the extra.",
+    ),
+    Refusal(
+        "an address that is none",
+        lambda d: ["predict", artifact(d), sample_pictures()[0], "--ray", "ray://head:10001"],
+        2,
+        "--ray ray://head:10001: is no address; expected local, auto, or the HOST:PORT of a cluster's head",
+        "Take the address of `ray start`, with its port.",
+    ),
+    Refusal(
+        "a device beside a cluster",
+        lambda d: ["predict", artifact(d), sample_pictures()[0], "--ray", "auto", "--device", "1"],
+        2,
+        "--device 1: Ray gives each worker its NPU",
+        "Leave --device out.",
+    ),
+    Refusal(
+        "standard input for a cluster",
+        lambda d: ["predict", artifact(d), "-", "--ray", "auto"],
+        2,
+        "-: standard input is read here, and once",
+        "Save the picture to a file first.",
+    ),
+    Refusal(
+        "the file of an evaluation for predictions",
+        lambda d: ["predict", artifact(d), sample_pictures()[0], "--resume", write(d / "a", '{"artifacts": []}\n')],
+        2,
+        "another prediction's file: expected this artifact, its manifest, this runtime and this --top",
+        "Give another name.",
+    ),
+]
+
 PICTURES = [
     Refusal(
         "a picture that is text",
@@ -704,4 +742,5 @@ SECTIONS = {
     "Serving": SERVING,
     "Inspection": INSPECT,
     "Pictures": PICTURES,
+    "A cluster": CLUSTER,
 }

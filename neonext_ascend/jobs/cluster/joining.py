@@ -8,6 +8,7 @@ import os
 import re
 import socket
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 from neonext_ascend.errors import ToolchainError, UsageError
 
@@ -30,6 +31,8 @@ def joined(address: str) -> Iterator[None]:
     """
     if address not in ("local", "auto") and not _ADDRESS.fullmatch(address):
         raise UsageError(f"--ray {address}: is no address; expected {EXPECTED}")
+    if find_spec("ray") is None:
+        raise ToolchainError("--ray needs Ray, which is not installed: pip install 'neonext-ascend[ray]'")
     # Read when Ray is imported. The last is Ray's own for a cluster on 127.0.0.1, whatever its name says.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address.rpartition(":")[0] in ("", "127.0.0.1", "localhost"):

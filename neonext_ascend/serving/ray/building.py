@@ -30,13 +30,16 @@ def application(args: Mapping[str, Any]) -> Any:
         ) from None
     settings = asked.settings()
     scaling = ("min_replicas", "max_replicas", "target_ongoing_requests")
+    quiet = {"enable_access_log": False}  # two lines for each request
     replicas = serve.deployment(Replica).options(
+        logging_config=quiet,
         ray_actor_options={"num_cpus": asked.cpus, "resources": {"NPU": 1} if asked.npu else {}},
         autoscaling_config={name: getattr(asked, name) for name in scaling},
         max_ongoing_requests=asked.max_ongoing_requests,
         max_queued_requests=asked.max_queued_requests,
     )
     door = serve.deployment(serve.ingress()(Door)).options(
+        logging_config=quiet,
         ray_actor_options={"num_cpus": 0, "resources": _HEAD},
         num_replicas=asked.doors,
         max_ongoing_requests=2**20,  # what waits is bounded above

@@ -11,11 +11,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from neonext_ascend import jobs
+from neonext_ascend.errors import FileAccessError, UsageError
 from tests.environments.on_ray.cluster import two_nodes
 from tests.support import digits
 
-COPIES, KILLED_AFTER, PREDICTED = 16, 3000, 300  # of 1,250 digits
+COPIES, KILLED_AFTER = 16, 3000  # of 1,250 digits
 
 
 def main(folder: str) -> None:
@@ -32,30 +35,32 @@ def main(folder: str) -> None:
     want = _told(_finished(evaluation, 5))
     assert want["artifacts"][0]["images"] == COPIES * 1250
     assert [Path(failure["path"]).name for failure in want["failures"]] == ["text.png", "cut.png"]
-    few = [str(data / "7"), "--top", "2"]
-    classified = _finished(["predict", str(artifact), *few, "--json"], 0)
+    with jobs.predict(artifact, data / "7", top=2) as here:
+        classified = list(here)
     with two_nodes() as (cluster, _):
-        there = ["--ray", cluster.address]
-        journal = place / "answers.jsonl"
-        _killed([*evaluation, *there, "--resume", str(journal)], journal)
+        import ray
+
+        there, journal = ["--ray", cluster.address], place / "answers.jsonl"
+        resumed = [*evaluation, *there, "--resume", str(journal)]
+        _killed(resumed, journal)
         known = len(journal.read_text().splitlines()) - 1
-        told = _finished([*evaluation, *there, "--resume", str(journal)], 5)
-        again = _finished([*evaluation, *there, "--resume", str(journal)], 5)
-        assert json.loads(again)["speed"] is None  # nothing was left to ask
+        told = _finished(resumed, 5)
         asked = json.loads(told)["speed"]["images"]
         print(f"  killed with {known} known; {asked} asked by the second run")
         assert KILLED_AFTER <= known < COPIES * 1250
         assert 0 <= COPIES * 1250 - known - asked <= 1  # a cut line is asked again
-        assert _told(told) == _told(again) == want
+        assert _told(told) == want
         names = [json.loads(line)[0] for line in journal.read_text().splitlines()[1:]]
         assert len(names) == len(set(names)) == COPIES * 1250
-        for _ in range(2):  # the second from the file
-            assert _finished(["predict", str(artifact), *few, *there, "--json", "--resume", str(place / "p")], 0) == (
-                classified
-            )
-        (place / "other").mkdir()
-        _finished(["eval", str(place / "none.onnx"), str(data), *there], 5, "No such file")
-        _finished(["eval", str(data / "3" / "text.png"), str(data), *there], 2, "text.png")
+        # A program that has joined by itself; the second time from the file alone.
+        ray.init(cluster.address, log_to_driver=False)
+        for _ in range(2):
+            with jobs.predict(artifact, data / "7", top=2, resume=place / "7.jsonl", ray=cluster.address) as found:
+                assert list(found) == classified
+        for given, error in ((place / "none.onnx", FileAccessError), (data / "3" / "text.png", UsageError)):
+            with pytest.raises(error, match=given.name):
+                jobs.evaluate(given, data, ray=cluster.address)
+        ray.shutdown()
     _finished(["eval", str(artifact), str(data), *there], 3, "no cluster answers there")
 
 

@@ -1,0 +1,87 @@
+"""The application of Ray Serve, as far as it needs no Ray: its arguments, and what a replica answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from neonext_ascend.errors import ToolchainError, UsageError
+from neonext_ascend.serving.protocol.rest import HEADER
+from neonext_ascend.serving.ray import application
+from neonext_ascend.serving.ray.arguments import Arguments
+from neonext_ascend.serving.ray.replica import Answered, Asked, Replica
+from neonext_ascend.serving.settings import MIB, Settings
+from tests.serving.conftest import Nano
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ({}, "artifacts is missing; expected text that is not empty or a list of 1 or more"),
+        ({"artifacts": []}, "artifacts is []"),
+        ({"artifacts": ""}, "artifacts is ''"),
+        ({"artifacts": "a.om", "npus": 1}, "unknown field 'npus'; expected api_key_file, artifacts, cpus"),
+        ({"artifacts": "a.om", "npu": "maybe"}, "npu is 'maybe'; expected true or false"),
+        ({"artifacts": "a.om", "cpus": "many"}, "cpus is 'many'; expected a number from 0 to 1024"),
+        ({"artifacts": "a.om", "timeout": "nan"}, "timeout is 'nan'; expected a number from 0.01"),
+        ({"artifacts": "a.om", "runtime": "onnx"}, "runtime is 'onnx'; expected one of acl, auto, cann, npu, ort"),
+        ({"artifacts": "a.om", "min_replicas": "3", "max_replicas": 2}, "min_replicas is 3; expected at most max_"),
+    ],
+)
+def test_a_wrong_argument_is_told_before_anything_starts(args: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        application(args)
+    assert words in str(caught.value)
+    assert str(caught.value).startswith("the application's arguments: ")
+
+
+def test_a_command_line_says_everything_as_text() -> None:
+    text = {"artifacts": "a=b.om", "npu": "false", "cpus": "0.5", "max_replicas": "8", "max_delay_ms": "2"}
+    found = Arguments.of(text)
+    assert found == Arguments(artifacts="a=b.om", npu=False, cpus=0.5, max_replicas=8, max_delay_ms=2.0)
+    assert (found.words, found.settings()) == (("a=b.om",), Settings(max_delay=0.002, max_body=64 * MIB))
+    assert Arguments.of({"artifacts": ["a", "b"]}).words == ("a", "b")
+
+
+def test_without_ray_the_application_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ToolchainError, match=r"needs ray, .*pip install 'neonext-ascend\[ray\]'"):
+        application({"artifacts": "a.om"})
+
+
+def test_a_replica_answers_as_the_server_does(nano: Nano) -> None:
+    entry = {"name": "image", "datatype": "FP32", "shape": [24, 3, 96, 96]}
+    head = json.dumps(
+        {
+            "inputs": [{**entry, "parameters": {"binary_data_size": nano.rows.nbytes}}],
+            "parameters": {"binary_data_output": True},
+        }
+    ).encode()
+    headers = [(HEADER.lower().encode(), str(len(head)).encode())]
+
+    async def talk() -> list[Answered]:
+        replica = Replica.__new__(Replica)
+        await replica.__init__([f"nano={nano.free}"], Settings(threads=1))  # type: ignore[misc] # as Ray does
+        try:
+            await replica.check_health()
+            asked = [
+                Asked("GET", "/v2/models/nano/ready", b"", [], b""),
+                Asked("POST", "/classify", b"model=none", [], b"x"),
+                Asked("POST", "/v2/models/nano/infer", b"", headers, head + nano.rows.tobytes()),
+            ]
+            return [await replica.answer(one) for one in asked]
+        finally:
+            await replica._engine.close()
+
+    ready, unknown, found = asyncio.run(talk())
+    assert (ready.status, json.loads(ready.body)) == (200, {"name": "nano", "ready": True})
+    assert (unknown.status, "unknown model 'none'" in json.loads(unknown.body)["error"]) == (404, True)
+    length = int(dict(found.headers or [])[HEADER.lower().encode()])
+    logits = np.frombuffer(found.body[length:], np.float32).reshape(24, 10)
+    # Its batches may be others than the one that gave what is wanted, and sum in another order.
+    np.testing.assert_allclose(logits, nano.want, rtol=0, atol=1e-4)
