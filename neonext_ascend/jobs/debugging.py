@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,7 @@ from typing import Annotated
 import numpy as np
 
 from neonext_ascend.artifacts.finding import with_its_data
-from neonext_ascend.errors import UsageError
+from neonext_ascend.errors import ArtifactError, UsageError
 from neonext_ascend.jobs.checking import checked
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.reporting.plotting import plotting
@@ -25,6 +25,7 @@ from neonext_ascend.verify.reproducing import write_subgraph
 
 _EIGHT = "it is farther from float32 than 8 bits explain: the scales or the integers of its layer, or the file"
 _AGAIN = "export it again; export --sensitivity measures what each layer costs, and --gate keeps in fp16 what must be"
+_FORMS: Mapping[str, str] = {"": "no int8", "qdq": "int8 in QDQ form", "deploy": "int8 in the vendor's deploy form"}
 
 
 @checked
@@ -112,6 +113,17 @@ def load_steps(path: Path) -> Steps:
     return Steps(with_its_data(path))
 
 
+def _check_forms(path: Path, steps: Steps, theirs: Steps, what: str) -> None:
+    """Refuse int8 beside anything but int8 of the same form: rounding and balanced channels differ everywhere."""
+    if steps.int8 != theirs.int8:
+        ours, others = (f"holds {_FORMS[one.int8]}" for one in (steps, theirs))
+        raise ArtifactError(
+            f"{path}: {ours}, but {what}, {others}: they differ at each int8 layer, which is no node's fault; give a "
+            "file of the same form with --against; verify tells whether its answers hold, export --sensitivity what "
+            "each layer costs"
+        )
+
+
 def _compared(
     path: Path, against: str | Path | None, checkpoint: str | Path | None, seed: int
 ) -> tuple[Steps, Departure, str, dict[str, Array]]:
@@ -140,6 +152,7 @@ def _compared(
             return steps, found, f"{what} in float32, on a picture", feeds
     else:
         theirs, layers, what = load_steps(other), None, str(other)
+        _check_forms(path, steps, theirs, what)
     feeds = noise_for(steps, path, seed, like=theirs)
     bound = MADE_FP16 if layers is None and (steps.half or theirs.half) else MADE_FP32
     return steps, compare_graphs(steps, theirs, feeds, bound, layers), what, feeds

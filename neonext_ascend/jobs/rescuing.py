@@ -87,6 +87,11 @@ def rescue_nodes(
         raise UsageError(f"{path}: an OM shows no nodes; give its ONNX file")
     with watch.working(f"reading {path.name}"), memory_for(path):
         steps = load_steps(path)
+        if steps.int8:
+            raise ArtifactError(
+                f"{path}: holds int8; a rescue looks for the fp32 nodes of a file in fp32 or fp16. Which layers int8 "
+                "costs most, export --dtype int8 finds with --gate DATASET, and keeps them in fp16"
+            )
         manifest = None if (beside := manifest_beside(path)) is None else read_manifest(beside)
         feeds = feeds_of(path, steps, manifest, seed)
     with watch.working("looking for the nodes that need fp32"), memory_for(path):

@@ -181,7 +181,8 @@ class _Walk:
             kept,
             *told,
             self.by_types,
-            len(self.types.fp32) if self.by_types else 0,
+            # Inside an int8 layer of the deploy form nothing is a node of the file's.
+            len(self.types.fp32) if self.by_types and self.steps.int8 != "deploy" else 0,
         )
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -28,6 +28,8 @@ from neonext_ascend.runtimes.widening import HALVES, wide, widened
 disable_telemetry()
 
 Array = NDArray[np.generic]
+Int8Form = Literal["", "qdq", "deploy"]
+_QUANTISED = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"})
 # A constant up to this size stands in the node's own model: some operators want it there.
 _SMALL = 1024
 
@@ -61,6 +63,9 @@ class Steps:
         model: the file, or the model itself.
         threads: of the CPU, for each node: every session has threads of its own, and more than one wait for each other.
 
+    Attributes:
+        int8: the form in which it holds int8; empty where it holds none.
+
     Raises:
         FileAccessError: it, or its external data, cannot be read.
         ArtifactError: it is no model, a constant is damaged, or its nodes cannot be ordered.
@@ -68,7 +73,8 @@ class Steps:
 
     def __init__(self, model: Path | ModelProto, threads: int = 1) -> None:
         self._model = load_model(model) if isinstance(model, Path) else model
-        if holds_int8(self._model):
+        deployed = holds_int8(self._model)
+        if deployed:
             self._model = with_int8_twins(ModelProto.FromString(self._model.SerializeToString()))
         self._threads = threads
         graph = self._model.graph
@@ -82,6 +88,8 @@ class Steps:
             Step(number, node, bool(node.name) and times[node.name] == 1 and node.name not in results - {*node.output})
             for number, node in enumerate(nodes)
         ]
+        quantised = any(step.op in _QUANTISED or step.op.startswith("QLinear") for step in self.steps)
+        self.int8: Int8Form = "deploy" if deployed else "qdq" if quantised else ""
         self._last = {name: step.number for step in self.steps for name in step.inputs}
         self._last |= dict.fromkeys(self.outputs, len(self.steps))
 

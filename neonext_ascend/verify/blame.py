@@ -79,6 +79,16 @@ def file_blame(rung: str, cause: Cause | None) -> Blame:
     )
 
 
+def int8_blame(changed: Sequence[str]) -> Blame:
+    """An int8 file: by the constants that are not those that were exported, where there are some."""
+    if changed:
+        more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
+        told = f"its constant {changed[0]} is not the one that was exported{more}"
+        return Blame("int8", changed[0], told, "take the file as it was exported, or export it again")
+    remedy = "export it with --gate DATASET, which keeps in fp16 the layers that cost accuracy; see --sensitivity"
+    return Blame("int8", "", "int8 moves the answers further than rounding to 8 bits should", remedy)
+
+
 def device_blame(rung: str, mistake: tuple[str, str] | None) -> Blame:
     """What runs on the device differs: by a mistake in its input, where one explains it."""
     if mistake is not None:

@@ -81,11 +81,13 @@ def judge_steps(
     """The same of a graph that is read already."""
     worst = dict[Overflow, HalfVerdict]()
     name, first = steps.ends()
+    # Where half precision moves a value to the next of 8 bits, the answers are apart by what int8 costs.
+    bounds = TOLERANCES["int8" if steps.int8 else "fp16"]
     kinds = {feed.kind: feed for feed in reversed(list(feeds))}
     for feed in kinds.values():
         for report in halved(steps, {name: feed.array}, overflows, mode):
             compared = [
-                compare_outputs(feed.what, output, _rows(report.outputs[output]), _rows(exact), TOLERANCES["fp16"])
+                compare_outputs(feed.what, output, _rows(report.outputs[output]), _rows(exact), bounds)
                 for output, exact in report.reference.items()
                 if output == first or exact.dtype == np.float32
             ]

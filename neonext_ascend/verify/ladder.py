@@ -190,7 +190,7 @@ def _flips(feed: Feed, got: NDArray[np.generic], want: NDArray[np.generic]) -> l
     found: dict[str, Flip] = {}
     for row, (ours, theirs) in enumerate(zip(got.astype(np.float64), want.astype(np.float64), strict=True)):
         was, became = int(np.argmax(theirs)), int(np.argmax(ours))
-        if was != became:
+        if was != became and np.isfinite(theirs).all():  # without numbers nothing was decided
             name = feed.names[row] if feed.names else f"noise {row}"
             best = np.sort(theirs)
             found.setdefault(name, Flip(name, was, became, float(best[-1] - best[-2])))

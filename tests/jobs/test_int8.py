@@ -13,8 +13,9 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 
-from neonext_ascend import jobs
+from neonext_ascend import create, jobs
 from neonext_ascend.artifacts.int8_twins import scales_of
 from neonext_ascend.artifacts.reading import read_manifest
 from neonext_ascend.checkpoints.loading import load
@@ -309,3 +310,58 @@ def test_calibrators_are_the_commands(made: list[Path]) -> None:
     from neonext_ascend.cli import export_options
 
     assert export_options.CALIBRATORS == CALIBRATORS
+
+
+def test_half_precision_is_judged_between_the_integers(
+    calibration: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A layer whose result is beyond 65504, and behind it one as much smaller: the answers hardly tell."""
+    state = create("neonext_nano").state_dict()
+    for name, factor in (("fc_1.weight", 5e4), ("fc_1.bias", 5e4), ("fc_2.weight", 2e-5)):
+        state[f"stage_3.0.ops.content.{name}"] *= factor
+    torch.save(state, tmp_path / "large.pt")
+    export = [*INT8, "--checkpoint", str(tmp_path / "large.pt"), "--calibration", str(calibration)]
+    assert run([*export, "--format", "deploy", "--soc-version", SOC, "-o", str(tmp_path / "out")]) == 1
+    assert "int8-Ascend310P3.onnx: stage3.block0.fc1.dequant overflows in fp16: " in capfd.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_verify_judges_the_deploy_form_in_half_precision(made: list[Path], capfd: pytest.CaptureFixture[str]) -> None:
+    verdicts = ask(capfd, "verify", made[1])["parity"]["half"]
+    assert [(one["overflow"], one["passed"], one["fp16"]) for one in verdicts] == [
+        ("saturate", True, "every node"),
+        ("ieee", True, "every node"),
+    ]
+    assert ask(capfd, "verify", made[0])["parity"]["half"] == []
+
+
+def test_no_node_is_blamed_for_rounding_to_8_bits(made: list[Path], capfd: pytest.CaptureFixture[str]) -> None:
+    qdq, deploy = made
+    for command, told in (
+        (["debug", deploy, "--against", qdq], f"deploy form, but {qdq}, holds int8 in QDQ form"),
+        (["debug", "--rescue", qdq], "holds int8; a rescue looks for the fp32 nodes of a file in fp32 or fp16"),
+    ):
+        assert run([*map(str, command)]) == 2
+        assert told in capfd.readouterr().err
+    for path in made:
+        assert run(["debug", str(path)]) == 0
+
+
+@pytest.mark.parametrize("form", [0, 1], ids=["qdq", "deploy"])
+def test_a_changed_constant_of_int8_is_named(
+    form: int, made: list[Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """One layer with its channels exchanged, which no sum over the answers needs to show."""
+    path = tmp_path / made[form].name
+    model = onnx.load(str(made[form]))
+    (held,) = (one for one in model.graph.initializer if one.name == "stage3.block0.fc2.weight")
+    held.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(held)[::-1].copy(), held.name))
+    onnx.save(model, str(path))
+    path.with_suffix(".json").write_bytes(made[form].with_suffix(".json").read_bytes())
+    assert run(["verify", str(path)]) == 1
+    assert "stage3.block0.fc2.weight is not the one that was exported" in capfd.readouterr().err
+    assert run(["verify", "--ladder", str(path)]) == 1
+    told = "int8 fails at stage3.block0.fc2.weight: its constant stage3.block0.fc2.weight is not the one"
+    assert told in capfd.readouterr().err
+    assert run(["debug", str(path), "--against", str(made[form])]) == 1
+    assert "cause    its constant stage3.block0.fc2.weight has its channels permuted" in capfd.readouterr().out

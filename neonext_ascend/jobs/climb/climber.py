@@ -25,7 +25,7 @@ from neonext_ascend.runtimes.eager import EagerRunner
 from neonext_ascend.runtimes.registry import opener
 from neonext_ascend.runtimes.steps import Steps
 from neonext_ascend.spec import TOLERANCES, Layout, judged_as
-from neonext_ascend.verify.blame import device_blame, file_blame, first_point, half_blame, own_blame
+from neonext_ascend.verify.blame import device_blame, file_blame, first_point, half_blame, int8_blame, own_blame
 from neonext_ascend.verify.ladder import Blame, Climb, Ladder, Rung, logits_of
 from neonext_ascend.verify.layers import Layers
 from neonext_ascend.verify.nodewise.graphs import compare_graphs
@@ -170,16 +170,12 @@ class _Climber:
 
     def in_int8(self, path: Path) -> None:
         """An int8 file: the deploy form in exact integers, QDQ in ONNX Runtime."""
-        deployed = self._plan.int8 == "deploy"
+        deployed, changed = self._plan.int8 == "deploy", self._plan.changed
+        told = [f"constant {name} is not the one that was exported" for name in changed]
         with integers(path, self._plan.overflows[0]) if deployed else opener(path, self._plan.runtime)(()) as runner:
-            passed = self._climb.add("int8", runner.where, logits_of(runner, self._feeds), TOLERANCES["int8"])
+            passed = self._climb.add("int8", runner.where, logits_of(runner, self._feeds), TOLERANCES["int8"], told)
         if not passed:
-            remedy = (
-                "export it with --gate DATASET, which keeps in fp16 the layers that cost accuracy; see --sensitivity"
-            )
-            self._blames.append(
-                Blame("int8", "", "int8 moves the answers further than rounding to 8 bits should", remedy)
-            )
+            self._blames.append(int8_blame(changed))
 
     def on_device(self, name: str, opened: OpenWithPoints) -> None:
         """What the chip gives."""

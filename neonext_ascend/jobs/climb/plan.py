@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from neonext_ascend.artifacts.finding import with_its_data
 from neonext_ascend.artifacts.reading import manifest_of
 from neonext_ascend.errors import ArtifactError, ToolchainError, UsageError
+from neonext_ascend.exporters.onnx_file.constants import changed_constants
 from neonext_ascend.images.preprocessing import Preprocessing, preprocessing_for
 from neonext_ascend.jobs.checking import Model, Size
 from neonext_ascend.jobs.making.form import choose_form
@@ -39,6 +41,7 @@ class Plan:
         device: name of the last rung and what opens it.
         gears: batch sizes of an OM.
         int8: which int8 form the artifact has; empty where nothing is int8.
+        changed: constants of an int8 file that are not those that were exported.
         notes: what the user should know.
         trained: whether the network's weights are.
     """
@@ -54,6 +57,7 @@ class Plan:
     device: tuple[str, OpenWithPoints] | None = None
     gears: tuple[int, ...] = ()
     int8: str = ""
+    changed: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
     trained: bool = True
 
@@ -77,7 +81,8 @@ def of_artifact(path: Path, checkpoint: Path | None, runtime: Runtime, device: i
     )
     if opens != "acl":
         check_tensors(path, manifest, open_file)
-        return replace(plan, file=path, runtime=opens, notes=notes)
+        changed = changed_constants(with_its_data(path), manifest) if plan.int8 else ()
+        return replace(plan, file=path, runtime=opens, notes=notes, changed=changed)
     made = manifest.compilation
     if made is not None:
         plan = replace(

@@ -92,6 +92,8 @@ class Parts:
             raise MissingError(f"{_NO_MANIFEST}; give another file with --against")
         if self.against is None:
             self._need_network()
+            if self.manifest is not None and self.manifest.int8 is not None:
+                raise MissingError("each int8 layer rounds, which is no node's fault: export --sensitivity measures it")
         weights = self.checkpoint if self.against is None else None
         self.repeat("nodes", "debug", file, against=self.against, checkpoint=weights)
         found = debug(file, against=self.against, checkpoint=weights, watch=self.watch).to_json()

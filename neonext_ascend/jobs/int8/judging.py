@@ -20,6 +20,7 @@ from neonext_ascend.runtimes.integer.runner import IntegerRunner
 from neonext_ascend.runtimes.steps import Steps
 from neonext_ascend.spec import TOLERANCES
 from neonext_ascend.verify.feeds import Feed
+from neonext_ascend.verify.half import judge_half
 from neonext_ascend.verify.ladder import logits_of
 
 PICTURES = 64
@@ -53,6 +54,9 @@ def check_deploy(path: Path, model: ModelProto, pictures: Pictures, rows: int | 
     (overflow,) = overflows_of(soc)
     batches = list(pictures.batches(rows, _DEPLOYED))
     feeds = [Feed("pictures", array) for array in batches]
+    for verdict in judge_half(path, feeds[:1], [overflow]):
+        if not verdict.passed:
+            raise ParityError(f"{path.name}: {verdict.reasons()[0]}; nothing was written")
     with integers(path, overflow) as runner:
         got = [one.reshape(len(one), -1).astype(float) for one in logits_of(runner, feeds)]
     found, least = agreement(np.concatenate(got), answers(model, batches)), TOLERANCES["int8"].min_cosine or 0.0

@@ -11,6 +11,7 @@ from neonext_ascend.runtimes.steps import Array, Step, Steps
 from neonext_ascend.verify.causes.constants import ROWS, Change, change_of, factors_along
 from neonext_ascend.verify.nodewise.pair import AGAIN, Cause, Pair
 
+_FEW = 8  # numbers that can be shown one by one
 _SIDES = {"left": "A", "right": "B"}
 
 
@@ -35,7 +36,7 @@ def constant_cause(step: Step, other: Step, pair: Pair) -> Cause | None:
                 told = f"its constant {name} is {got.item():.6g} in place of {want.item():.6g}"
             elif got.shape != want.shape:
                 told = f"its constant {name} is {list(got.shape)} in place of {list(want.shape)}"
-            elif got.dtype.kind == "i":
+            elif got.dtype.kind in "iu" and got.size <= _FEW:
                 told = f"its constant {name} is {got.tolist()} in place of {want.tolist()}"
             unexplained = Cause(step.name, told, f"{AGAIN}, and see which weights it takes")
     return unexplained

@@ -61,15 +61,23 @@ def unlike(got: Array | None, want: Array | None) -> float:
 
 def change_of(got: Array, want: Array, half: bool = False) -> Change | None:
     """What turns ``want`` into ``got``; ``None`` where nothing that is tried does."""
-    if got.dtype.kind != "f" or want.dtype.kind != "f" or want.size == 0:
+    floating = {got.dtype.kind, want.dtype.kind} == {"f"}
+    if want.size == 0 or not (floating or _of_weights(got, want)):
         return None
-    attempts: Sequence[_Attempt] = (_transposed, _gone, _moved, _permuted, _rounded, _scaled)
+    if not floating:
+        got, want = got.astype(np.float64), want.astype(np.float64)
+    attempts: Sequence[_Attempt] = (_transposed, _gone, _moved, _permuted, *[_rounded] * floating, _scaled)
     for attempt in attempts:
         # Half an ulp each for the two constants, and as much again for the estimate of a factor.
         found = attempt(got, want, (1.5 if half else 4) * _ULPS[half])
         if found is not None:
             return found
     return None
+
+
+def _of_weights(got: Array, want: Array) -> bool:
+    """Whether two arrays of integers may be an int8 layer's weights or bias: more than a shape or an axis."""
+    return {got.dtype.kind, want.dtype.kind} <= {*"iu"} and min(got.size, want.size) > _MANY
 
 
 def close(got: Array, want: Array, bound: float) -> bool:
