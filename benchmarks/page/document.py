@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks.page import cells as page_cells
 from benchmarks.page import networks as page_networks
 from benchmarks.page import rest as page_rest
+from benchmarks.page import training as page_training
 from benchmarks.page.parts import bounds, commands, head
 from benchmarks.page.plots import PLOTS
 from benchmarks.sections import ROOT, Document, read_documents
@@ -28,7 +29,9 @@ _PARTS: Mapping[str, Callable[[Documents], list[str]]] = {
     "growth": lambda documents: page_cells.growth(documents["growth"]["figures"]),
     "export_cost": lambda documents: page_rest.export_cost(documents["export_cost"]["figures"]),
     "same_twice": lambda documents: page_rest.same_twice(documents["same_twice"]["figures"]),
-    "training": lambda documents: page_rest.training(documents["training"]["figures"]),
+    "training": lambda documents: page_training.modules(documents["training"]["figures"]),
+    "training_step": lambda documents: page_training.step(documents["training_step"]),
+    "feeding": lambda documents: page_training.waiting(documents["feeding"]),
     "cuda": lambda documents: page_rest.cuda(documents["cuda"]["figures"]),
 }
 

@@ -1,9 +1,6 @@
-"""The page on exports, on the benchmark command itself, on a GPU, and on training."""
+"""The page on exports, on the benchmark command itself, and on a GPU."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 from benchmarks.measure.export_once import EXPORTERS
 from benchmarks.page.parts import Figures, paragraph, spread, table
@@ -68,29 +65,3 @@ def cuda(figures: Figures) -> list[str]:
             cells += [f"{row['seconds']['median'] * 1e6:.1f}", spread(row["over_fused"])]
         lines += table(heads, list(by_form.values()))
     return lines
-
-
-def training(figures: Figures) -> list[str]:
-    """The rows as they are."""
-    rows = figures["rows"]
-    if not rows:
-        return []
-    heads = list(rows[0])
-    body = [[_cell(row.get(name, "")) for name in heads] for row in rows]
-    names = [name.replace("_", " ") for name in heads]
-    return ["## Training speed of the modules", "", *_TRAINING, "", *table(names, body)]
-
-
-_TRAINING = (
-    "A step, forward and backward, eager, in fp32 on the CPU. *Plain* is what one writes first: A and B by one gather,",
-    "and `A @ X @ B` as broadcast matmuls, which repeat A and B for each image; *ours* is the package's layer. *Kept*",
-    "are the bytes that the forward pass keeps for the backward pass. A ratio below 1 means that ours is slower there.",
-)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return spread(value, 4) if "median" in value else ", ".join(f"{k} {_cell(v)}" for k, v in value.items())
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: ""}[value]
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -42,6 +42,18 @@ class Folder:
                 raise CheckpointError(f"{where}: describes {own.name}, with {told}; leave MODEL out")
         return asked or own
 
+    def refuse_other_classes(self, found: int) -> None:
+        """Compare with the number of classes in the weights.
+
+        Raises:
+            CheckpointError: ``config.json`` tells another.
+        """
+        if (told := self.network.get("num_classes")) != found:
+            where = self.weights.parent / CONFIG
+            raise CheckpointError(
+                f"{where}: tells {told} classes, {WEIGHTS} holds {found}; copy the whole folder again"
+            )
+
 
 def folder_at(path: Path) -> Folder | None:
     """The folder; ``None`` where ``path`` is no folder with a ``config.json``.

@@ -75,7 +75,8 @@ def load(
     if num_classes is not None:
         num_classes = whole_number(num_classes, "num_classes", most=_MOST_CLASSES)
     config = find_variant(model).config if isinstance(model, str) else model
-    if checkpoint is not None and (folder := folder_at(checkpoint)) is not None:
+    folder = None if checkpoint is None else folder_at(checkpoint)
+    if folder is not None:
         config, checkpoint = folder.describe(network_config, config), folder.weights
     if config is None and checkpoint is None:
         raise UsageError("neither a model nor a checkpoint; name one of neonext-ascend list")
@@ -91,6 +92,8 @@ def load(
         config = config if num_classes is None else replace(config, num_classes=num_classes)
         return LoadedNetwork(_build(config, seed), Weights("seed", seed=seed), tuple(notes))
     held = read_checkpoint(data_path(NANO_WEIGHTS) if checkpoint is None else checkpoint)
+    if folder is not None:
+        folder.refuse_other_classes(held.contents.num_classes)
     if config is None:
         config = _identify(held)
         if image_size is not None:

@@ -12,7 +12,7 @@ from neonext_ascend._version import __version__
 from neonext_ascend.artifacts.manifest import Manifest
 from neonext_ascend.artifacts.reading import manifest_of, read_manifest
 from neonext_ascend.artifacts.staging import staged
-from neonext_ascend.checkpoints.folder import CARD, CONFIG, MODEL_TYPE, WEIGHTS
+from neonext_ascend.checkpoints.folder import CARD, CONFIG, MODEL_TYPE, WEIGHTS, folder_at
 from neonext_ascend.checkpoints.loading import load
 from neonext_ascend.data import labels_for
 from neonext_ascend.errors import FileAccessError, ToolchainError, UsageError
@@ -47,6 +47,8 @@ def save_pretrained(network: NeoNeXt, folder: str | Path, *, manifest: str | Pat
     known = None if manifest is None else _manifest(file_path(manifest, "manifest"))
     if known is not None and known.network != config.to_json():
         raise UsageError(f"{manifest}: of another network ({known.network.get('name')}) than {config.name}")
+    if any(value.is_meta for value in network.state_dict().values()):
+        raise UsageError(f"network {config.name}: is on the meta device and holds no weights to save")
     state = {name: value.detach().contiguous().cpu() for name, value in network.state_dict().items()}
     with staged(target) as stage:
         save_file(state, str(stage.folder / WEIGHTS), {"format": "pt"})
@@ -69,6 +71,8 @@ def from_pretrained(name: str | Path) -> NeoNeXt:
         ToolchainError: there is no such folder, and huggingface_hub is not installed.
     """
     path = folder_path(name, "name")
+    if path.is_dir() and folder_at(path) is None:
+        raise FileAccessError(f"{path}: lacks {CONFIG}; expected a folder that save_pretrained wrote")
     network = load(checkpoint=path if path.exists() else _fetched(str(name))).network
     assert isinstance(network, NeoNeXt)
     return network

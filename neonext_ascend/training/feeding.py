@@ -136,16 +136,13 @@ class Plain:
 
 def loader(order: Order | Plain, recipe: Recipe, prepare: Preprocessing, workers: int) -> DataLoader[Any]:
     """A loader whose iterations follow ``order``; training keeps its workers from epoch to epoch."""
-    with warnings.catch_warnings():
-        # More workers than cores are the user's choice; the share of waiting tells what came of it.
-        warnings.filterwarnings("ignore", message="This DataLoader will create")
-        return DataLoader(
-            Pictures(Augmentation(recipe, prepare)),
-            batch_sampler=order,  # of whole samples: they need not be numbers
-            num_workers=workers,
-            collate_fn=_collate,
-            persistent_workers=workers > 0 and isinstance(order, Order),
-        )
+    return DataLoader(
+        Pictures(Augmentation(recipe, prepare)),
+        batch_sampler=order,  # of whole samples: they need not be numbers
+        num_workers=workers,
+        collate_fn=_collate,
+        persistent_workers=workers > 0 and isinstance(order, Order),
+    )
 
 
 def batches(loaded: DataLoader[Any]) -> Generator[Batch]:
@@ -154,7 +151,10 @@ def batches(loaded: DataLoader[Any]) -> Generator[Batch]:
     Raises:
         FileAccessError, UsageError: a picture cannot be read, or a worker was ended.
     """
-    rows = iter(loaded)
+    with warnings.catch_warnings():
+        # More workers than cores are the user's choice; the share of waiting tells what came of it.
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
+        rows = iter(loaded)
     while True:
         try:
             batch = next(rows)

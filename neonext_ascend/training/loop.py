@@ -87,7 +87,8 @@ class Run:
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError):  # as torch says what does not fit
             what = "does not hold what this run goes on from; it is damaged, or another program wrote it"
             raise CheckpointError(f"{resumed.path}: {what}; take the checkpoint before") from None
-        self._step, self.shelf.last = resumed.step, resumed.path
+        self._step = resumed.step
+        self.shelf.knows(resumed.path)
 
     def run(self) -> None:
         """Train to the end.
@@ -175,6 +176,7 @@ class Run:
 
     def _save(self, best: bool = False) -> None:
         if not self.team.first:
+            self.shelf.knows(self._step)
             return
         state: dict[str, Any] = {**self.trainer.state(), "best": None if self.best is None else asdict(self.best)}
         self.shelf.save(self._step, state, self.trainer.measured.state_dict() if best else None)

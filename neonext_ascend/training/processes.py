@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from neonext_ascend.errors import ToolchainError
+from neonext_ascend.errors import ToolchainError, UsageError
 
 DeviceName = Literal["auto", "cpu", "cuda", "npu"]
 _BACKENDS = {"cpu": "gloo", "cuda": "nccl", "npu": "hccl"}
@@ -69,18 +69,39 @@ def team(name: DeviceName) -> Iterator[Team]:
         name: kind of device; ``auto`` takes cuda, then npu, where they are.
 
     Raises:
-        ToolchainError: the device is missing, or too few of it.
+        ToolchainError: the device is missing, or too few of it; the others cannot be joined, or one of them ended.
+        UsageError: the environment tells what torchrun would not.
     """
-    rank, world = (int(os.environ.get(key, default)) for key, default in (("RANK", 0), ("WORLD_SIZE", 1)))
-    device = _device(name, int(os.environ.get("LOCAL_RANK", 0)))
+    rank, world, local = (_told(key, default) for key, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)))
+    device = _device(name, local)
     joined = world > 1 and not dist.is_initialized()
     if joined:
-        dist.init_process_group(_BACKENDS[device.type])
+        try:
+            dist.init_process_group(_BACKENDS[device.type])
+        except (ValueError, RuntimeError) as error:
+            why = next(iter(str(error).splitlines()), type(error).__name__)
+            raise ToolchainError(
+                f"WORLD_SIZE={world} in the environment, and the others cannot be joined: {why}; "
+                "start all with torchrun, or unset WORLD_SIZE to train alone"
+            ) from None
     try:
         yield Team(rank, world, device)
+    except RuntimeError as error:
+        if not (joined and (isinstance(error, dist.DistError) or "gloo" in str(error))):
+            raise
+        what = "another process of the run ended, and this one cannot go on alone; what that one said tells why"
+        raise ToolchainError(f"process {rank}: {what}") from None
     finally:
         if joined:
             dist.destroy_process_group()
+
+
+def _told(key: str, default: int) -> int:
+    """A number that torchrun puts into the environment."""
+    text = os.environ.get(key, str(default))
+    if not text.isdecimal():
+        raise UsageError(f"{key}={text!r} in the environment: expected a number, as torchrun sets it; unset it")
+    return int(text)
 
 
 def _device(name: DeviceName, local: int) -> torch.device:

@@ -145,7 +145,7 @@ class Shelf:
 
     def __init__(self, folder: Path, keep: int, run: Identity) -> None:
         self.folder, self._keep, self._run = folder, keep, run
-        self.last: Path | None = None
+        self._known: list[Path] = []
 
     def begin(self) -> None:
         """Write the resolved recipe and the names of the classes.
@@ -169,15 +169,15 @@ class Shelf:
         for name, tensor in state["model"].items():
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise DivergedError(f"step {step}: {name} holds NaN or infinity; {self.last_words()}")
-        name = f"step-{step:08d}.pt"
+        path = self._of(step)
         with self._writing() as stage:
-            with (stage.folder / name).open("wb") as file:
+            with (stage.folder / path.name).open("wb") as file:
                 torch.save({"format": _FORMAT, "step": step, "run": self._run.to_json(), **state}, file)
             if best is not None:
                 _save_weights(stage.folder / BEST, best)
                 stage.publish(BEST)
-            stage.publish(name)
-        self.last = self.folder / name
+            stage.publish(path.name)
+        self.knows(path)
         for old in steps_in(self.folder)[: -self._keep]:
             with contextlib.suppress(OSError):
                 old.unlink()
@@ -192,9 +192,17 @@ class Shelf:
             _save_weights(stage.folder / name, weights)
             return stage.publish(name)[0]
 
+    def knows(self, checkpoint: Path | int) -> None:
+        """There is this checkpoint, or will be when the first process has written that of this step."""
+        self._known.append(self._of(checkpoint) if isinstance(checkpoint, int) else checkpoint)
+
     def last_words(self) -> str:
-        """Which checkpoint is good."""
-        return f"the last good checkpoint is {self.last}" if self.last else "there is no checkpoint yet"
+        """Which checkpoint is good; each appears whole."""
+        last = next((path for path in reversed(self._known) if path.exists()), None)
+        return f"the last good checkpoint is {last}" if last else "there is no checkpoint yet"
+
+    def _of(self, step: int) -> Path:
+        return self.folder / f"step-{step:08d}.pt"
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Staging]:

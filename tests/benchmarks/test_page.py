@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from benchmarks import run
+from benchmarks.measure import feeding, training_step
 from benchmarks.measure.cell_file import from_layout, in_layout, work, write_cell, write_depthwise, write_program
 from benchmarks.measure.cuda import bounds_of as cuda_bounds
 from benchmarks.measure.cuda import forms
@@ -122,6 +124,30 @@ def test_training_figures_are_shown_where_they_are() -> None:
     assert "| matmul | 0.5000 (0.2500 to 0.7500) | 0 | yes |" in page({**documents, "training": training})
 
 
+def test_every_section_is_a_module_by_the_name_that_runs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    called: list[list[str]] = []
+    monkeypatch.setattr("subprocess.run", lambda command, **_: called.append(command))
+    assert not any(run._measured(name, [], tmp_path) for name in SECTIONS)
+    modules = [command[command.index("-m") + 1] for command in called]
+    assert all(importlib.util.find_spec(module) for module in modules), modules
+    assert [f"`python -m {module}" in page(read_documents(ROOT)) for module in modules] == [True] * len(SECTIONS)
+
+
+def test_a_step_and_the_wait_are_shown_with_how_busy_the_machine_was() -> None:
+    documents = read_documents(ROOT)
+    for load, says in ((0.5, "the machine had little else to do"), (9.0, "(load 9 on 2 cores)")):
+        changed = {
+            name: {**documents[name], "machine": {**documents[name]["machine"], "load": load, "cores": 2}}
+            for name in ("training_step", "feeding")
+        }
+        text = " ".join(page({**documents, **changed}).split())
+        assert text.count(says) == 2
+    row = documents["feeding"]["figures"]["rows"][0]
+    assert f"| {row['network']} | {row['images']} | {row['images_per_second']:.1f} |" in page(documents)
+
+
 def test_a_code_span_is_never_broken() -> None:
     lines = paragraph("word " * 22 + "`C (H' H W + H' W W')` and more")
     assert any("`C (H' H W + H' W W')`" in line for line in lines)
@@ -191,6 +217,29 @@ def test_the_forms_on_a_gpu_compute_the_same(stage: int) -> None:
     for form in forms(geometry, height, width).values():
         torch.testing.assert_close(form(x, list(cell.weight_a), list(cell.weight_b)), expected, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(Patchwise(cell)(x), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_compiled_step_with_another_derivative_is_not_timed() -> None:
+    network, x, labels = nn.Linear(3, 2), torch.randn(2, 3), torch.tensor([0, 1])
+    wanted = [
+        training_step.step(network, network, x, labels),
+        *(p.grad for p in network.parameters() if p.grad is not None),
+    ]
+    training_step.check("same", wanted, wanted)
+    for wrong in (wanted[1] + 1e-2, wanted[1] * torch.nan):
+        with pytest.raises(SystemExit, match="nothing is timed on wrong numbers"):
+            training_step.check("other", [wanted[0], wrong, wanted[2]], wanted)
+
+
+def test_what_the_first_epoch_took_does_not_count(tmp_path: Path) -> None:
+    """Ten seconds of which nine waited, then ten more of which one did."""
+    images = feeding.BATCH * 5
+    told = [(5, 1, images / 10, 0.9), (10, 2, 2 * images / 20, 0.5)]
+    names = ("step", "epoch", "images_per_second", "waiting_for_pictures")
+    lines = [json.dumps({**dict(zip(names, line, strict=True)), "loss": 1.0}) for line in told]
+    (tmp_path / "log.jsonl").write_text("\n".join(lines))
+    found = feeding.behind_the_first_epoch(tmp_path / "log.jsonl")
+    assert found == pytest.approx({"images": images, "images_per_second": images / 10, "waiting": 0.1})
 
 
 def test_nothing_is_timed_on_wrong_numbers() -> None:

@@ -85,7 +85,12 @@ def edited(change: Any) -> Any:
         (edited(lambda c: c["network"].pop("depths")), CheckpointError, "config.json: depths"),
         (edited(lambda c: c["network"].update(widths=[8, 8, 12, 20])), CheckpointError, "stage 4 has 16 channels"),
         (edited(lambda c: c["network"].update(shifts="no")), CheckpointError, "config.json: shifts"),
-        (lambda d: (d / "config.json").unlink(), FileAccessError, "is a directory; expected a checkpoint file"),
+        (
+            edited(lambda c: c["network"].update(num_classes=9)),
+            CheckpointError,
+            "tells 9 classes, model.safetensors",
+        ),
+        (lambda d: (d / "config.json").unlink(), FileAccessError, "lacks config.json; expected a folder that save_pre"),
         (
             lambda d: (d / "model.safetensors").write_bytes((d / "model.safetensors").read_bytes()[:-9]),
             FileAccessError,
@@ -118,6 +123,8 @@ def test_what_cannot_be_saved_is_refused_and_leaves_nothing(tmp_path: Path) -> N
     made = jobs.export("neonext_nano", output=tmp_path / "out", verify=False).onnx
     with pytest.raises(UsageError, match=r"of another network \(neonext_nano\) than tiny"):
         neonext_ascend.save_pretrained(tiny_network(), tmp_path / "a", manifest=made.manifest_path)
+    with pytest.raises(UsageError, match="tiny: is on the meta device and holds no weights to save"):
+        neonext_ascend.save_pretrained(tiny_network().to("meta"), tmp_path / "a")
     assert not (tmp_path / "a").exists()
 
 

@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from neonext_ascend.training.states import steps_in
+from neonext_ascend.errors import NeoNextError, ToolchainError
+from neonext_ascend.training.processes import team
+from neonext_ascend.training.recipe import Recipe
+from neonext_ascend.training.states import Identity, Shelf, steps_in
+from tests.support.networks import tiny_config
 from tests.support.training import SETTINGS, logged, train_minute, weights, write_config, write_pictures
 
 # Both sum the same numbers in float32, in another order: 2^-24 for each of some hundred sums of a loss, and as the
@@ -48,6 +52,56 @@ def test_two_processes_give_the_losses_of_one_that_normalises_the_same_halves(tm
     assert torch.load(steps_in(two)[-1], weights_only=True)["best"]["pictures"] == 4
     train_minute(tmp_path, data, "whole", {"epochs": 2}, log_every=1)
     assert losses != pytest.approx(logged(tmp_path / "whole", "loss"), rel=1e-4)
+
+
+@pytest.fixture
+def second_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torchrun would start it, but joined to nothing."""
+    for key, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(key, value)
+    for name in ("init_process_group", "destroy_process_group"):
+        monkeypatch.setattr(torch.distributed, name, lambda *_: None)
+
+
+@pytest.mark.usefixtures("second_of_two")
+def test_who_is_left_alone_says_so_and_keeps_its_own_faults() -> None:
+    with pytest.raises(ToolchainError, match="process 1: another process of the run ended"), team("cpu"):
+        raise RuntimeError("[third_party/gloo/transport/tcp/pair.cc:553] Connection closed by peer")
+    with pytest.raises(RuntimeError, match="of our own"), team("cpu"):
+        raise RuntimeError("of our own")
+
+
+def test_who_writes_no_checkpoint_names_the_last_one_all_the_same(tmp_path: Path) -> None:
+    of = Identity.of(tiny_config(), Recipe(), ("a", "b"), "", 2)
+    first, second = (Shelf(tmp_path, 1, of) for _ in range(2))
+    assert second.last_words() == "there is no checkpoint yet"
+    for step in (1, 2):
+        before = first.last_words()
+        second.knows(step)
+        assert second.last_words() == before
+        first.save(step, {"model": {"weight": torch.zeros(1)}})
+        assert first.last_words() == second.last_words() == f"the last good checkpoint is {steps_in(tmp_path)[-1]}"
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ({"RANK": "x"}, "RANK='x' in the environment: expected a number, as torchrun sets it"),
+        ({"RANK": "0", "LOCAL_RANK": "-1"}, "LOCAL_RANK='-1' in the environment"),
+        ({"RANK": "0", "WORLD_SIZE": "2"}, "WORLD_SIZE=2 in the environment, and the others cannot be joined: "),
+    ],
+)
+def test_what_torchrun_would_not_tell_is_refused(
+    told: dict[str, str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(key, raising=False)
+    for key, value in told.items():
+        monkeypatch.setenv(key, value)
+    with pytest.raises(NeoNextError) as caught, team("cpu"):
+        pass
+    assert str(caught.value).startswith(says)
+    assert "\n" not in str(caught.value)
 
 
 def test_with_batchnorm_frozen_they_give_the_plain_global_batchs(tmp_path: Path) -> None:

@@ -147,7 +147,6 @@ def test_what_is_no_run_and_what_a_run_cannot_take_is_told_in_a_line(
         ({"model": {}}, fits),
         ({"model_ema": None}, fits),
         ({"optimiser": {"state": {}, "param_groups": []}}, fits),
-        ({"scaler": 3}, fits),
         ({"best": [1, 2]}, fits),
     ):
         torch.save({**held, **change}, bad)
