@@ -15,6 +15,7 @@ SECTIONS = (
     "growth",
     "export_cost",
     "same_twice",
+    "int8",
     "training",
     "training_step",
     "feeding",

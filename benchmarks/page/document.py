@@ -29,6 +29,7 @@ _PARTS: Mapping[str, Callable[[Documents], list[str]]] = {
     "growth": lambda documents: page_cells.growth(documents["growth"]["figures"]),
     "export_cost": lambda documents: page_rest.export_cost(documents["export_cost"]["figures"]),
     "same_twice": lambda documents: page_rest.same_twice(documents["same_twice"]["figures"]),
+    "int8": lambda documents: page_rest.int8(documents["int8"]["figures"]),
     "training": lambda documents: page_training.modules(documents["training"]["figures"]),
     "training_step": lambda documents: page_training.step(documents["training_step"]),
     "feeding": lambda documents: page_training.waiting(documents["feeding"]),

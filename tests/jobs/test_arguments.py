@@ -72,6 +72,7 @@ JOBS: dict[str, dict[str, list[Any]]] = {
     "verify": {"subject": NOT_A_MODEL, "accumulation": NOT_A_WORD, "atol": NOT_A_NUMBER, "rtol": NOT_A_NUMBER},
     "debug": {"seed": [*NOT_WHOLE, 2**32]},
     "report": {"data": NOT_A_PATH, "benchmark": NOT_A_FLAG},
+    "quantise": {"int8": [3, "pictures", {}, None, OBJECT]},
     "rescue_nodes": {"seed": [*NOT_WHOLE, 2**32], "soc_version": [3, "", [], b"x", "nonsense", OBJECT]},
     "ladder": {"subject": NOT_A_MODEL},
     "inspect": {
@@ -153,6 +154,7 @@ BESIDE: dict[str, Callable[[Path], dict[str, Any]]] = {
     "verify": lambda _: {"subject": "neonext_nano"},
     "debug": lambda folder: {"artifact": folder / "absent.onnx"},
     "report": lambda folder: {"artifact": folder / "absent.onnx"},
+    "quantise": lambda folder: {"artifact": folder / "absent.onnx", "int8": jobs.Int8Request(folder)},
     "rescue_nodes": lambda folder: {"artifact": folder / "absent.onnx"},
     "ladder": lambda _: {"subject": "neonext_nano"},
     "inspect": lambda _: {"subject": "neonext_nano", "soc_version": "Ascend310P3"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,8 +21,11 @@ from neonext_ascend.artifacts.int8_twins import scales_of
 from neonext_ascend.artifacts.reading import read_manifest
 from neonext_ascend.checkpoints.loading import load
 from neonext_ascend.cli.main import run
+from neonext_ascend.errors import UsageError
 from neonext_ascend.exporters.int8.deploy import packed
+from neonext_ascend.images.preprocessing import preprocessing_for
 from neonext_ascend.jobs.gating import GateRefusedError
+from neonext_ascend.jobs.int8.calibration import read_calibration
 from neonext_ascend.precision.int8.calibrators import CALIBRATORS
 from tests.support import digits
 from tests.support.om_commands import SOC, ask
@@ -99,7 +103,7 @@ def test_inner_points_and_constants_are_held_and_debug_names_a_layer_that_is_off
     model = onnx.load(str(path))
     names = {tensor.name: tensor for tensor in model.graph.initializer}
     # A scale, and an integer that no answer shows.
-    scale, weight = f"stage3.block1.fc1.{'scale_d' if form == 'qdq' else 'dequant.param'}", "stage4.block0.fc2.weight"
+    scale, weight = f"stage3.block1.fc1.{'scale_w' if form == 'qdq' else 'dequant.param'}", "stage4.block0.fc2.weight"
     values = onnx.numpy_helper.to_array(names[scale])
     larger = values * 2 if form == "qdq" else packed(2 * scales_of(values))
     names[scale].CopyFrom(onnx.numpy_helper.from_array(np.asarray(larger, values.dtype), scale))
@@ -121,10 +125,13 @@ def test_inner_points_and_constants_are_held_and_debug_names_a_layer_that_is_off
 def bad(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     pixels, labels = digits.held_out()
     noise = np.random.default_rng(0).integers(0, 256, (40, 96, 96)).astype(np.uint8)
+    mostly = [*np.flatnonzero(labels == 3), int(np.flatnonzero(labels == 4)[0])]
     sets = {
         "eight": (pixels[:8], labels[:8]),
         "one class": (pixels[labels == 7], labels[labels == 7]),
+        "one class and one more": (pixels[mostly], labels[mostly]),
         "noise": (noise, np.arange(40) % 10),
+        "noise that is enlarged": (noise[:, :28, :28], np.arange(40) % 10),
         "inverted": (255 - pixels[:64], labels[:64]),
         # As if saved after ImageNet's mean and std in place of nano's.
         "darker": ((pixels[:64] * 0.4).astype(np.uint8), labels[:64]),
@@ -136,7 +143,9 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 WORDS = {
     "eight": "holds 8 pictures; expected at least 32",
     "one class": "its pictures are of one class; give pictures of all classes",
+    "one class and one more": "97 % of its pictures are of one class; give",
     "noise": "its pictures are noise: neighbouring pixels correlate by",
+    "noise that is enlarged": "its pictures are noise, enlarged: pixels a sixteenth of the side apart correlate by",
     "inverted": "prepared otherwise: at stem.norm they are 1.2",
     "darker": "prepared otherwise: at stem.norm they are 0.",
 }
@@ -193,6 +202,22 @@ def test_an_interrupt_while_it_calibrates_leaves_nothing(calibration: Path, tmp_
     assert (process.returncode, out) == (130, "")
     assert err.strip() == "error: interrupted; nothing was left half-written"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_pictures_are_left_out_and_said_once(calibration: Path, tmp_path: Path) -> None:
+    shutil.copytree(calibration, tmp_path / "half")
+    files = sorted((tmp_path / "half").rglob("*.png"))
+    for file in files[::2]:
+        file.write_bytes(file.read_bytes()[:60])
+    preprocessing, told = preprocessing_for("neonext_nano", (96, 96)), list[str]()
+    found = read_calibration(tmp_path / "half", preprocessing, jobs.Watch(warn=told.append))
+    assert (len(found.pixels), len(found.labels)) == (36, 36)
+    (words,) = told
+    assert "36 of 72 pictures cannot be read and are left out; the first: " in words
+    for file in files:
+        file.write_bytes(b"")
+    with pytest.raises(UsageError, match="none of its pictures can be read; the first: "):
+        read_calibration(tmp_path / "half", preprocessing, jobs.Watch())
 
 
 REFUSED = {

@@ -123,6 +123,52 @@ def test_one_channel_a_thousand_times_larger_ruins_minmax_and_balancing_saves_it
     assert found[True].least > 0.99
 
 
+RUINED: dict[str, Any] = {
+    "Gemm, last channel": (
+        [("Gemm", ["x", "w1", "b1"], "a", {}), ("Relu", ["a"], "r", {}), ("Gemm", ["r", "w2"], "y", {"transB": 1})],
+        {"w1": drawn(6, 8, seed=1), "w2": drawn(5, 8, seed=2)}, 7, 1e4, (4, 6), (1, 1),
+    ),
+    "MatMul and Add, first channel": (
+        [("MatMul", ["x", "w1"], "m", {}), ("Add", ["b1", "m"], "a", {}), ("MatMul", ["a", "w2"], "y", {})],
+        {"w1": drawn(6, 8, seed=3), "w2": drawn(8, 5, seed=4)}, 0, 300.0, (2, 3, 6), (1, 0),
+    ),
+    "Conv without Relu, a small channel": (
+        [
+            ("Conv", ["x", "w1", "b1"], "c", {"pads": [1, 1, 1, 1]}), ("Conv", ["c", "w2"], "d", {}),
+            ("GlobalAveragePool", ["d"], "y", {}),
+        ],
+        {"w1": drawn(8, 3, 3, 3, seed=5), "w2": drawn(5, 8, 1, 1, seed=6)}, 4, 1e3, (1, 3, 8, 8), (0, 1),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", RUINED)
+def test_other_ruins_are_saved_too(how: str) -> None:
+    nodes, constants, channel, factor, shape, (outputs, inputs_axis) = RUINED[how]
+    held = {name: value.copy() for name, value in constants.items()} | {"b1": drawn(8, seed=9)}
+    np.moveaxis(held["w1"], outputs, 0)[channel] *= factor
+    held["b1"][channel] *= factor
+    np.moveaxis(held["w2"], inputs_axis, 0)[channel] /= factor
+    model = graph(nodes, held, shape)
+    data = inputs(model, 64)
+    want, found = answers(model, data), {}
+    for even in (False, True):
+        made = quantised(model, lambda: data, Settings("minmax", balance=even))
+        found[even] = agreement(answers(qdq_model(made.model, made.decision), data), want)
+    assert found[False].cosine < 0.9
+    assert found[True].least > 0.99
+
+
+def test_a_product_along_another_axis_than_its_makers_is_left_as_it_is() -> None:
+    """A MatMul over the last axis of a Conv's map, which has as many columns as channels."""
+    nodes = [("Conv", ["x", "w1"], "c", {}), ("MatMul", ["c", "w2"], "y", {})]
+    model = graph(nodes, {"w1": drawn(8, 3, 1, 1) * np.float32(50), "w2": drawn(8, 5, seed=1)}, (1, 3, 4, 8))
+    made = quantised(model, lambda: inputs(model, 8), Settings("minmax"))
+    assert made.balanced == {}
+    for array in inputs(model, 2):
+        assert (answers(model, [array]) == answers(made.model, [array])).all()
+
+
 def test_balancing_is_exact() -> None:
     model = hard()
     whole = Graph(model)

@@ -45,9 +45,9 @@ def check_qdq_opset(opset: int) -> None:
 def _write(layer: Int8Layer, node: NodeProto, adder: NodeProto, edited: Editing) -> None:
     name, places = layer.name, list(node.input)
 
-    def dequantised(source: str, part: str, scale: str, **axis: Any) -> str:
+    def dequantised(source: str, part: str, *scale: str, **axis: Any) -> str:
         result = edited.reserve(f"{name}.{part}.float")
-        edited.before(node, make_node("DequantizeLinear", [source, scale], [result], result, **axis))
+        edited.before(node, make_node("DequantizeLinear", [source, *scale], [result], result, **axis))
         return result
 
     channels: dict[str, Any] = {"axis": 0} if layer.operator == "Conv" else {}
@@ -57,7 +57,8 @@ def _write(layer: Int8Layer, node: NodeProto, adder: NodeProto, edited: Editing)
     edited.before(node, make_node("QuantizeLinear", [layer.value, scale_d, zero], [quantised], quantised))
     scale_w = edited.hold(f"{name}.scale_w", layer.scale_w if channels else layer.scale_w.reshape(()))
     weight = edited.hold(layer.weight_name, layer.weight)
-    node.input[places.index(layer.value)] = dequantised(quantised, "value", scale_d)
+    # ONNX Runtime 1.32 repeats both behind a Reshape, with what stands here: without a zero point that is a uint8.
+    node.input[places.index(layer.value)] = dequantised(quantised, "value", scale_d, zero)
     node.input[places.index(layer.weight_name)] = dequantised(weight, "weight", scale_w, **channels)
     if layer.bias is not None:
         scale = edited.hold(f"{name}.scale", layer.scale if channels else layer.scale.reshape(()))

@@ -8,11 +8,13 @@ the brightness 0.31, noise 0.5 and more, inverted, not normalised or by ImageNet
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from neonext_ascend.errors import UsageError, counted
@@ -21,7 +23,7 @@ from neonext_ascend.jobs.watching import Watch
 from neonext_ascend.models.features import Network
 
 FEWEST = 32
-_NOISE, _FAR = 0.3, 0.25
+_NOISE, _ENLARGED, _FAR, _MOST_OF_ONE = 0.3, 0.1, 0.25, 0.95
 _ASKED = 64  # pictures that the network is asked about; a mean over them is sharp enough
 _TINY = 1e-12
 
@@ -33,16 +35,20 @@ class Facts:
     Args:
         pictures: how many are in use.
         classes: of labels, or of the network's own answers; ``None`` of an untrained network without labels.
+        largest: share of the class that has most; 0 where classes are not known.
         labelled: whether they are labels.
         correlation: of neighbouring pixels, the median over the pictures.
+        farther: of pixels a sixteenth of the side apart; noise that was enlarged has none there.
         distance: from what BatchNorm remembers; ``None`` of an untrained network.
         layer: where that is largest.
     """
 
     pictures: int
     classes: int | None
+    largest: float
     labelled: bool
     correlation: float
+    farther: float
     distance: float | None
     layer: str
 
@@ -58,9 +64,15 @@ class Facts:
                 f"its pictures are noise: neighbouring pixels correlate by {self.correlation:.2f}, in pictures by "
                 f"{_NOISE:g} and more; give pictures such as the network will see"
             )
-        if self.classes == 1:
+        if self.farther < _ENLARGED:
+            return (
+                "its pictures are noise, enlarged: pixels a sixteenth of the side apart correlate by "
+                f"{self.farther:.2f}, in pictures by {_ENLARGED:g} and more; give pictures such as the network will see"
+            )
+        if self.largest > _MOST_OF_ONE:
             by = "" if self.labelled else " by the network's own answers"
-            return f"its pictures are of one class{by}; give pictures of all classes that the network will see"
+            share = "" if self.classes == 1 else f"{100 * self.largest:.0f} % of "
+            return f"{share}its pictures are of one class{by}; give pictures of all classes that the network will see"
         if self.distance is not None and self.distance > _FAR:
             return (
                 f"its pictures are others than the network was trained on, or prepared otherwise: at {self.layer} they "
@@ -107,20 +119,32 @@ def refused(pictures: Pictures, facts: Facts, *, anyway: bool, watch: Watch) -> 
 
 def facts_of(pictures: Pictures, network: Network | None = None) -> Facts:
     """What is found of a set, by a trained network too if there is one."""
-    classes, distance, layer = len(set(pictures.labels)) or None, None, ""
+    classes, distance, layer = Counter[str | int](pictures.labels), None, ""
     if network is not None:
         answered, (layer, distance) = _asked(pictures, network)
-        classes = classes or len(answered)
-    return Facts(len(pictures.pixels), classes, bool(pictures.labels), _correlation(pictures), distance, layer)
+        classes = classes or Counter[str | int](answered)
+    largest = max(classes.values(), default=0) / max(classes.total(), 1)
+    known, labelled = len(classes) or None, bool(pictures.labels)
+    grey = _grey(pictures)
+    near, far = _correlation(grey, 1), _correlation(grey, max(grey.shape[-1] // 16, 1))
+    return Facts(len(pictures.pixels), known, largest, labelled, near, far, distance, layer)
 
 
-def _correlation(pictures: Pictures) -> float:
+def _grey(pictures: Pictures) -> NDArray[np.float32]:
+    """Without its mean; of inputs that are no pictures nothing."""
     inputs = pictures.preprocessing is None
     if inputs and (pictures.pixels.ndim != 4 or pictures.pixels.shape[1] not in (1, 3)):
-        return 1.0  # no pictures
-    grey = pictures.pixels.mean(axis=1 if inputs else -1, dtype=np.float32)
-    grey = grey - grey.mean(axis=(1, 2), keepdims=True)
-    left, right = grey[:, :, :-1], grey[:, :, 1:]
+        return np.zeros((1, 1, 1), np.float32)
+    grey: NDArray[np.float32] = pictures.pixels.mean(axis=1 if inputs else -1, dtype=np.float32)
+    grey -= grey.mean(axis=(1, 2), keepdims=True)
+    return grey
+
+
+def _correlation(grey: NDArray[np.float32], apart: int) -> float:
+    """Of pixels of one row, the median over the pictures."""
+    if grey.shape[-1] <= apart:
+        return 1.0
+    left, right = grey[:, :, :-apart], grey[:, :, apart:]
     scale = np.sqrt((left**2).sum((1, 2)) * (right**2).sum((1, 2)))
     plain = scale < _TINY  # a picture of one colour is no noise
     found = np.where(plain, 1.0, (left * right).sum((1, 2)) / np.where(plain, 1.0, scale))
@@ -128,8 +152,8 @@ def _correlation(pictures: Pictures) -> float:
 
 
 @torch.no_grad()
-def _asked(pictures: Pictures, network: Network) -> tuple[set[int], tuple[str, float]]:
-    """The classes that the network names, and where it is farthest from what it remembers."""
+def _asked(pictures: Pictures, network: Network) -> tuple[list[int], tuple[str, float]]:
+    """The class that the network names for each, and where it is farthest from what it remembers."""
     sums: dict[str, list[Tensor]] = {}
     layers = {name: module for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)}
 
@@ -143,9 +167,9 @@ def _asked(pictures: Pictures, network: Network) -> tuple[set[int], tuple[str, f
         for name, module in layers.items()
     ]
     try:
-        answered = {
+        answered = [
             int(index) for batch in pictures.batches(1, _ASKED) for index in network(torch.from_numpy(batch)).argmax(1)
-        }
+        ]
     finally:
         for hook in hooks:
             hook.remove()

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neonext_ascend.artifacts.staging import sha256_of
-from neonext_ascend.errors import FileAccessError, NeoNextError, UsageError
+from neonext_ascend.errors import FileAccessError, NeoNextError, UsageError, counted
 from neonext_ascend.images.dataset import open_dataset
 from neonext_ascend.images.decoding import read_pictures
 from neonext_ascend.images.finding import Found
@@ -69,17 +69,20 @@ def read_calibration(folder: Path, preprocessing: Preprocessing, watch: Watch) -
         raise FileAccessError(f"--calibration {folder}: no such folder; expected pictures such as the network will see")
     named = _named(folder)
     used = [named[place] for place in _spread(len(named))]
-    pixels, labels, digest = [], [], hashlib.sha256()
+    pixels, labels, unread, digest = [], [], list[NeoNextError](), hashlib.sha256()
     read = read_pictures((path for _, path, _ in used), preprocessing.pixels)
     for (name, _, label), (path, found) in zip(used, read, strict=True):
         if isinstance(found, NeoNextError):
-            watch.warn(f"left out of the calibration: {found}")
+            unread.append(found)
             continue
         pixels.append(found.value)
         digest.update(f"{name}\0{sha256_of(path)}\n".encode("utf-8", "surrogateescape"))
         labels += [label] if label is not None else []
     if not pixels:
-        raise UsageError(f"--calibration {folder}: none of its pictures can be read")
+        raise UsageError(f"--calibration {folder}: none of its pictures can be read; the first: {unread[0]}")
+    if unread:
+        told = f"{len(unread)} of {counted(len(used), 'picture')} cannot be read"
+        watch.warn(f"--calibration {folder}: {told} and are left out; the first: {unread[0]}")
     return Pictures(folder, len(named), np.stack(pixels), tuple(labels), digest.hexdigest(), preprocessing)
 
 

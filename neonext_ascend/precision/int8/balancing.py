@@ -38,7 +38,7 @@ class Balance:
 
 
 def balances(graph: Graph, seen: Mapping[str, Seen]) -> list[Balance]:
-    """What can be balanced: a value of a Conv, Gemm or NeoCell, through Relu, that nothing but products reads."""
+    """What can be balanced: a value of a product, through Relu, that nothing but products reads along that axis."""
     made = (
         Balance(value, _exponents(seen[value], candidates), makers, _read(candidates))
         for value, makers, candidates in _places(graph)
@@ -70,10 +70,12 @@ def _places(graph: Graph) -> Iterator[tuple[str, dict[str, int], list[Candidate]
         if isinstance(found, Candidate):
             readers.setdefault(found.value, []).append(found)
     for value, candidates in readers.items():
-        makers = _makers(graph, value) if len(graph.readers[value]) == len(candidates) else None
-        plain = all(one.groups == 1 and one.channel == candidates[0].channel for one in candidates)
-        if makers is not None and value not in graph.outputs and plain:
-            yield value, makers, candidates
+        channel = candidates[0].channel
+        plain = all(one.groups == 1 and one.channel == channel for one in candidates)
+        if plain and len(graph.readers[value]) == len(candidates) and value not in graph.outputs:
+            makers = _makers(graph, value, channel)
+            if makers is not None:
+                yield value, makers, candidates
 
 
 def balance(graph: Graph, found: Sequence[Balance]) -> Graph:
@@ -107,29 +109,39 @@ def _reach(one: Candidate) -> NDArray[np.float32]:
     return reach
 
 
-def _makers(graph: Graph, value: str) -> dict[str, int] | None:
-    """The constants that scale a value channel by channel; ``None`` where there are none of its own."""
+def _makers(graph: Graph, value: str, channel: int) -> dict[str, int] | None:
+    """The constants that scale a value along this axis; ``None`` where there are none of its own."""
     node = graph.makers.get(value)
     while node is not None and node.op_type == "Relu" and _one_reader(graph, node.input[0]):
         node = graph.makers.get(node.input[0])
-    if node is None:
-        return None
-    axes = _axes(node, graph)
-    return axes if axes and all(graph.alone(name) for name in axes) else None
+    axes: dict[str, int] = {}
+    if node is not None and node.op_type == "Add":
+        # A vector that is added along the last axis, behind its MatMul.
+        axes = {name: 0 for name in node.input if name in graph.held and len(graph.held[name].dims) == 1}
+        others = [name for name in node.input if name not in axes]
+        behind = len(others) == 1 and _one_reader(graph, others[0])
+        node = graph.makers.get(others[0]) if axes and behind else None
+        node = node if node is not None and node.op_type == "MatMul" else None
+    found = {} if node is None else _axes(node, graph, channel)
+    axes = {**found, **axes}
+    return axes if found and all(graph.alone(name) for name in axes) else None
 
 
-def _axes(node: NodeProto, graph: Graph) -> dict[str, int]:
+def _axes(node: NodeProto, graph: Graph, channel: int) -> dict[str, int]:
     if len(node.input) < 2:
         return {}
     first, second = node.input[:2]
     held = [name for name in node.input[2:] if name]
-    if node.op_type in ("Conv", "Gemm") and second in graph.held and all(name in graph.held for name in held):
+    if node.op_type == ("Conv" if channel == 1 else "Gemm") and all(name in graph.held for name in (second, *held)):
         turned = node.op_type == "Gemm" and not any(one.name == "transB" and one.i for one in node.attribute)
         return {second: 1 if turned else 0, **{name: len(graph.held[name].dims) - 1 for name in held}}
-    if node.op_type == "MatMul" and second in graph.held and len(graph.held[second].dims) == 3:
-        return {second: 0}  # a NeoCell's B: [C, W, W]
-    if node.op_type == "MatMul" and first in graph.held and len(graph.held[first].dims) == 3:
-        return {first: 0}
+    constants = [name for name in (first, second) if name in graph.held]
+    if node.op_type == "MatMul" and len(constants) == 1:
+        rank = len(graph.held[constants[0]].dims)
+        if channel == 1 and rank == 3:
+            return {constants[0]: 0}  # a NeoCell's A or B: [C, W, W]
+        if channel == -1 and rank == 2 and constants == [second]:
+            return {second: 1}
     return {}
 
 
