@@ -63,7 +63,8 @@ def int8(figures: Figures) -> list[str]:
         "",
         *paragraph(
             "The QDQ file of `export --dtype int8` over the float32 file, in ONNX Runtime, one thread. It computes a "
-            "Conv whose result is not quantised again in float32, so that int8 adds work there: it is for the card."
+            "Conv whose result is not quantised again in float32, so that int8 only adds work there: it is for the "
+            "card."
         ),
         *table(["", "float32, ms", "int8, ms", "int8 over float32"], rows),
     ]

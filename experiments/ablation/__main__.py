@@ -25,6 +25,9 @@ def main(plan: str, data: str | None, device: DeviceName, keep: bool) -> None:
     What is done stays in build/experiments; the same command goes on where it stopped.
     """
     path = Path(plan) if plan.endswith(".toml") else PLANS / f"{plan}.toml"
+    if not path.exists():
+        known = ", ".join(sorted(file.stem for file in PLANS.glob("*.toml")))
+        raise click.UsageError(f"no plan {plan}; expected a file in TOML, or {known}")
     try:
         study(path, data, device, keep)
     except NeoNextError as error:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import multiprocessing
 import os
 import shutil
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
@@ -75,17 +77,28 @@ def result_file(training: Training, folder: Path) -> Path:
 
 def run_one(training: Training, folder: Path, device: DeviceName = "auto") -> Result:
     """The result of a training: from its file, or by doing it."""
-    path = result_file(training, folder)
-    if path.exists():
-        done: Result = json.loads(path.read_text(encoding="utf-8"))
-        return {**done, "variant": training.variant}
-    states = folder / training.stem
-    result: Result = rounded(_trained(training, states, device))
-    with staged(folder) as stage:
-        (stage.folder / path.name).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        stage.publish(path.name)
-    shutil.rmtree(states)  # of checkpoints: the result is what counts
-    return result
+    path, states = result_file(training, folder), folder / training.stem
+    if not path.exists():
+        with _alone(states):
+            # Whoever held it may have done it.
+            if not path.exists():
+                result: Result = rounded(_trained(training, states, device))
+                with staged(folder) as stage:
+                    (stage.folder / path.name).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+                    stage.publish(path.name)
+            shutil.rmtree(states, ignore_errors=True)  # of checkpoints: the result is what counts
+    done: Result = json.loads(path.read_text(encoding="utf-8"))
+    return {**done, "variant": training.variant}
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait for another process that trains into this folder: two commands share a plan's trainings."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # A file of its own: the folder itself is what artifacts.staging locks.
+    with (folder / "alone").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 def _trained(training: Training, states: Path, device: DeviceName) -> Result:

@@ -1,7 +1,7 @@
 """A connection for a load: prepared bytes out, a status back, with nothing between that a measurement would see.
 
-Measured on two cores, a request of nano's tensor costs httpx 1.1 ms of this side's processor and this 0.1 ms, where the
-server itself takes 0.4 ms.
+Measured on two busy cores, a request of nano's tensor costs httpx 0.95 ms of this side's processor and this 0.25 ms;
+the server itself takes 0.35 ms.
 """
 
 from __future__ import annotations

@@ -116,11 +116,11 @@ def load_steps(path: Path) -> Steps:
 def _check_forms(path: Path, steps: Steps, theirs: Steps, what: str) -> None:
     """Refuse int8 beside anything but int8 of the same form: rounding and balanced channels differ everywhere."""
     if steps.int8 != theirs.int8:
-        ours, others = (f"holds {_FORMS[one.int8]}" for one in (steps, theirs))
+        ours, others = (_FORMS[one.int8] for one in (steps, theirs))
         raise ArtifactError(
-            f"{path}: {ours}, but {what}, {others}: they differ at each int8 layer, which is no node's fault; give a "
-            "file of the same form with --against; verify tells whether its answers hold, export --sensitivity what "
-            "each layer costs"
+            f"{path}: holds {ours} and is held against {others} ({what}): they differ at each int8 layer, which is no "
+            "node's fault; give a file of the same form with --against; verify tells whether its answers hold, export "
+            "--sensitivity what each layer costs"
         )
 
 

@@ -20,7 +20,7 @@ from neonext_ascend.jobs.checking import Device, checked
 from neonext_ascend.jobs.cluster.describing import opened_or_described
 from neonext_ascend.jobs.cluster.evaluating import asking_there
 from neonext_ascend.jobs.cluster.share import sharing
-from neonext_ascend.jobs.evaluating_pictures import Asking, Contestant, Difference
+from neonext_ascend.jobs.evaluation.pictures import Asking, Contestant, Difference
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.models.arguments import file_path
 from neonext_ascend.runtimes.registry import Runtime

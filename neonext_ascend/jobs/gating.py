@@ -15,7 +15,7 @@ from neonext_ascend.errors import ArtifactError, ParityError, UsageError
 from neonext_ascend.evaluate.accuracy import Accuracy
 from neonext_ascend.evaluate.paired import Pair
 from neonext_ascend.images.dataset import Dataset, open_dataset
-from neonext_ascend.jobs.evaluating_pictures import Asking, Contestant
+from neonext_ascend.jobs.evaluation.pictures import Asking, Contestant
 from neonext_ascend.jobs.watching import Watch
 from neonext_ascend.precision.half import OVERFLOWS, Overflow
 from neonext_ascend.precision.modes import ALL, HalfMode

@@ -9,13 +9,14 @@ from typing import Annotated, Self
 
 from neonext_ascend.errors import UsageError
 from neonext_ascend.evaluate.journal import Journal
+from neonext_ascend.evaluate.predictions import answered, asking_here, predictions
 from neonext_ascend.images.decoding import STANDARD_INPUT
 from neonext_ascend.images.finding import Found
 from neonext_ascend.jobs.checking import Device, checked
 from neonext_ascend.jobs.cluster.describing import opened_or_described
+from neonext_ascend.jobs.cluster.predicting import asking_there
 from neonext_ascend.jobs.cluster.share import sharing
-from neonext_ascend.jobs.evaluating_pictures import identity
-from neonext_ascend.jobs.predictions import answered, asking_here, asking_there, predictions
+from neonext_ascend.jobs.evaluation.pictures import identity
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.models.arguments import file_path
 from neonext_ascend.runtimes.classifying import Prediction, Recipe, recipe_of

@@ -37,6 +37,6 @@ def ladder_lines(ladder: Ladder) -> list[str]:
 def _row(rung: Rung) -> str:
     worst = summarize(rung.comparisons)
     figures = f"{worst['max_abs']:9.2g}{worst['max_rel']:9.2g}{worst['cosine']:11.7f}"
-    top1 = f"{round(worst['top1'] * worst['images'])}/{worst['images']}"
+    top1 = "-" if worst["top1"] is None else f"{round(worst['top1'] * worst['images'])}/{worst['images']}"
     mark = "" if rung.passed else "  FAILED"
     return f"{rung.name:14}{rung.against:14}{figures}{top1:>7}{len(rung.flips):6}{worst['needed']:8.2g}{mark}"

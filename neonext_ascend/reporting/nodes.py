@@ -78,7 +78,8 @@ def rescue_lines(artifact: str, found: Rescue, refusal: str, remedy: str) -> lis
     lines = [*labelled("artifact", artifact), *labelled("judged", f"in fp16: {found.verdicts[0].report.fp16}")]
     if not found.keep:
         return [*lines, *labelled("fp16", "holds every node; nothing has to stay in fp32")]
-    own = f"{len(found.beyond)} give what is beyond 65504" if found.beyond else "what they lose adds up"
+    gives = "gives" if len(found.beyond) == 1 else "give"
+    own = f"{len(found.beyond)} {gives} what is beyond 65504" if found.beyond else "what they lose adds up"
     lines += labelled(
         "fp32",
         f"{counted(len(found.keep), 'node')}: {own}, {counted(len(found.products), 'product')}, "

@@ -134,8 +134,7 @@ def _ladder(ladder: Json) -> Table:
                 number(rung["max_abs"]),
                 number(rung["max_rel"]),
                 number(rung["cosine"], 8),
-                percent(rung["top1"]),
-                percent(rung["top5"]),
+                *("-" if rung[top] is None else percent(rung[top]) for top in ("top1", "top5")),  # of maps none
                 str(len(rung["flips"])),
                 number(rung["needed"], 2),
             )

@@ -184,7 +184,7 @@ def summarize(comparisons: Sequence[Comparison]) -> dict[str, Any]:
         "images": images,
         "max_abs": max(c.max_abs for c in comparisons),
         "max_rel": max(c.max_rel for c in comparisons),
-        "cosine": min(c.cosine for c in comparisons),
+        "cosine": float(np.min([c.cosine for c in comparisons])),  # NaN wherever it stands, unlike min()
         "top1": sum((c.top1 or 0.0) * c.images for c in comparisons) / classes if classes else None,
         "top5": sum((c.top5 or 0.0) * c.images for c in comparisons) / classes if classes else None,
         "needed": max(c.needed for c in comparisons),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from neonext_ascend.runtimes.base import Runner
 from neonext_ascend.spec import Tolerance
-from neonext_ascend.verify.compare import Comparison, compare_logits, smallest_passing, summarize
+from neonext_ascend.verify.compare import Comparison, compare_outputs, smallest_passing, summarize
 from neonext_ascend.verify.feeds import Feed
 
-Logits = Sequence[NDArray[np.generic]]  # one for each feed
+Answers = Sequence[Mapping[str, NDArray[np.generic]]]  # the outputs by name, one for each feed
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,9 @@ class Rung:
         name, against: of the two forms.
         where: what computed it, in words.
         tolerance: the bounds.
-        comparisons: of the logits, one for each feed.
+        comparisons: of each output, for each feed.
         flips: decisions that changed.
-        reasons: why it fails beside its logits: nodes that make an error, or that fp16 does not hold.
+        reasons: why it fails beside its outputs: nodes that make an error, or that fp16 does not hold.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Rung:
 
     @property
     def passed(self) -> bool:
-        """Whether the logits are within bounds and nothing else speaks against it."""
+        """Whether the outputs are within bounds and nothing else speaks against it."""
         return not self.reasons and all(one.passed for one in self.comparisons)
 
     @property
@@ -70,7 +70,10 @@ class Rung:
 
     def to_json(self) -> dict[str, Any]:
         """The worst figures, the flips, the smallest tolerance that passes, and the verdict."""
-        worst = {name: value if np.isfinite(value) else None for name, value in summarize(self.comparisons).items()}
+        worst = {
+            name: value if value is not None and np.isfinite(value) else None
+            for name, value in summarize(self.comparisons).items()
+        }
         flips = [flip.to_json() for flip in self.flips]
         told = {"flips": flips, "smallest_passing": smallest_passing(self.comparisons, self.tolerance)}
         verdict = {"passed": self.passed, "failures": list(self.failures)}
@@ -151,44 +154,59 @@ class Climb:
 
     feeds: Sequence[Feed]
     rungs: list[Rung] = field(default_factory=list)
-    _logits: dict[str, Logits] = field(default_factory=dict)
+    _answers: dict[str, Answers] = field(default_factory=dict)
 
-    def start(self, name: str, logits: Logits) -> None:
+    def start(self, name: str, answers: Answers) -> None:
         """The form that everything is held against."""
-        self._logits = {name: logits}
+        self._answers = {name: answers}
 
     def add(
-        self, name: str, where: str, logits: Logits, tolerance: Tolerance, reasons: Sequence[str] = (), above: str = ""
+        self,
+        name: str,
+        where: str,
+        answers: Answers,
+        tolerance: Tolerance,
+        reasons: Sequence[str] = (),
+        above: str = "",
     ) -> bool:
         """Compare a form with the one above, ``above`` or the last that was added, and with the first.
 
         Returns:
             Whether it passed.
         """
-        first, last = next(iter(self._logits)), above or next(reversed(self._logits))
-        made = [self.compared(name, where, logits, tolerance, against) for against in dict.fromkeys((last, first))]
+        first, last = next(iter(self._answers)), above or next(reversed(self._answers))
+        made = [self.compared(name, where, answers, tolerance, against) for against in dict.fromkeys((last, first))]
         made[0] = replace(made[0], reasons=tuple(reasons))
         self.rungs += made
-        self._logits[name] = logits
+        self._answers[name] = answers
         return all(rung.passed for rung in made)
 
-    def compared(self, name: str, where: str, logits: Logits, tolerance: Tolerance, against: str) -> Rung:
+    def compared(self, name: str, where: str, answers: Answers, tolerance: Tolerance, against: str) -> Rung:
         """One form with another; the rung is not a part of the ladder yet."""
-        pairs = list(zip(self.feeds, logits, self._logits[against], strict=True))
-        comparisons = tuple(compare_logits(feed.what, got, want, tolerance) for feed, got, want in pairs)
+        pairs = list(zip(self.feeds, answers, self._answers[against], strict=True))
+        comparisons = tuple(
+            compare_outputs(feed.what, output, got[output], right, tolerance)
+            for feed, got, want in pairs
+            for output, right in want.items()
+        )
         flips = tuple(flip for pair in pairs for flip in _flips(*pair))
         return Rung(name, against, where, tolerance, comparisons, flips)
 
 
-def logits_of(runner: Runner, feeds: Sequence[Feed]) -> Logits:
-    """What a runner gives for each feed: its first output."""
-    (taken, *_), (given, *_) = runner.inputs, runner.outputs
-    return [runner.infer({taken.name: feed.for_input(taken)})[given.name] for feed in feeds]
+def answers_of(runner: Runner, feeds: Sequence[Feed]) -> Answers:
+    """What a runner gives for each feed."""
+    (taken, *_), given = runner.inputs, [spec.name for spec in runner.outputs]
+    made = (runner.infer({taken.name: feed.for_input(taken)}) for feed in feeds)
+    return [{name: outputs[name] for name in given} for outputs in made]
 
 
-def _flips(feed: Feed, got: NDArray[np.generic], want: NDArray[np.generic]) -> list[Flip]:
+def _flips(feed: Feed, got: Mapping[str, NDArray[np.generic]], want: Mapping[str, NDArray[np.generic]]) -> list[Flip]:
+    """Where one of the outputs decides between classes; maps decide nothing."""
     found: dict[str, Flip] = {}
-    for row, (ours, theirs) in enumerate(zip(got.astype(np.float64), want.astype(np.float64), strict=True)):
+    sides = (
+        (got[name].astype(np.float64), right.astype(np.float64)) for name, right in want.items() if right.ndim == 2
+    )
+    for row, (ours, theirs) in enumerate(pair for side in sides for pair in zip(*side, strict=True)):
         was, became = int(np.argmax(theirs)), int(np.argmax(ours))
         if was != became and np.isfinite(theirs).all():  # without numbers nothing was decided
             name = feed.names[row] if feed.names else f"noise {row}"

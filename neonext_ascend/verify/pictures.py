@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from neonext_ascend.images.preprocessing import Preprocessing
 from neonext_ascend.runtimes.base import Runner
 from neonext_ascend.spec import Tolerance
-from neonext_ascend.verify.compare import compare_logits
+from neonext_ascend.verify.compare import compare_outputs
 from neonext_ascend.verify.feeds import Feed
-from neonext_ascend.verify.ladder import Logits
+from neonext_ascend.verify.ladder import Answers
 
 _OWN = "take the model's own: mean {mean}, std {std}, in RGB order, for values from 0 to 1"
 
@@ -36,22 +36,25 @@ def preparation_cause(found: Preprocessing, own: Preprocessing) -> tuple[str, st
 
 
 def input_cause(
-    reference: Runner, feeds: Sequence[Feed], logits: Logits, own: Preprocessing, tolerance: Tolerance
+    reference: Runner, feeds: Sequence[Feed], answers: Answers, own: Preprocessing, tolerance: Tolerance
 ) -> tuple[str, str] | None:
     """What was done to the input of something that takes it inside (AIPP, say): cause and remedy.
 
     Args:
         reference: the network.
         feeds: right inputs.
-        logits: what came out.
+        answers: what came out.
         own: the model's preparation.
         tolerance: within which the reference on a wrong input must give them.
     """
-    (spec,), result = reference.inputs, reference.outputs[0].name
+    (spec,), outputs = reference.inputs, [one.name for one in reference.outputs]
     for what, change in _mistakes(own).items():
-        for feed, got in zip(feeds, logits, strict=True):
-            want = reference.infer({spec.name: change(feed.array)})[result]
-            if not np.isfinite(want).all() or not compare_logits(what, got, want, tolerance).passed:
+        for feed, got in zip(feeds, answers, strict=True):
+            want = reference.infer({spec.name: change(feed.array)})
+            if not all(
+                np.isfinite(want[name]).all() and compare_outputs(what, name, got[name], want[name], tolerance).passed
+                for name in outputs
+            ):
                 break
         else:
             return what, f"look at the AIPP configuration, or at what feeds the input; {_own(own)}"

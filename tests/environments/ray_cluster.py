@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.environments.environment import ROOT, Environment
+from tests.environments.on_ray import HELD
 
 RAY = "ray[data,serve]==2.60.0"
 
@@ -37,5 +38,7 @@ def drive(environment: Environment, what: str) -> None:
     scratch = environment.folder / what
     scratch.mkdir()
     code = f"from tests.environments.on_ray import {what}; {what}.main({str(scratch)!r})"
-    print(environment.python(code).expect(0).out, end="", flush=True)
+    for line in environment.python(code).expect(0).out.splitlines():
+        if line.startswith(HELD):  # Ray prints pages
+            print(line, flush=True)
     shutil.rmtree(scratch)

@@ -15,9 +15,9 @@ from neonext_ascend import jobs
 from neonext_ascend.cli.main import run
 from neonext_ascend.data import imagenet_synsets, sample_pictures
 from neonext_ascend.errors import ArtifactError, FileAccessError, UsageError
+from neonext_ascend.evaluate import panel
 from neonext_ascend.evaluate.accuracy import Published, Share
 from neonext_ascend.images import decoding
-from neonext_ascend.jobs import panel
 from neonext_ascend.reporting.accuracy import accuracy_lines, pace_lines
 from neonext_ascend.runtimes.base import Runner
 from tests.support.digits import plainly

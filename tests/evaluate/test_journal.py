@@ -15,7 +15,7 @@ from PIL import Image
 
 from neonext_ascend import jobs
 from neonext_ascend.errors import ArtifactError, FileAccessError, NeoNextError, UsageError
-from neonext_ascend.jobs import evaluating_pictures
+from neonext_ascend.jobs.evaluation import pictures as evaluating_pictures
 from tests.support import digits
 from tests.support.scenario import scenario
 

@@ -60,6 +60,8 @@ def test_each_map_is_as_pytorch_gives_it(asked: dict[str, Any], bound: float, tm
         for name, want in zip(("stage1", "stage2", "stage3", "stage4"), tensors_in(network(x)), strict=True):
             assert relative_error(got[name], want) <= bound
     assert all(c.max_rel <= bound for c in made.verdict.artifact.comparisons)
+    if bound == SAME:  # and the verdict would not have passed with more
+        assert made.verdict.artifact.tolerance.of_maps().max_relative == SAME
     manifest = manifest_of(made.path)
     assert manifest.features == FeatureMaps(layout, (16, 32, 64, 128), (4, 8, 16, 32))
     assert [spec.name for spec in manifest.outputs] == ["stage1", "stage2", "stage3", "stage4"]
@@ -110,6 +112,25 @@ def test_a_wrong_matrix_behind_the_third_map_is_found_at_the_fourth(artifact: Pa
     made = jobs.debug(path, checkpoint=CHECKPOINT).first_made
     assert made is not None
     assert made.name == "stage4.block0.fc2"
+    climbed = jobs.ladder(path, checkpoint=CHECKPOINT)
+    assert climbed.verdict is not None
+    assert (climbed.verdict.rung, climbed.verdict.node) == ("artifact", "stage4.block0.fc2")
+    assert "its channels permuted" in climbed.verdict.cause
+
+
+def test_the_ladder_is_climbed_by_each_map(artifact: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["verify", "--ladder", str(artifact), "--checkpoint", str(CHECKPOINT)]) == 0
+    rows = [line.split() for line in capfd.readouterr().out.splitlines() if " pytorch  " in line]
+    assert [row[0] for row in rows[-4:]] == ["artifact", "fp16-saturate", "fp16-ieee", "pytorch-fp16"]
+    assert {row[5] for row in rows} == {"-"}  # first classes, of which maps have none
+
+
+def test_another_files_outputs_are_no_reference(
+    artifact: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    other = jobs.export("neonext_nano", output=tmp_path, verify=False).onnx.path
+    assert run(["verify", str(artifact), "--against", str(other)]) == 2
+    assert f"{other}: gives logits float32[1, 10]; the artifact gives stage1 " in capfd.readouterr().err
 
 
 def test_a_wrong_export_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +140,7 @@ def test_a_wrong_export_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", [["predict", "PICTURE"], ["eval", "FOLDER"], ["verify", "--ladder"]])
+@pytest.mark.parametrize("command", [["predict", "PICTURE"], ["eval", "FOLDER"]])
 def test_who_asks_for_classes_is_told_in_one_line(
     artifact: Path, command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -363,7 +363,7 @@ def test_verify_judges_the_deploy_form_in_half_precision(made: list[Path], capfd
 def test_no_node_is_blamed_for_rounding_to_8_bits(made: list[Path], capfd: pytest.CaptureFixture[str]) -> None:
     qdq, deploy = made
     for command, told in (
-        (["debug", deploy, "--against", qdq], f"deploy form, but {qdq}, holds int8 in QDQ form"),
+        (["debug", deploy, "--against", qdq], f"deploy form and is held against int8 in QDQ form ({qdq})"),
         (["debug", "--rescue", qdq], "holds int8; a rescue looks for the fp32 nodes of a file in fp32 or fp16"),
     ):
         assert run([*map(str, command)]) == 2

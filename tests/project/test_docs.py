@@ -183,7 +183,7 @@ class Reader:
                 BROUGHT[name](Path(name))
         if words[1] == "benchmark" and "--repeats" not in words:
             words += SHORT
-        self.status, printed = printed_by(lambda: run(words[1:]))
+        self.status, printed = printed_by(lambda: run([self.here(word) for word in words[1:]]))
         refused = any(line.startswith("error:") for line in shown.splitlines())
         answers = (0, 1) if words[1] == "debug" else (0,)  # that a node makes an error is an answer
         assert (self.status not in answers) == refused, f"{where}: {command!r} ends with {self.status}\n{printed}"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from experiments import receptive_field, resampling, signal_preservation, table_1
+from experiments import cost_curves, receptive_field, resampling, signal_preservation, table_1
 from experiments.__main__ import NAMES, main
+from neonext_ascend.kernels.geometry import Geometry
+from neonext_ascend.models.neocell import NeoCell
 from tests import ROOT
 
 
 def test_no_file_is_left_out_and_a_wrong_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    files = {path.stem for path in (ROOT / "experiments").glob("*.py")} - {"__init__", "__main__"}
+    files = {path.stem for path in (ROOT / "experiments").glob("*.py")} - {"__init__", "__main__", "page"}
     page = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
     assert files <= set(NAMES)
     assert all(f"`{name}`" in page for name in NAMES)
@@ -44,3 +46,14 @@ def test_fractional_factors_are_means_of_areas() -> None:
     assert resampling.from_means(x, low, 7, 4) <= resampling.SAME
     assert resampling.from_means(x, low.flip(3), 7, 4) > 0.1
     assert torch.allclose(resampling.area(3, 2), torch.tensor([[2 / 3, 1 / 3, 0], [0, 1 / 3, 2 / 3]]))
+
+
+def test_the_two_forms_whose_cost_is_drawn_compute_the_same() -> None:
+    for k in cost_curves.SIZES:
+        cell = NeoCell(Geometry.split(cost_curves.CHANNELS, (k,), False))
+        x = torch.randn(
+            1, cost_curves.CHANNELS, cost_curves.MAP, cost_curves.MAP, generator=torch.Generator().manual_seed(k)
+        )
+        with torch.no_grad():
+            # Sums of k products in another order.
+            torch.testing.assert_close(cost_curves.patchwise(x, cell.weight_a[0], cell.weight_b[0]), cell(x))

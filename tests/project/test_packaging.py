@@ -17,6 +17,7 @@ from tests import ROOT
 DATA = {
     "neonext_ascend/py.typed",
     "neonext_ascend/cost/fits/ascend310b1.json",
+    "neonext_ascend/cost/fits/ascend310p3.int8.json",
     "neonext_ascend/cost/fits/ascend310p3.json",
     "neonext_ascend/cost/fits/ascend910b3.json",
     "neonext_ascend/training/recipes.toml",

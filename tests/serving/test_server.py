@@ -178,6 +178,7 @@ REFUSED = [
     ("POST", "/v2/models/nothing/infer", b'{"inputs": [{}]}', 400, "name: expected"),
     ("POST", "/v2/models/nothing/infer", tensor_request(np.zeros((1, 1))), 404, "unknown model 'nothing'; served are"),
     ("POST", INFER, b"{", 400, "no JSON"),
+    ("POST", INFER, b'{"inputs": [NaN]}', 400, "no JSON"),
     ("POST", INFER, tensor_request(np.zeros((1, 3, 5, 5))), 400, "expected image FP32[N, 3, 96, 96]"),
     ("POST", INFER, tensor_request(np.zeros((0, 3, 96, 96))), 400, "expected image FP32[N, 3, 96, 96]"),
     ("POST", INFER, one_input(datatype="FP9", shape=[1]), 400, "FP9"),

@@ -12,7 +12,7 @@ import pytest
 from neonext_ascend import jobs
 from neonext_ascend.cli.main import run
 from neonext_ascend.spec import TOLERANCES
-from neonext_ascend.verify.compare import compare_logits, relative_error, smallest_passing
+from neonext_ascend.verify.compare import compare_logits, relative_error, smallest_passing, summarize
 from tests.support.graphs import Row, draw, graph
 
 W, V = draw(8, 8), draw(8, 8, seed=1)
@@ -101,3 +101,10 @@ def test_no_tolerance_passes_what_fails_by_class_or_cosine() -> None:
     far = compare_logits("x", want * np.array([1, 0.1, 1], np.float32), want, TOLERANCES["fp16"])
     assert "cosine" in str(far.failures)
     assert smallest_passing([far], TOLERANCES["fp16"]) is None
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_no_order_hides_an_output_without_numbers(order: int) -> None:
+    right = np.array([[9.0, 1.0, 0.0]], np.float32)
+    both = [compare_logits("x", got, right, TOLERANCES["fp16"]) for got in (right, right * np.float32(np.nan))]
+    assert np.isnan(summarize(both[::order])["cosine"])

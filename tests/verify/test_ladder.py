@@ -174,12 +174,16 @@ def test_the_command_says_where_and_why(path: Path, capfd: pytest.CaptureFixture
 def test_decisions_that_flip_are_told_with_their_margin() -> None:
     feed = Feed("pictures, batch 2", np.zeros((2, 3, 4, 4), np.float32), names=("cat.png", "dog.png"))
     climb = Climb([feed])
-    climb.start("first", [np.array([[1.0, 3.0, 2.5], [9.0, 0.0, 1.0]])])
-    assert not climb.add("second", "here", [np.array([[1.0, 2.0, 2.5], [9.0, 0.0, 1.0]])], TOLERANCES["fp16"])
+    climb.start("first", [{"logits": np.array([[1.0, 3.0, 2.5], [9.0, 0.0, 1.0]])}])
+    second = [{"logits": np.array([[1.0, 2.0, 2.5], [9.0, 0.0, 1.0]])}]
+    assert not climb.add("second", "here", second, TOLERANCES["fp16"])
     (rung,) = climb.rungs
     assert rung.flips == (Flip("cat.png", 1, 2, 0.5),)
     assert rung.to_json()["flips"] == [{"picture": "cat.png", "from": 1, "to": 2, "margin": 0.5}]
     assert rung.to_json()["top1"] == 0.5
+    climb.start("lost", [{"logits": np.full((2, 3), np.nan)}])
+    assert not climb.add("third", "here", second, TOLERANCES["fp16"])
+    assert climb.rungs[-1].flips == ()  # where no number was, nothing was decided
 
 
 def test_what_this_program_itself_does_wrong_is_found_at_its_rung(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from neonext_ascend.runtimes.registry import opener
 from neonext_ascend.runtimes.steps import Steps
 from neonext_ascend.spec import TOLERANCES, Layout, judged_as
 from neonext_ascend.verify.blame import device_blame, file_blame, first_point, half_blame, int8_blame, own_blame
-from neonext_ascend.verify.ladder import Blame, Climb, Ladder, Rung, logits_of
+from neonext_ascend.verify.ladder import Blame, Climb, Ladder, Rung, answers_of
 from neonext_ascend.verify.layers import Layers
 from neonext_ascend.verify.nodewise.graphs import compare_graphs
 from neonext_ascend.verify.parity import OpenWithPoints
@@ -83,12 +83,12 @@ class _Climber:
     def in_pytorch(self) -> None:
         """As trained; the same in fp16 as a control; and fed as the manifest says."""
         reference = self._subject.runner()
-        given = logits_of(reference, self._feeds)
+        given = answers_of(reference, self._feeds)
         self._climb.start("pytorch", given)
         half = copy.deepcopy(self._subject.network).half()
         runner = EagerRunner(half, *tensors_of(half, "float16"))
-        logits = logits_of(runner, self._feeds)
-        self._control = self._climb.compared("pytorch-fp16", runner.where, logits, _FP16, "pytorch")
+        answers = answers_of(runner, self._feeds)
+        self._control = self._climb.compared("pytorch-fp16", runner.where, answers, _FP16, "pytorch")
         found, own = self._plan.prepared, self._subject.preprocessing
         if found is None or own is None:
             return
@@ -101,7 +101,7 @@ class _Climber:
             self._climb.add("pictures", reference.where, given, _FP32)
             return
         feeds = list(replace(self._subject, preprocessing=found).feeds(self._batch, self._plan.gears))
-        self._climb.add("pictures", reference.where, logits_of(reference, feeds), _FP32, [cause[0]])
+        self._climb.add("pictures", reference.where, answers_of(reference, feeds), _FP32, [cause[0]])
         self._blames.append(Blame("pictures", "image", cause[0], cause[1]))
 
     def prepared(self, name: str) -> None:
@@ -120,7 +120,7 @@ class _Climber:
 
         runner = opened(())
         above = "folded" if lowered else "pytorch"
-        if not self._climb.add(name, runner.where, logits_of(runner, self._feeds), _FP32, above=above):
+        if not self._climb.add(name, runner.where, answers_of(runner, self._feeds), _FP32, above=above):
             self._own(name, opened, points, layout if lowered else "nchw")
 
     def as_onnx(self, path: Path) -> Steps:
@@ -129,7 +129,7 @@ class _Climber:
         made, _ = request.emit(self._subject, path)
         with opener(path, "ort")(()) as runner:
             bounds = TOLERANCES[judged_as("fp32", request.gelu)]
-            passed = self._climb.add("onnx", runner.where, logits_of(runner, self._feeds), bounds)
+            passed = self._climb.add("onnx", runner.where, answers_of(runner, self._feeds), bounds)
         if not passed:
             self._own("onnx", opener(path, "ort"), made.points, request.form.layout)
         return Steps(path)
@@ -148,23 +148,23 @@ class _Climber:
         reasons = [f"{makers[0]} makes an error of its own{others}"] if makers else []
         bounds = _FP16 if self._plan.runtime == "cann" else TOLERANCES[judged_as(request.dtype, request.gelu)]
         with opener(path, self._plan.runtime)(()) as runner:
-            passed = self._climb.add("artifact", runner.where, logits_of(runner, self._feeds), bounds, reasons)
+            passed = self._climb.add("artifact", runner.where, answers_of(runner, self._feeds), bounds, reasons)
         if not passed:
             self._blames.append(file_blame("artifact", departure.cause))
         return found
 
     def in_half(self, steps: Steps) -> None:
         """Each node's result rounded to fp16, in each way of overflowing."""
-        overflows, (taken, given) = self._plan.overflows, steps.ends()
+        overflows, (taken, _) = self._plan.overflows, steps.ends()
         reports: list[list[HalfReport]] = [
             halved(steps, {taken: feed.array}, overflows, self._plan.mode) for feed in self._feeds
         ]
         above = self._climb.rungs[-1].name
         for overflow, ways in zip(overflows, zip(*reports, strict=True), strict=True):
-            name, logits = f"fp16-{overflow}", [report.outputs[given] for report in ways]
+            name, answers = f"fp16-{overflow}", [report.outputs for report in ways]
             alarms = dict.fromkeys(str(alarm) for report in ways for alarm in report.alarms)
             where = "every node in ONNX Runtime on the CPU, its result rounded"
-            if not self._climb.add(name, where, logits, _FP16, list(alarms), above):
+            if not self._climb.add(name, where, answers, _FP16, list(alarms), above):
                 assert self._control is not None
                 self._blames.append(half_blame(name, ways, self._control))
 
@@ -173,19 +173,19 @@ class _Climber:
         deployed, changed = self._plan.int8 == "deploy", self._plan.changed
         told = [f"constant {name} is not the one that was exported" for name in changed]
         with integers(path, self._plan.overflows[0]) if deployed else opener(path, self._plan.runtime)(()) as runner:
-            passed = self._climb.add("int8", runner.where, logits_of(runner, self._feeds), TOLERANCES["int8"], told)
+            passed = self._climb.add("int8", runner.where, answers_of(runner, self._feeds), TOLERANCES["int8"], told)
         if not passed:
             self._blames.append(int8_blame(changed))
 
     def on_device(self, name: str, opened: OpenWithPoints) -> None:
         """What the chip gives."""
         with opened(()) as runner:
-            logits = logits_of(runner, self._feeds)
+            answers = answers_of(runner, self._feeds)
             bounds = TOLERANCES["int8"] if self._plan.int8 else _FP16
-            passed = self._climb.add(name, runner.where, logits, bounds)
+            passed = self._climb.add(name, runner.where, answers, bounds)
         if not passed:
             own, reference = self._subject.preprocessing, self._subject.runner()
-            mistake = None if own is None else input_cause(reference, self._feeds, logits, own, _FP16)
+            mistake = None if own is None else input_cause(reference, self._feeds, answers, own, _FP16)
             self._blames.append(device_blame(name, mistake))
 
     def _own(self, name: str, opened: OpenWithPoints, points: Mapping[str, str], layout: Layout) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from neonext_ascend.artifacts.finding import with_its_data
 from neonext_ascend.artifacts.reading import manifest_of
-from neonext_ascend.errors import ArtifactError, ToolchainError, UsageError
+from neonext_ascend.errors import ToolchainError, UsageError
 from neonext_ascend.exporters.onnx_file.constants import changed_constants
 from neonext_ascend.images.preprocessing import Preprocessing, preprocessing_for
 from neonext_ascend.jobs.checking import Model, Size
@@ -65,8 +65,6 @@ class Plan:
 def of_artifact(path: Path, checkpoint: Path | None, runtime: Runtime, device: int) -> Plan:
     """From a file and its manifest; errors as of :func:`neonext_ascend.jobs.ladder`."""
     opens, manifest = runtime_for(path, runtime), manifest_of(path)
-    if manifest.features is not None:
-        raise ArtifactError(f"{path}: gives maps, no classes to climb by; verify and debug take it")
     loaded, notes = network_of(manifest, checkpoint)
     notes += file_warnings(path, manifest)
     config, open_file = loaded.network.config, opener(path, opens, device)

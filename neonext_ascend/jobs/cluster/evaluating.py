@@ -10,12 +10,12 @@ from pathlib import Path
 from neonext_ascend.errors import NeoNextError
 from neonext_ascend.evaluate.accuracy import Answer
 from neonext_ascend.evaluate.journal import evaluations
+from neonext_ascend.evaluate.panel import Ask, Panel
 from neonext_ascend.images.dataset import Dataset, Item
 from neonext_ascend.images.pace import Pace
 from neonext_ascend.jobs.cluster.shards import spread
 from neonext_ascend.jobs.cluster.share import Share
-from neonext_ascend.jobs.evaluating_pictures import Contestant
-from neonext_ascend.jobs.panel import Ask, Panel
+from neonext_ascend.jobs.evaluation.pictures import Contestant
 from neonext_ascend.runtimes.registry import Runtime, open_runner
 
 _Answers = tuple[Answer, ...] | NeoNextError

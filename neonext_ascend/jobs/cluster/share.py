@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from neonext_ascend.errors import ToolchainError, UsageError
+from neonext_ascend.evaluate.panel import MOST_DECODERS
 from neonext_ascend.jobs.cluster.joining import joined
-from neonext_ascend.jobs.panel import MOST_DECODERS
 
 _CPUS = 4  # of a worker where no NPU counts them
 

@@ -66,8 +66,6 @@ class Parts:
     def ladder(self) -> dict[str, Any]:
         """Of the artifact; where it does not run here, of the ONNX file beside it."""
         self._need_network()
-        if self.manifest is not None and self.manifest.features is not None:
-            raise MissingError("it gives maps, no classes to climb by")
         subject = self.graph[0] if self.absent and self.graph is not None else self.path
         self.repeat("ladder", "verify", "--ladder", subject, checkpoint=self.checkpoint, **self._where())
         made = ladder(subject, checkpoint=self.checkpoint, runtime=self.runtime, device=self.device, watch=self.watch)

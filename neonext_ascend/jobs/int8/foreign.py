@@ -25,13 +25,12 @@ from neonext_ascend.images.preprocessing import Preprocessing
 from neonext_ascend.jobs.checking import checked, checked_fields
 from neonext_ascend.jobs.int8.acceptance import facts_of, refused
 from neonext_ascend.jobs.int8.calibration import Pictures, read_calibration, read_inputs
+from neonext_ascend.jobs.int8.deciding import decided_on
 from neonext_ascend.jobs.int8.dropping import measured
 from neonext_ascend.jobs.int8.judging import check_agreement, check_deploy
 from neonext_ascend.jobs.int8.request import Int8Request
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.chips import find_soc
-from neonext_ascend.precision.int8.deciding import Settings
-from neonext_ascend.precision.int8.quantising import quantised
 from neonext_ascend.runtimes.onnx_file import check_onnx_file
 
 
@@ -79,17 +78,9 @@ def quantise(artifact: str | Path, int8: Int8Request, *, output: str | Path = ".
     pictures = _pictures(path, shape, Path(request.calibration), watch)
     facts = facts_of(pictures)
     refused(pictures, facts, anyway=request.anyway, watch=watch)
-    settings = Settings(request.calibrator, request.balance)
-    with watch.working(f"calibrating on {len(pictures.pixels)} pictures") as on_line:
-        found = quantised(model, lambda: pictures.batches(rows, on_line=on_line), settings)
-    told: dict[str, Any] = {
-        "of": path.name,
-        "calibrator": settings.calibrator,
-        "balanced": found.balanced,
-        "calibration": {"folder": pictures.folder.name, "sha256": pictures.sha256, **facts.to_json()},
-        "sensitivity": measured(found, pictures, rows, watch) if request.sensitivity else None,
-        **found.decision.to_json(),
-    }
+    found, how = decided_on(pictures, facts, model, rows, request, watch)
+    costs = measured(found, pictures, rows, watch) if request.sensitivity else None
+    told: dict[str, Any] = {"of": path.name, **how, "sensitivity": costs, **found.decision.to_json()}
     name = f"{path.name.removesuffix('.onnx').removesuffix('-fp32')}-int8"
     with staged(Path(output)) as stage:
         qdq, deploy = (stage.folder / f"{name}{end}.onnx" for end in ("", f"-{soc.name}" if soc is not None else ""))

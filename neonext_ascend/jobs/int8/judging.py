@@ -21,7 +21,7 @@ from neonext_ascend.runtimes.steps import Steps
 from neonext_ascend.spec import TOLERANCES
 from neonext_ascend.verify.feeds import Feed
 from neonext_ascend.verify.half import judge_half
-from neonext_ascend.verify.ladder import logits_of
+from neonext_ascend.verify.ladder import answers_of
 
 PICTURES = 64
 _DEPLOYED = 8  # node by node, each result rounded
@@ -58,7 +58,8 @@ def check_deploy(path: Path, model: ModelProto, pictures: Pictures, rows: int | 
         if not verdict.passed:
             raise ParityError(f"{path.name}: {verdict.reasons()[0]}; nothing was written")
     with integers(path, overflow) as runner:
-        got = [one.reshape(len(one), -1).astype(float) for one in logits_of(runner, feeds)]
+        given = (next(iter(outputs.values())) for outputs in answers_of(runner, feeds))
+        got = [one.reshape(len(one), -1).astype(float) for one in given]
     found, least = agreement(np.concatenate(got), answers(model, batches)), TOLERANCES["int8"].min_cosine or 0.0
     if found.least < least:
         raise ParityError(

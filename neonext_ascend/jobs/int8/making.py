@@ -21,6 +21,7 @@ from neonext_ascend.exporters.onnx_file.constants import checksums_of
 from neonext_ascend.jobs.gating import Gated
 from neonext_ascend.jobs.int8.acceptance import accepted
 from neonext_ascend.jobs.int8.calibration import Pictures, read_calibration
+from neonext_ascend.jobs.int8.deciding import decided_on
 from neonext_ascend.jobs.int8.dropping import fewest_kept, measured
 from neonext_ascend.jobs.int8.judging import check_agreement, check_deploy
 from neonext_ascend.jobs.int8.request import Int8Plan
@@ -28,8 +29,7 @@ from neonext_ascend.jobs.making.onnx_file import OnnxExport, Orders, ParityFaile
 from neonext_ascend.jobs.making.request import FileRequest
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.chips import Soc
-from neonext_ascend.precision.int8.deciding import Settings
-from neonext_ascend.precision.int8.quantising import Quantised, quantised
+from neonext_ascend.precision.int8.quantising import Quantised
 from neonext_ascend.runtimes.registry import opener
 from neonext_ascend.spec import TOLERANCES, TensorSpec
 from neonext_ascend.verify.parity import Verdict
@@ -72,23 +72,8 @@ def export_int8(
             facts = accepted(
                 pictures, loaded.network, trained=loaded.weights.trained, anyway=plan.request.anyway, watch=watch
             )
-        settings = Settings(plan.request.calibrator, plan.request.balance, rounding=plan.request.rounding)
-        model = load_model(made.path)
-        with watch.working(f"calibrating on {len(pictures.pixels)} pictures") as on_line:
-            found = quantised(
-                model,
-                lambda: pictures.batches(request.batch_size, on_line=on_line),
-                settings,
-                on_line,
-                lambda seconds: watch.note(f"adaround: layer by layer, about {seconds:.0f} s"),
-            )
+        found, told = decided_on(pictures, facts, load_model(made.path), request.batch_size, plan.request, watch)
         costs = measured(found, pictures, request.batch_size, watch) if plan.request.sensitivity else {}
-        told: dict[str, Any] = {
-            "calibrator": settings.calibrator,
-            "balanced": found.balanced,
-            "rounding": {"method": "nearest"} if found.rounded is None else found.rounded.to_json(),
-            "calibration": {"folder": plan.folder.name, "sha256": pictures.sha256, **facts.to_json()},
-        }
         name = made.path.name.removesuffix("-fp32.onnx")
         writer = _Writer(loaded, made, found, pictures, told, stage.folder, f"{name}-int8", watch)
         gated, decision = None, found.decision

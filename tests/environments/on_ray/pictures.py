@@ -15,6 +15,7 @@ import pytest
 
 from neonext_ascend import jobs
 from neonext_ascend.errors import FileAccessError, UsageError
+from tests.environments.on_ray import HELD
 from tests.environments.on_ray.cluster import two_nodes
 from tests.support import digits
 
@@ -46,7 +47,7 @@ def main(folder: str) -> None:
         known = len(journal.read_text().splitlines()) - 1
         told = _finished(resumed, 5)
         asked = json.loads(told)["speed"]["images"]
-        print(f"  killed with {known} known; {asked} asked by the second run")
+        print(f"{HELD}killed with {known} known; {asked} asked by the second run")
         assert KILLED_AFTER <= known < COPIES * 1250
         assert 0 <= COPIES * 1250 - known - asked <= 1  # a cut line is asked again
         assert _told(told) == want

@@ -16,6 +16,7 @@ from neonext_ascend import jobs
 from neonext_ascend.client import Client
 from neonext_ascend.data import sample_pictures
 from neonext_ascend.runtimes.registry import open_runner
+from tests.environments.on_ray import HELD
 from tests.environments.on_ray.cluster import two_nodes
 
 CLIENTS, REQUESTS, KILLED_AFTER = 8, 1200, 300
@@ -43,7 +44,7 @@ def main(folder: str) -> None:
         cluster.remove_node(other, allow_graceful=False)
         load.wait_for(REQUESTS)
         load.end()
-        print(f"  {dict(load.answers)}, the longest {load.longest:.1f} s; {load.after} began after the kill")
+        print(f"{HELD}{dict(load.answers)}, the longest {load.longest:.1f} s; {load.after} began after the kill")
         assert load.answers == {"right": REQUESTS}
         assert load.after > REQUESTS // 4
         _converse(port, path)  # by the one that is left

@@ -1,4 +1,4 @@
-"""Predictions as they come: from here or from a cluster, and from a file that an earlier run has written."""
+"""Predictions as they come: from whoever is asked, and from a file that an earlier run has written."""
 
 from __future__ import annotations
 
@@ -10,15 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from neonext_ascend.errors import NeoNextError
 from neonext_ascend.evaluate.journal import Journal, Kind
 from neonext_ascend.images.dataset import Item
-from neonext_ascend.images.pace import Pace
-from neonext_ascend.jobs.cluster.shards import spread
-from neonext_ascend.jobs.cluster.share import Share
 from neonext_ascend.runtimes.base import Runner
-from neonext_ascend.runtimes.classifying import Guess, Prediction, Recipe, batch_size, class_name, classify, recipe_of
-from neonext_ascend.runtimes.registry import Runtime, open_runner
+from neonext_ascend.runtimes.classifying import Guess, Prediction, Recipe, class_name, classify
 
 Told = tuple[Item, Prediction]
 Ask = Callable[[Iterator[Item]], Generator[Told]]
@@ -47,26 +42,6 @@ def asking_here(runner: Runner, recipe: Recipe, top: int) -> Ask:
         items, todo = itertools.tee(items)
         with closing(classify(runner, recipe, (item.path for item in todo), top)) as stream:
             yield from zip(items, stream, strict=True)
-
-    return ask
-
-
-def asking_there(path: Path, runner: Runner, recipe: Recipe, top: int, runtime: Runtime, share: Share) -> Ask:
-    """Workers of a cluster; the runner is described, not opened."""
-    kind = predictions(recipe.labels, top)
-
-    def opened() -> Callable[[Sequence[Item], Pace], list[Prediction | NeoNextError]]:
-        worker = open_runner(path, runtime=runtime, threads=share.cpus)
-        ask = asking_here(worker, recipe_of(path, worker), top)
-        return lambda items, _: [found.error or found for _, found in ask(iter(items))]
-
-    def ask(items: Iterator[Item]) -> Generator[Told]:
-        for shard in spread(enumerate(items), opened, kind, batch_size(runner), share, Pace()):
-            for _, item, found in shard:
-                if isinstance(found, NeoNextError):
-                    yield item, Prediction(item.path, error=found)
-                else:
-                    yield item, replace(found, path=item.path)
 
     return ask
 

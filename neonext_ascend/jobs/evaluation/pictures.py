@@ -20,9 +20,9 @@ from neonext_ascend.errors import ArtifactError, FileAccessError, NeoNextError, 
 from neonext_ascend.evaluate.accuracy import Accuracy, Answer, Published, Share, Tally
 from neonext_ascend.evaluate.classes import Classes, classes_of
 from neonext_ascend.evaluate.journal import Journal
+from neonext_ascend.evaluate.panel import Ask, Panel, Told
 from neonext_ascend.images.dataset import Dataset, Item
 from neonext_ascend.images.pace import Pace
-from neonext_ascend.jobs.panel import Ask, Panel, Told
 from neonext_ascend.jobs.watching import Watch
 from neonext_ascend.models.variants import VARIANTS
 from neonext_ascend.runtimes.base import Runner
