@@ -126,6 +126,7 @@ JOBS: dict[str, dict[str, list[Any]]] = {
         "api_key_file": NOT_A_PATH,
         "tls_cert": NOT_A_PATH,
         "tls_key": NOT_A_PATH,
+        "traces": NOT_A_FLAG,
         "started": [3, "x", OBJECT],
         "artifacts": [*NOT_PATHS, "x.onnx", Path("x.onnx")],
     },

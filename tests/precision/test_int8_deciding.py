@@ -161,7 +161,7 @@ def test_other_ruins_are_saved_too(how: str) -> None:
 
 def test_a_product_along_another_axis_than_its_makers_is_left_as_it_is() -> None:
     """A MatMul over the last axis of a Conv's map, which has as many columns as channels."""
-    nodes = [("Conv", ["x", "w1"], "c", {}), ("MatMul", ["c", "w2"], "y", {})]
+    nodes: list[Any] = [("Conv", ["x", "w1"], "c", {}), ("MatMul", ["c", "w2"], "y", {})]
     model = graph(nodes, {"w1": drawn(8, 3, 1, 1) * np.float32(50), "w2": drawn(8, 5, seed=1)}, (1, 3, 4, 8))
     made = quantised(model, lambda: inputs(model, 8), Settings("minmax"))
     assert made.balanced == {}
