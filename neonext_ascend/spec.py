@@ -115,7 +115,7 @@ class Tolerance:
 
 # fp32: rounding moves an inner point by about 1e-6 of its largest value; 1e-4 leaves room for another
 # machine's summation order and still sees any single wrong matrix (3e-2 and more). A map stands behind whole stages,
-# where that averages out: at most 2e-6 over T, S, B and nano in both layouts and every lowering, weights of order 1.
+# where that averages out: at most 2e-6 over nano in every form, T in six, S and B in both layouts, weights of order 1.
 TOLERANCES: Mapping[str, Tolerance] = {
     "fp32": Tolerance(atol=1e-4, rtol=1e-3, max_relative=None, min_cosine=None, point_relative=1e-4, map_relative=5e-6),
     "fp16": Tolerance(
