@@ -63,10 +63,10 @@ def command(artifacts: tuple[str, ...], host: str, api_key_file: Path | None, **
     """
     from neonext_ascend.jobs import serve
 
-    if host not in ("127.0.0.1", "::1", "localhost") and api_key_file is None:
-        note(f"whoever reaches {host} may use this server: no --api-key-file")
-    serve(artifacts, host=host, api_key_file=api_key_file, **options, watch=watching(), started=_say)
+    def told(ready: Started) -> None:
+        if host not in ("127.0.0.1", "::1", "localhost") and api_key_file is None:
+            note(f"whoever reaches {host} may use this server: no --api-key-file")
+        where = f"{ready.url}, gRPC at {ready.grpc}" if ready.grpc else ready.url
+        say(f"{', '.join(ready.models)} at {where}")
 
-
-def _say(started: Started) -> None:
-    say(f"{', '.join(started.models)} at {started.url}" + (f", gRPC at {started.grpc}" if started.grpc else ""))
+    serve(artifacts, host=host, api_key_file=api_key_file, **options, watch=watching(), started=told)
