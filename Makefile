@@ -9,7 +9,7 @@ CODE := neonext_ascend tests benchmarks tools examples experiments
 # Pytest workers: as many as cores, at most four.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
-.PHONY: install export test lint types floors unit coverage container environments timm versions kernels fuzz bench experiments docs pages clean
+.PHONY: install export test lint types floors unit coverage container environments timm clusters versions kernels fuzz bench experiments docs pages clean
 
 install: $(BIN)/.installed
 $(BIN)/.installed: pyproject.toml
@@ -58,6 +58,10 @@ container: $(BIN)/.developing
 # The real torch_npu and onnxruntime-cann without CANN, timm, Triton's and KServe's clients, each in a virtual environment of its own.
 environments: $(BIN)/.developing
 	$(BIN)/python -m tests.environments.check
+
+# KServe's client and models, and Ray with two nodes on this machine, one of them killed; ten minutes with the installation.
+clusters: $(BIN)/.developing
+	$(BIN)/python -m tests.environments.check kserve ray
 
 # timm alone, without its dependencies: it would bring another torch.
 timm: $(BIN)/.developing

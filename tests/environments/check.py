@@ -1,4 +1,6 @@
-"""``python -m tests.environments.check [NAME]``: beside torch_npu, onnxruntime-cann, timm, Ray and foreign clients.
+"""``python -m tests.environments.check [NAME...]``: beside torch_npu, onnxruntime-cann, timm and Triton's client.
+
+Asked for by name, as ``make clusters`` does: KServe's packages and a Ray cluster, which take minutes.
 
 No CANN is there: ONNX files are made and verified all the same, and what is missing is said. Each package gets a new
 virtual environment, which is gone afterwards; torch_npu's lies over one that ``make versions`` keeps. Where packages
@@ -29,6 +31,7 @@ ENVIRONMENTS = {
     "kserve": (kserve_client.make, kserve_client.steps),
     "ray": (ray_cluster.make, ray_cluster.steps),
 }
+CLUSTERS = ("kserve", "ray")
 
 
 def main(asked: list[str]) -> int:
@@ -36,7 +39,7 @@ def main(asked: list[str]) -> int:
     skipped = False
     with tempfile.TemporaryDirectory(prefix="neonext-environments-") as scratch:
         for name, (make, steps) in ENVIRONMENTS.items():
-            if asked and name not in asked:
+            if (name not in asked) if asked else (name in CLUSTERS):
                 continue
             try:
                 if name != "timm":
