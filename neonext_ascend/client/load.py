@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import threading
 import time
@@ -54,18 +55,16 @@ class _Turn:
         self._wires = [Wire(subject.address, load.timeout) for _ in range(load.clients)]
         self._found = LoadSitting(seconds)
         self._sent, self._over = 0, threading.Event()
+        self._start = self._end = math.inf
 
     async def play(self) -> LoadSitting:
         """Connect, warm up, and count; what was sent in time is waited for."""
-        # One request each, so that none waits for a connection, or for what a server does at its first.
-        await asyncio.gather(*(wire.ask(self._requests[0]) for wire in self._wires))
-        self._begin = time.perf_counter()
-        self._start = self._begin + self._warm_up
-        self._end = self._start + self._found.span
         try:
-            watch = asyncio.create_task(self._watch())
+            # One request each, so that none waits for a connection, or for what a server does at its first.
+            await asyncio.gather(*(wire.ask(self._requests[0]) for wire in self._wires))
+            self._begin = time.perf_counter()
             await (self._closed() if self._load.rate is None else self._open())
-            await watch
+            await self._watching
         finally:
             self._over.set()
             for wire in self._wires:
@@ -73,14 +72,22 @@ class _Turn:
             await asyncio.sleep(0)  # the transports are gone after this
         return self._found
 
+    def _count_from(self, moment: float) -> None:
+        self._start, self._end = moment, moment + self._found.span
+        self._watching = asyncio.create_task(self._watch())
+
     async def _closed(self) -> None:
         async def client(wire: Wire) -> None:
             while (now := time.perf_counter()) < self._end:
+                # From a request on, so that a machine that stood still meanwhile leaves no sitting empty.
+                if self._start == math.inf and now >= self._begin + self._warm_up:
+                    self._count_from(now)
                 await self._one(wire, now)
 
         await asyncio.gather(*map(client, self._wires))
 
     async def _open(self) -> None:
+        self._count_from(self._begin + self._warm_up)
         meant: asyncio.Queue[float | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
         moments = self._load.moments(self._end - self._begin, self._number)

@@ -105,7 +105,7 @@ class Desk:
         """
         model, pictures = self.engine.models.find(name, version)
         asked = request.parameters.get("timeout")  # microseconds, as Triton's clients say
-        bounds = [seconds, asked / 1e6 if isinstance(asked, int) and asked > 0 else None]
+        bounds = [seconds, min(asked, 10**15) / 1e6 if isinstance(asked, int) and asked > 0 else None]
         async with self._answering(model, min((b for b in bounds if b is not None), default=None)) as trail:
             known = ["index", "label", "score"] if pictures else [spec.name for spec in model.manifest.outputs]
             for wanted in request.outputs:
@@ -198,6 +198,8 @@ def _rows(tensor: Tensor, model: Served) -> NDArray[np.generic]:
         given, takes = f"{tensor.name} {tensor.datatype}{list(tensor.shape)}"[:120], f"[N, {str(inner)[1:]}"
         raise RefusedError(400, f"{given}; expected {spec.name} {datatype}{takes}, pictures to {model.name}{PICTURES}")
     assert isinstance(tensor.data, np.ndarray)
+    if not np.isfinite(tensor.data).all():
+        raise RefusedError(400, f"{tensor.name}: holds NaN or infinity; expected numbers")
     return tensor.data
 
 

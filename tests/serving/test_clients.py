@@ -8,7 +8,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -21,6 +21,8 @@ from tests.serving.conftest import Nano
 from tests.serving.endurance import request_of
 from tests.serving.test_faults import STAND_IN, Events
 from tests.standins.device import marked
+
+ROWS = r'neonext_batch_rows_sum\{model="nano",version="1"\}'
 
 
 @contextmanager
@@ -64,24 +66,41 @@ def counted(up: Started, pattern: str) -> float:
     return float(found[1]) if found else 0.0
 
 
-def test_what_nobody_waits_for_is_not_computed(up: Started, nano: Nano) -> None:
-    rows = r'neonext_batch_rows_sum\{model="nano",version="1"\}'
-    gone = r'neonext_requests_total\{model="nano",status="499",version="1"\}'
-    waiting = r'neonext_queue_rows\{model="nano",version="1"\}'
-    before = counted(up, rows)
+def until(held: Callable[[], object]) -> None:
+    """A minute, in which a busy machine comes to it."""
+    end = time.monotonic() + 60
+    while not held():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def come(up: Started) -> float:
+    """Rows that were sent to the device, or wait."""
+    return counted(up, ROWS) + counted(up, r'neonext_queue_rows\{model="nano",version="1"\}')
+
+
+@pytest.fixture(scope="module")
+def patient(nano: Nano) -> Iterator[Started]:
+    """One that gives requests the time they have by default."""
+    with server(nano, Events()) as started:
+        yield started
+
+
+def test_what_nobody_waits_for_is_not_computed(patient: Started, nano: Nano) -> None:
+    up, gone = patient, r'neonext_requests_total\{model="nano",status="499",version="1"\}'
+    before = counted(up, ROWS)
     slow = [connect(up) for _ in range(5)]  # one is computed, one is with the device, three wait
     for connection in slow:
         connection.sendall(request_of(marked(nano.rows[:1], "slow")[0]))
     with connect(up) as vanishing:
         vanishing.sendall(request_of(nano.rows[0]))
         # All six have come: to the device, or to wait; it computes for 1.5 seconds before the last one's turn.
-        while counted(up, rows) - before + counted(up, waiting) < 6:
-            time.sleep(0.01)
+        until(lambda: come(up) - before >= 6)
     assert [status(connection) for connection in slow] == ["200"] * 5
     for connection in slow:
         connection.close()
     assert counted(up, gone) == 1
-    assert counted(up, rows) - before == 5
+    assert counted(up, ROWS) - before == 5
 
 
 def test_a_body_that_is_too_large_or_too_slow_is_refused_and_no_other(up: Started, nano: Nano) -> None:
@@ -117,11 +136,9 @@ def test_what_is_under_way_is_answered_by_what_is_replaced_and_by_what_ends(nano
         slow = [stack.enter_context(connect(up)) for _ in range(12)]  # 3.6 seconds of work
         for connection in slow:
             connection.sendall(request_of(marked(nano.rows[:1], "slow")[0]))
-        while counted(up, r'neonext_queue_rows\{model="nano",version="1"\}') < 1:
-            time.sleep(0.01)
+        until(lambda: come(up) >= 12)
         up.reload()
-        while not log.seen["reloaded"]:
-            time.sleep(0.01)
+        until(lambda: log.seen["reloaded"])
         fresh = stack.enter_context(connect(up))
         fresh.sendall(request_of(nano.rows[0]))
         assert status(fresh) == "200"

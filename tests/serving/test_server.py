@@ -184,6 +184,20 @@ REFUSED = [
     ("POST", INFER, one_input(datatype="FP9", shape=[1]), 400, "FP9"),
     ("POST", INFER, one_input(datatype="FP32", shape=[-1]), 400, "shape"),
     ("POST", INFER, one_input(datatype="FP32", shape=[2]), 400, "its data are not FP32[2]"),
+    (
+        "POST",
+        INFER,
+        one_input(datatype="FP32", shape=[1, 3, 96, 96], data=[None] * 27648),
+        400,
+        "holds NaN or infinity",
+    ),
+    (
+        "POST",
+        INFER,
+        one_input(datatype="FP32", shape=[1, 3, 96, 96], data=[1e300] * 27648),
+        400,
+        "holds NaN or infinity",
+    ),
     ("POST", "/classify", b"no picture", 400, "picture 1: not a picture"),
     ("POST", "/classify", b"", 400, "picture 1"),
     ("POST", "/classify?top=x", PICTURE.read_bytes(), 400, "top x; expected"),
@@ -199,6 +213,15 @@ def test_what_is_refused_says_why(
 ) -> None:
     got = served.ask(method, path, body)
     assert (got.status, words in str(got.json["error"])) == (status, True), got.body
+
+
+def test_a_number_of_any_length_is_no_bug_of_ours(served: Served, nano: Nano) -> None:
+    got = served.ask("POST", INFER, b"{}", {"Inference-Header-Content-Length": "9" * 6000})
+    assert (got.status, "expected the number of bytes of JSON" in str(got.json["error"])) == (400, True)
+    asked = {"name": "image", "datatype": "FP32", "shape": [1, 3, 96, 96], "data": nano.rows[0].ravel().tolist()}
+    whole = json.dumps({"inputs": [asked], "parameters": {"timeout": 10**18}})
+    assert served.ask("POST", INFER, whole.replace(str(10**18), str(10**400)).encode()).status in (200, 400)
+    assert served.ask("POST", INFER, whole.encode()).status == 200
 
 
 def test_a_picture_of_too_many_pixels_is_refused(served: Served) -> None:

@@ -162,3 +162,15 @@ def test_so_much_is_given_ahead_and_no_more(monkeypatch: pytest.MonkeyPatch) -> 
         most.clear()
         play(monkeypatch, 4000, ahead=ahead)
         assert max(most) == expected
+
+
+def test_no_device_gets_ahead_while_another_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(dispatcher, "asyncio", SimpleNamespace(get_running_loop=lambda: clock, TimerHandle=object))
+    desk = Dispatcher(SimpleNamespace(all=[SimpleNamespace(name="m", version="1")]), 100, DELAY, 1.0, Metrics())  # type: ignore[arg-type] # names alone
+    devices = [Device(clock, [Gears({1: 0.001})]) for _ in range(4)]
+    desk.lanes.extend(devices)
+    loop = asyncio.new_event_loop()
+    loop.close()
+    desk.submit(Work(0, np.zeros((10, 1), np.float32), clock.now, asyncio.Future(loop=loop)))
+    assert sorted(len(device.inflight) for device in devices) == [2, 2, 3, 3]

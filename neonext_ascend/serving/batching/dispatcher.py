@@ -87,13 +87,16 @@ class Dispatcher:
     def pump(self) -> None:
         """Send what can leave now, and wake up when the next can."""
         now, wake = asyncio.get_running_loop().time(), math.inf
-        for lane in sorted((lane for lane in self.lanes if lane.ready), key=lambda lane: len(lane.inflight)):
-            while self._takes_more(lane):
-                number, due = self._next(lane, now)
-                if number is None:
-                    wake = min(wake, due)
-                    break
+        lanes = [lane for lane in self.lanes if lane.ready and self._takes_more(lane)]
+        while lanes:
+            # One batch at a time to who has fewest, so that no device gets ahead while another is idle.
+            lane = min(lanes, key=lambda lane: len(lane.inflight))
+            number, due = self._next(lane, now)
+            if number is not None:
                 self._send(lane, number, now)
+            if number is None or not self._takes_more(lane):
+                wake = min(wake, due if number is None else math.inf)
+                lanes.remove(lane)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

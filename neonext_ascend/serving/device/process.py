@@ -112,9 +112,8 @@ class Process:
             self._watch = None
         if self.inflight:
             first = self.inflight[0]
-            expected = _TIMES_EXPECTED * self.gears[first.model].seconds[first.gear]
-            loop = asyncio.get_running_loop()
-            self._watch = loop.call_later(max(self._settings.hang, expected), self._kill, "gives no answer")
+            seconds = max(self._settings.hang, _TIMES_EXPECTED * self.gears[first.model].seconds[first.gear])
+            self._watch = asyncio.get_running_loop().call_later(seconds, self._kill, "gives no answer")
 
     def _kill(self, why: str) -> None:
         self._log("device ended", device=self._device, pid=self.pid, why=why)
@@ -123,11 +122,11 @@ class Process:
                 self._process.kill()
 
     async def _open(self) -> None:
-        ours, theirs = socket.socketpair()
-        self._memory_number = os.memfd_create("neonext-rows")
         try:
+            ours, theirs = socket.socketpair()
             with theirs:
                 self._reader, self._writer = await asyncio.open_connection(sock=ours)
+                self._memory_number = os.memfd_create("neonext-rows")
                 numbers = (theirs.fileno(), self._memory_number)
                 self._process = await asyncio.create_subprocess_exec(
                     *self._settings.command,
@@ -149,13 +148,15 @@ class Process:
             if "error" in said:
                 raise OF_EXIT_CODE.get(said["exit_code"], UsageError)(said["error"])
             self._take_opened(said["opened"])
-        except BaseException:
+        except BaseException as error:
             await self._end()
+            if isinstance(error, OSError):
+                raise ToolchainError(f"device {self._device}: its process cannot be started: {error}") from None
             raise
         self.ready, self.broken = True, False
         self._metrics.ready.labels(str(self._device)).set(1)
-        details = [{"gears": model["gears"], "where": model["where"]} for model in self.opened]
-        self._log("device ready", device=self._device, pid=self.pid, models=details)
+        told = [{key: model[key] for key in ("gears", "where")} for model in self.opened]
+        self._log("device ready", device=self._device, pid=self.pid, models=told)
 
     def _take_opened(self, opened: list[dict[str, Any]]) -> None:
         self.opened = opened
@@ -237,8 +238,7 @@ class Process:
                 async with asyncio.timeout(5):
                     await self._process.wait()
             except TimeoutError:
-                with contextlib.suppress(ProcessLookupError):
-                    self._process.kill()
+                self._kill("does not end")
                 await self._process.wait()
             self._process = None
         if self._memory is not None:

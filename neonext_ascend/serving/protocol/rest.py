@@ -31,7 +31,9 @@ def parse_request(body: bytes, header_length: str | None) -> InferRequest:
     Raises:
         RefusedError: 400, with what is wrong.
     """
-    if header_length is not None and not (header_length.isascii() and header_length.isdigit()):
+    if header_length is not None and not (
+        header_length.isascii() and header_length.isdigit() and len(header_length) < 20
+    ):
         raise RefusedError(400, f"{HEADER}: {header_length[:40]!r}; expected the number of bytes of JSON")
     length = len(body) if header_length is None else int(header_length)
     if length > len(body):
@@ -184,7 +186,8 @@ def _from_json(item: Mapping[str, Any], name: str) -> Tensor:
             if len(found) != elements(name, shape):
                 raise ValueError(f"{len(found)} elements for the shape {shape}")
             return Tensor(name, datatype, tuple(shape), found)
-        array = np.asarray(data, dtype=dtype_of(name, datatype)).reshape(shape)
+        with np.errstate(over="ignore"):  # what is too large is infinite, which is refused where it is used
+            array = np.asarray(data, dtype=dtype_of(name, datatype)).reshape(shape)
     except (ValueError, TypeError, OverflowError, binascii.Error, RecursionError) as error:
         what = "strings in base64" if datatype == BYTES else f"{datatype}{shape}"
         raise RefusedError(400, f"{name}: its data are not {what}: {str(error)[:120]}") from None

@@ -18,7 +18,7 @@ from neonext_ascend.serving.logs import Log
 from neonext_ascend.serving.protocol.rest import HEADER, answer_body, parse_request
 from neonext_ascend.serving.refusals import RefusedError
 from neonext_ascend.serving.tracing import CALLER
-from neonext_ascend.serving.web.bodies import Gone, LingeringResponse, picture_of, read_body, unless_gone
+from neonext_ascend.serving.web.bodies import Gone, LingeringResponse, UnreadError, picture_of, read_body, unless_gone
 from neonext_ascend.serving.web.security import OPEN_PATHS, admits
 
 Handler = Callable[..., Awaitable[Response]]
@@ -157,5 +157,5 @@ def refused(refusal: RefusedError, closing: bool = False) -> Response:
         headers["Connection"] = "close"
     if refusal.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    kind = LingeringResponse if refusal.status == 413 else Response
+    kind = LingeringResponse if isinstance(refusal, UnreadError) else Response
     return kind(json.dumps({"error": str(refusal)}), refusal.status, headers, "application/json")

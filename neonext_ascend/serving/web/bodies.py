@@ -22,6 +22,10 @@ class Gone(Exception):  # noqa: N818 -- nothing is wrong
     """The client has gone; nobody reads an answer."""
 
 
+class UnreadError(RefusedError):
+    """The request is refused before all of its body was read."""
+
+
 class LingeringResponse(Response):
     """Sent at once; the rest of the body is read and dropped for a while, so that its sender comes to read this."""
 
@@ -106,5 +110,5 @@ def picture_of(body: bytes, content_type: str) -> bytes:
     raise RefusedError(400, "the form holds no file; send one, as curl -F file=@PICTURE does")
 
 
-def _too_large(most: int) -> RefusedError:
-    return RefusedError(413, f"the body is too large; expected at most {most} bytes")
+def _too_large(most: int) -> UnreadError:
+    return UnreadError(413, f"the body is too large; expected at most {most} bytes")
