@@ -62,8 +62,9 @@ def int8_lines(int8: Mapping[str, Any]) -> list[str]:
     lines += labelled("", f"calibrated on {seen['pictures']} pictures{distance}")
     lines += _rounding_lines(int8.get("rounding", {}))
     if found := int8.get("agreement"):
-        like = f"top-1 as in fp32 on {100 * found['top1']:.1f} % of {found['pictures']} calibration pictures"
-        lines += labelled("", f"{like}, cosine {found['cosine']:.5f}, at least {found['least']:.5f}")
+        like = "" if found["top1"] is None else f"top-1 as in fp32 on {100 * found['top1']:.1f} %, "
+        on = f"on {found['pictures']} calibration pictures"
+        lines += labelled("", f"{like}cosine {found['cosine']:.5f}, at least {found['least']:.5f}, {on}")
     return [*lines, *labelled("", f"record {int8['record']}")]
 
 

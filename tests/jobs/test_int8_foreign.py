@@ -102,6 +102,11 @@ def two_inputs() -> onnx.ModelProto:
     return model
 
 
+def of(*nodes: Any, shape: tuple[int, ...] = (1, 3, 16, 16), opset: int = 17, **constants: Any) -> Any:
+    return lambda: graph(nodes, constants, shape, opset)
+
+
+CONV: Any = ("Conv", ["x", "w"], "a", {})
 REFUSED: dict[str, tuple[Any, list[str], str]] = {
     "another dtype": (squeezed, ["--dtype", "fp16"], "of a file export makes int8 alone; give --dtype int8"),
     "no set": (squeezed, ["--dtype", "int8"], "give --dtype int8 --calibration FOLDER with it"),
@@ -110,6 +115,21 @@ REFUSED: dict[str, tuple[Any, list[str], str]] = {
     "a free batch": (lambda: squeezed(batch="n"), ["--format", "deploy", "--soc-version", SOC], "a static shape only"),
     "two inputs": (two_inputs, [], "has 2 inputs or another than float32"),
     "opset 12": (lambda: squeezed(opset=12), [], "opset 12: int8 needs 13 to 18"),
+    "opset 19": (lambda: squeezed(opset=19), [], "opset 19: int8 needs 13 to 18"),
+    "quantised": (of(("QuantizeLinear", ["x", "s"], "q", {}), ("DequantizeLinear", ["q", "s"], "y", {}),
+                     s=np.float32(1)), [], "holds QuantizeLinear already"),
+    "an operator of theirs": (of(CONV, ("Foo", ["a"], "y", {}), w=drawn(4, 3, 3, 3)), [], "onnxruntime cannot load it"),
+    "a value from nowhere": (of(("Conv", ["no", "w"], "y", {}), w=drawn(4, 3, 3, 3)), [], "onnxruntime cannot load it"),
+    "doubles": (of(("Conv", ["x", "w"], "y", {}), w=drawn(4, 3, 3, 3).astype(float)), [], "onnxruntime cannot load it"),
+    "fp16 inside": (of(("Cast", ["x"], "h", {"to": 10}), ("Conv", ["h", "w"], "a", {}), ("Cast", ["a"], "y", {"to": 1}),
+                       w=drawn(4, 3, 3, 3).astype(np.float16)), [], "its constant is FLOAT16; int8 takes"),
+    "no channel": (of(CONV, w=drawn(0, 3, 3, 3)), [], "its constant is empty"),
+    "classes": (of(CONV, ("ArgMax", ["a"], "y", {}), w=drawn(4, 3, 3, 3)), [], "expected floating-point tensors"),
+    "a bias beyond int32": (of(("Conv", ["x", "w", "b"], "y", {}), w=drawn(4, 3, 3, 3), b=drawn(4) * np.float32(1e9)),
+                            [], "no product of this graph can be int8: int32 does not hold its bias"),
+    "tiny weights": (of(("Conv", ["x", "w", "b"], "y", {}), w=drawn(4, 3, 3, 3) * np.float32(1e-42), b=drawn(4)),
+                     [], "no product of this graph can be int8: int32 does not hold its bias"),
+    "no number": (of(CONV, ("Log", ["a"], "y", {}), w=drawn(4, 3, 3, 3)), [], "y: holds what is no number"),
     "no pictures": (every_kind, [], "takes (1, 4, 6, 7), no pictures (N, 3, H, W); give its inputs as NAME.npy"),
 }  # fmt: skip
 
@@ -133,6 +153,28 @@ def test_inputs_of_another_shape_or_that_are_none(tmp_path: Path, capfd: pytest.
     np.save(folder / "0.npy", drawn(4, 7, 6))
     assert run(command) == 2
     assert "holds float32 (4, 7, 6); expected float32 of (4, 6, 7), or rows of it" in capfd.readouterr().err
+    np.save(folder / "0.npy", drawn(0, 4, 6, 7))
+    assert run([*command, "--calibration-anyway"]) == 2
+    assert "its files hold no row; expected inputs of (4, 6, 7)" in capfd.readouterr().err
     (folder / "0.npy").write_bytes(b"no array")
     assert run(command) == 5
     assert "0.npy: cannot be read as a NumPy array" in capfd.readouterr().err
+
+
+def test_constants_that_are_inputs_or_outputs_too(
+    pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = of(("Conv", ["x", "w", "b"], "y", {}), w=drawn(4, 3, 3, 3), b=drawn(4))()
+    for tensor in model.graph.initializer:
+        value = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        model.graph.input.append(value)
+    path, request = saved(model, tmp_path / "it.onnx"), jobs.Int8Request(pictures, deploy=SOC)
+    told = jobs.quantise(path, request, output=tmp_path / "out").told
+    assert list(told["layers"]) == ["y"]
+    assert told["deploy"]["least"] > 0.99
+    assert told["agreement"]["top1"] is None
+    model.graph.output.append(value)
+    command = ["export", str(saved(model, path)), "--dtype", "int8", "--calibration", str(pictures)]
+    assert run([*command, "-o", str(tmp_path / "qdq")]) == 0
+    assert run([*command, "-o", str(tmp_path / "no"), "--format", "deploy", "--soc-version", SOC]) == 2
+    assert "its output b is a constant, which the deploy form cannot give" in capfd.readouterr().err

@@ -114,3 +114,10 @@ def test_an_outlier_ruins_minmax_alone() -> None:
     assert reach(found, "percentile") < 5
     # One of 200,001 is more than a millionth, so that the vendor's search begins at the outlier.
     assert reach(found, "mse") >= 700
+
+
+def test_numbers_below_all_normal_ones_are_counted() -> None:
+    found = histogram(np.array([0.0, 1e-43, -3e-43]))
+    assert (int(found.counts.sum()), found.counts[0], found.largest) == (3, 3, float(np.float32(3e-43)))
+    found.add(np.array([1.0], np.float32))  # and what is larger comes behind them
+    assert (int(found.counts.sum()), found.largest) == (4, 1.0)

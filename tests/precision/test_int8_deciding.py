@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
-from neonext_ascend.errors import ArtifactError, UsageError
+from neonext_ascend.errors import ArtifactError, ParityError, UsageError
 from neonext_ascend.exporters.int8.decision import Kept
 from neonext_ascend.exporters.int8.eligible import LEFT, NEOCELL
 from neonext_ascend.exporters.int8.qdq import qdq_model
@@ -17,10 +19,15 @@ from neonext_ascend.precision.int8.candidates import Candidate, Graph
 from neonext_ascend.precision.int8.collecting import collected
 from neonext_ascend.precision.int8.deciding import Settings
 from neonext_ascend.precision.int8.quantising import quantised
-from neonext_ascend.precision.int8.sensitivity import agreement, answers, fewest, sensitivities
+from neonext_ascend.precision.int8.sensitivity import Outputs, agreement, answers, fewest, sensitivities
 from tests.support.int8_graphs import decide, drawn, every_kind, graph, inputs, named
 
 PLAIN = Settings("minmax", balance=False, correct_bias=False)
+
+
+def one_of(outputs: Outputs) -> NDArray[np.float64]:
+    (value,) = outputs.values()
+    return value
 
 
 def test_scales_and_integers_by_hand() -> None:
@@ -92,7 +99,7 @@ def test_a_corrected_bias_takes_the_mean_error_away(layer: str) -> None:
     for correct in (False, True):
         found = quantised(model, lambda: data, Settings("minmax", balance=False, correct_bias=correct))
         whole = qdq_model(found.model, found.decision.only({layer}))
-        errors[correct] = np.abs((answers(whole, data) - answers(model, data)).mean(0)).mean()
+        errors[correct] = np.abs((one_of(answers(whole, data)) - one_of(answers(model, data))).mean(0)).mean()
     assert errors[True] < 0.75 * errors[False]  # rounding of the input is left
 
 
@@ -166,7 +173,7 @@ def test_a_product_along_another_axis_than_its_makers_is_left_as_it_is() -> None
     made = quantised(model, lambda: inputs(model, 8), Settings("minmax"))
     assert made.balanced == {}
     for array in inputs(model, 2):
-        assert (answers(model, [array]) == answers(made.model, [array])).all()
+        assert (one_of(answers(model, [array])) == one_of(answers(made.model, [array]))).all()
 
 
 def test_balancing_is_exact() -> None:
@@ -185,7 +192,7 @@ def test_balancing_is_exact() -> None:
         shape[axis] = -1
         assert (even.array(name) == whole.array(name) * factors.reshape(shape)).all()
     for array in inputs(whole.model):
-        assert (answers(whole.model, [array]) == answers(even.model, [array])).all()
+        assert (one_of(answers(whole.model, [array])) == one_of(answers(even.model, [array]))).all()
 
 
 def test_sensitivity_names_the_layer_that_ruins_it_and_bisection_keeps_no_other() -> None:
@@ -217,3 +224,24 @@ def test_bisection_asks_few_and_finds_the_shortest() -> None:
         assert fewest(names, passes) == names[:needed]
         assert len(asked) <= 8
     assert fewest(names, lambda _: False) is None
+
+
+def test_every_output_counts() -> None:
+    good, bad, zero = np.ones((2, 3, 4)), np.ones((2, 5)), np.zeros((2, 3, 4))
+    assert agreement({"a": good, "b": -bad}, {"a": good, "b": bad}).least == pytest.approx(-1.0)
+    assert (agreement({"a": zero}, {"a": zero}).least, agreement({"a": good}, {"a": zero}).least) == (1.0, 0.0)
+    assert agreement({"a": good}, {"a": good}).top1 is None  # of maps no class is told
+    assert agreement({"a": good, "b": bad}, {"a": good, "b": bad}).top1 == 1.0
+    for got, want, error in ((np.nan, 1.0, ParityError), (1.0, np.nan, ArtifactError), (np.inf, np.inf, ArtifactError)):
+        with pytest.raises(error, match="y: holds what is no number"):
+            agreement({"y": np.full((1, 2), got)}, {"y": np.full((1, 2), want)})
+
+
+def test_two_outputs_are_two_answers() -> None:
+    model = graph([("Relu", ["x"], "a", {}), ("MatMul", ["x", "w"], "y", {})], {"w": drawn(6, 3)}, (4, 6))
+    model.graph.output.insert(0, onnx.ValueInfoProto(name="a"))
+    made = decide(model)
+    got, want = (answers(one, inputs(model)) for one in (qdq_model(made.model, made.decision), model))
+    assert {name: value.shape for name, value in got.items()} == {"a": (32, 6), "y": (32, 3)}
+    assert agreement(got, want).least < 1.0
+    assert sensitivities(made.model, made.decision, lambda: inputs(model))["y"] > 0.0

@@ -104,5 +104,6 @@ class Decision:
 
 def bias_integers(bias: NDArray[np.floating[Any]], scale: NDArray[np.float32]) -> NDArray[np.int32] | None:
     """``round(b / (scale_w scale_d))``; ``None`` where int32 does not hold it."""
-    found = np.rint(np.asarray(bias, np.float64) / scale.astype(np.float64))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # a scale of 0 holds no bias
+        found = np.rint(np.asarray(bias, np.float64) / scale.astype(np.float64))
     return found.astype(np.int32) if np.abs(found).max(initial=0) <= INT32.max else None

@@ -31,6 +31,8 @@ def why_not(
         return "its weight is no constant"
     if operator == "MatMul" and len(weight) == _NEOCELL_AXES:
         return NEOCELL
+    if 0 in weight:
+        return "its constant is empty"
     if len(weight) != (4 if operator == "Conv" else 2):
         return f"its constant has {len(weight)} axes"
     if operator == "Gemm" and (

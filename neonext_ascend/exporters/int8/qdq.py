@@ -15,14 +15,14 @@ from neonext_ascend.errors import UsageError
 from neonext_ascend.exporters.int8.decision import Decision, Int8Layer
 from neonext_ascend.exporters.int8.surgery import Editing, rewritten
 
-FIRST_OPSET = 13
+FIRST_OPSET, LAST_OPSET = 13, 18
 
 
 def qdq_model(model: ModelProto, decision: Decision) -> ModelProto:
     """A copy of a float32 model whose chosen products have int8 operands, and compute them in float32.
 
     Raises:
-        UsageError: an opset below 13.
+        UsageError: an opset outside 13 to 18.
         ArtifactError: the model is another one than the decision's.
     """
     check_qdq_opset(next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")))
@@ -30,15 +30,15 @@ def qdq_model(model: ModelProto, decision: Decision) -> ModelProto:
 
 
 def check_qdq_opset(opset: int) -> None:
-    """Refuse what has no scale for each channel.
+    """Refuse what has no scale for each channel, and what is newer than the files that were tried.
 
     Raises:
-        UsageError: an opset below 13.
+        UsageError: an opset outside 13 to 18.
     """
-    if opset < FIRST_OPSET:
+    if not FIRST_OPSET <= opset <= LAST_OPSET:
         raise UsageError(
-            f"opset {opset}: int8 needs {FIRST_OPSET} to 18, where DequantizeLinear takes a scale for each channel; "
-            "take 17"
+            f"opset {opset}: int8 needs {FIRST_OPSET} to {LAST_OPSET}, where DequantizeLinear takes a scale for each "
+            "channel; take 17"
         )
 
 

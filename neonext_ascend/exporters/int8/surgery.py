@@ -38,6 +38,10 @@ class Editing:
         self._nodes: dict[str, NodeProto] = {node.name: node for node in self.graph.node}
         self._held = {tensor.name: tensor for tensor in self.graph.initializer}
         self._taken = {name for node in self.graph.node for name in (node.name, *node.output)} | set(self._held)
+        for values in (self.graph.input, self.graph.value_info):  # what is said of a constant holds for its old dtype
+            said = [value for value in values if value.name not in self._held]
+            del values[:]
+            values.extend(said)
         self._before: dict[str, list[NodeProto]] = {}
         self._behind: dict[str, list[NodeProto]] = {}
         for node in self.graph.node:

@@ -90,7 +90,7 @@ def read_inputs(folder: Path, shape: Sequence[int]) -> Pictures:
     """Inputs as they are fed, each a ``NAME.npy`` of one row of this shape, or of several; at most :data:`MOST` files.
 
     Raises:
-        UsageError: one has another shape or dtype.
+        UsageError: one has another shape or dtype, or all are empty.
         FileAccessError: one cannot be read.
     """
     named = sorted(folder.rglob("*.npy"))
@@ -107,6 +107,8 @@ def read_inputs(folder: Path, shape: Sequence[int]) -> Pictures:
             raise UsageError(expected)
         rows.append(value.reshape(-1, *shape))
         digest.update(f"{path.relative_to(folder)}\0{sha256_of(path)}\n".encode("utf-8", "surrogateescape"))
+    if not any(map(len, rows)):
+        raise UsageError(f"--calibration {folder}: its files hold no row; expected inputs of {tuple(shape)}")
     return Pictures(folder, len(named), np.concatenate(rows)[:MOST], (), digest.hexdigest(), None)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from onnx import ModelProto
 
+from neonext_ascend.errors import UsageError
 from neonext_ascend.jobs.int8.acceptance import Facts
 from neonext_ascend.jobs.int8.calibration import Pictures
 from neonext_ascend.jobs.int8.request import Int8Request
@@ -41,6 +42,8 @@ def decided_on(
             on_line,
             lambda seconds: watch.note(f"adaround: layer by layer, about {seconds:.0f} s"),
         )
+    if not found.decision.layers:
+        raise UsageError(f"no product of this graph can be int8: {'; '.join(sorted(found.decision.reasons))}")
     told: dict[str, Any] = {
         "calibrator": settings.calibrator,
         "balanced": found.balanced,

@@ -32,6 +32,12 @@ from neonext_ascend.jobs.int8.request import Int8Request
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.chips import find_soc
 from neonext_ascend.runtimes.onnx_file import check_onnx_file
+from neonext_ascend.runtimes.ort import OrtRunner
+
+_QUANTISED = (
+    "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger",
+    "MatMulInteger", "AscendQuant", "AscendDequant",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ def quantise(artifact: str | Path, int8: Int8Request, *, output: str | Path = ".
     """Make int8 of an ONNX file whose products are Conv, Gemm and MatMul; all files appear or none.
 
     Args:
-        artifact: float32, opset 13 or later, one input; a free batch is taken one by one.
+        artifact: float32, opset 13 to 18, one input, floating-point outputs; a free batch is taken one by one.
         int8: its calibration is of pictures, for an input ``(N, 3, H, W)``, prepared as a manifest beside the file
             says, else as ImageNet's networks take them; or of inputs as they are fed, ``NAME.npy`` in float32.
         output: folder; created where absent.
@@ -75,7 +81,13 @@ def quantise(artifact: str | Path, int8: Int8Request, *, output: str | Path = ".
     rows = shape[0] if isinstance(shape[0], int) else None
     if soc is not None and not all(isinstance(size, int) for size in shape):
         raise UsageError(f"{path}: the deploy form has a static shape only; export it with its batch size")
+    constants = {one.name for one in model.graph.initializer}
+    constants |= {node.output[0] for node in model.graph.node if node.op_type == "Constant"}
+    if soc is not None and (fixed := next((one.name for one in model.graph.output if one.name in constants), "")):
+        raise ArtifactError(f"{path}: its output {fixed} is a constant, which the deploy form cannot give; take it out")
     pictures = _pictures(path, shape, Path(request.calibration), watch)
+    with OrtRunner(path) as tried:  # refuses what onnxruntime cannot run, or gives other than floating-point numbers
+        tried.infer({tried.inputs[0].name: next(iter(pictures.batches(rows, 1)))})
     facts = facts_of(pictures)
     refused(pictures, facts, anyway=request.anyway, watch=watch)
     found, how = decided_on(pictures, facts, model, rows, request, watch)
@@ -112,6 +124,8 @@ def _input(path: Path, model: ModelProto) -> list[int | str]:
         check_qdq_opset(opset)
     except UsageError as error:
         raise ArtifactError(f"{path}: {error}, by exporting it again or by onnx.version_converter") from None
+    if quantised := next((node for node in model.graph.node if node.op_type in _QUANTISED), None):
+        raise ArtifactError(f"{path}: holds {quantised.op_type} already; give the float32 file that it was made of")
     shape = [size.dim_value or size.dim_param or "?" for size in taken[0].type.tensor_type.shape.dim]
     if not shape or not all(isinstance(size, int) for size in shape[1:]):
         raise ArtifactError(f"{path}: its input is {tuple(shape)}; int8 needs the size of every axis behind the batch")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from onnx import ModelProto
 
 from neonext_ascend.artifacts.tensors import load_model
@@ -14,7 +13,7 @@ from neonext_ascend.jobs.int8.calibration import Pictures
 from neonext_ascend.jobs.watching import Watch
 from neonext_ascend.machine.chips import Soc
 from neonext_ascend.precision.half import WORDS, Overflow, overflows_of
-from neonext_ascend.precision.int8.sensitivity import agreement, answers
+from neonext_ascend.precision.int8.sensitivity import agreement, answers, joined
 from neonext_ascend.precision.running import half_graph
 from neonext_ascend.runtimes.integer.runner import IntegerRunner
 from neonext_ascend.runtimes.steps import Steps
@@ -27,6 +26,7 @@ PICTURES = 64
 _DEPLOYED = 8  # node by node, each result rounded
 # Below this share of like first classes a user is told to ask about accuracy.
 _LIKE = 0.97
+_LEAST = TOLERANCES["int8"].min_cosine or 0.0
 _GATE = "give --gate DATASET, which keeps the layers in fp16 that cost accuracy"
 
 
@@ -37,11 +37,13 @@ def check_agreement(
     found = agreement(
         answers(load_model(path), pictures.batches(rows, PICTURES)), answers(model, pictures.batches(rows, PICTURES))
     )
-    if found.top1 < _LIKE:
+    if found.top1 is not None and found.top1 < _LIKE:
         watch.warn(
             f"{path.name}: the first class is float32's on {100 * found.top1:.1f} % of the calibration pictures; "
             f"{remedy}"
         )
+    elif found.top1 is None and found.least < _LEAST:
+        watch.warn(f"{path.name}: cosine {found.least:.4f} with float32 on a calibration picture; {remedy}")
     return found.to_json()
 
 
@@ -58,13 +60,12 @@ def check_deploy(path: Path, model: ModelProto, pictures: Pictures, rows: int | 
         if not verdict.passed:
             raise ParityError(f"{path.name}: {verdict.reasons()[0]}; nothing was written")
     with integers(path, overflow) as runner:
-        given = (next(iter(outputs.values())) for outputs in answers_of(runner, feeds))
-        got = [one.reshape(len(one), -1).astype(float) for one in given]
-    found, least = agreement(np.concatenate(got), answers(model, batches)), TOLERANCES["int8"].min_cosine or 0.0
-    if found.least < least:
+        got = joined(zip(answers_of(runner, feeds), map(len, batches), strict=True))
+    found = agreement(got, answers(model, batches))
+    if found.least < _LEAST:
         raise ParityError(
             f"{path.name}: cosine {found.least:.4f} with float32 on a calibration picture, as {soc.name} rounds; "
-            f"expected at least {least:g}; nothing was written"
+            f"expected at least {_LEAST:g}; nothing was written"
         )
     return {**found.to_json(), "computed": runner.where}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from neonext_ascend.exporters.int8.decision import Kept
 from neonext_ascend.exporters.int8.eligible import why_not
@@ -121,6 +121,8 @@ class Graph:
         shapes = [self.held[name].dims if name in self.held else None for name in (value, weight)]
         if reason := why_not(node.op_type, told, *shapes):
             return reason
+        if self.held[weight].data_type != TensorProto.FLOAT:
+            return f"its constant is {TensorProto.DataType.Name(self.held[weight].data_type)}; int8 takes float32 alone"
         adder, bias = self._added(node, rest)
         if not self.alone(weight) or (bias and not self.alone(bias)):
             return "another node reads its constants too"

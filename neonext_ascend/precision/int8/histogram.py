@@ -40,7 +40,8 @@ class Histogram:
             self.counts[0] += magnitudes.size
             return
         if self.width == 0.0:
-            self.width = 2.0 ** math.floor(math.log2(self.largest)) / BINS
+            # Its inverse is a float32 too.
+            self.width = max(2.0 ** math.floor(math.log2(self.largest)) / BINS, 2.0**-126)
         while self.largest >= self.width * BINS:
             self.counts = np.concatenate([self.counts.reshape(-1, 2).sum(1), np.zeros(BINS // 2, np.int64)])
             self.width *= 2.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
+from neonext_ascend.errors import ArtifactError, ParityError
 from neonext_ascend.exporters.int8.decision import Decision
 from neonext_ascend.exporters.int8.qdq import qdq_model
 from neonext_ascend.runtimes.ort import session_of
 
-Logits = NDArray[np.float64]
+Outputs = Mapping[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,35 +24,57 @@ class Agreement:
 
     Args:
         pictures: how many.
-        cosine, least: between the two rows of logits, in the mean and at least.
-        top1: share of pictures on which the first class is the same.
+        cosine, least: between the two rows of an output, in the mean and at least; of the output that has least.
+        top1: share of pictures on which the first class is the same; ``None`` where no output is ``(N, K)``.
     """
 
     pictures: int
     cosine: float
     least: float
-    top1: float
+    top1: float | None
 
     def to_json(self) -> dict[str, Any]:
         """By name."""
         return asdict(self)
 
 
-def agreement(got: Logits, want: Logits) -> Agreement:
-    """Of rows of logits; what is no number agrees with nothing."""
-    norms = np.linalg.norm(got, axis=1) * np.linalg.norm(want, axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        cosines = np.nan_to_num(np.sum(got * want, axis=1) / norms, nan=0.0)
-    same = np.mean(got.argmax(1) == want.argmax(1))
-    return Agreement(len(got), float(cosines.mean()), float(cosines.min()), float(same))
+def agreement(got: Outputs, want: Outputs) -> Agreement:
+    """Of all outputs; 0 is like 0.
+
+    Raises:
+        ArtifactError, ParityError: an output of ``want``, or of ``got``, holds what is no number.
+    """
+    cosines, same = list[NDArray[np.float64]](), list[float]()
+    for name, right in want.items():
+        one = got[name]
+        if not np.isfinite(right).all():
+            raise ArtifactError(f"{name}: holds what is no number on the calibration pictures, in float32")
+        if not np.isfinite(one).all():
+            raise ParityError(f"{name}: holds what is no number on the calibration pictures, in int8 alone")
+        rows, others = (array.reshape(len(array), -1) for array in (one, right))
+        norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(others, axis=1)
+        like = np.sum(rows * others, axis=1) / np.where(norms > 0, norms, 1.0)
+        cosines.append(np.where((rows == others).all(1), 1.0, like))
+        if right.ndim == 2:
+            same.append(float(np.mean(rows.argmax(1) == others.argmax(1))))
+    means, least = (min(float(found(rows)) for rows in cosines) for found in (np.mean, np.min))
+    return Agreement(max(map(len, cosines)), means, least, min(same, default=None))
 
 
-def answers(model: ModelProto, inputs: Iterable[NDArray[np.float32]]) -> Logits:
-    """The first output of each row, flat; in ONNX Runtime."""
+def answers(model: ModelProto, inputs: Iterable[NDArray[np.float32]]) -> Outputs:
+    """Every output, by name, a row for each picture; in ONNX Runtime."""
     session = session_of(model.SerializeToString())
-    taken, given = session.get_inputs()[0].name, session.get_outputs()[0].name
-    rows = [session.run([given], {taken: array})[0] for array in inputs]
-    return np.concatenate([row.reshape(len(row), -1) for row in rows]).astype(np.float64)
+    taken, names = session.get_inputs()[0].name, [one.name for one in session.get_outputs()]
+    return joined((dict(zip(names, session.run(names, {taken: array}), strict=True)), len(array)) for array in inputs)
+
+
+def joined(batches: Iterable[tuple[Mapping[str, NDArray[Any]], int]]) -> Outputs:
+    """Batches' outputs behind each other, each with how many rows went in; what has none of these is one row."""
+    found: dict[str, list[NDArray[Any]]] = {}
+    for outputs, rows in batches:
+        for name, value in outputs.items():
+            found.setdefault(name, []).append(value if value.shape[:1] == (rows,) else value[None])
+    return {name: np.concatenate(values).astype(np.float64) for name, values in found.items()}
 
 
 def sensitivities(
@@ -60,7 +83,7 @@ def sensitivities(
     inputs: Callable[[], Iterable[NDArray[np.float32]]],
     on_line: Callable[[str], None] = lambda _: None,
 ) -> dict[str, float]:
-    """For each layer, cheapest first, the error of the logits if it alone is int8, over the logits, both squared.
+    """For each layer, cheapest first, the outputs' squared error if it alone is int8, over their squares; the largest.
 
     Args:
         model: float32, balanced as the decision's.
@@ -69,11 +92,12 @@ def sensitivities(
         on_line: told of each layer.
     """
     want, found = answers(model, inputs()), dict[str, float]()
-    whole = float(np.sum(want**2)) or 1.0
     for number, layer in enumerate(decision.layers, 1):
         on_line(f"{number}/{len(decision.layers)} {layer.name}")
         got = answers(qdq_model(model, decision.only({layer.name})), inputs())
-        found[layer.name] = float(np.sum((got - want) ** 2)) / whole
+        found[layer.name] = max(
+            float(np.sum((got[name] - right) ** 2)) / (float(np.sum(right**2)) or 1.0) for name, right in want.items()
+        )
     return dict(sorted(found.items(), key=lambda one: one[1]))
 
 
