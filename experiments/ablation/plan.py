@@ -7,19 +7,41 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar
 
+from neonext_ascend.artifacts.strict import check
+from neonext_ascend.artifacts.structs import struct
 from neonext_ascend.checkpoints.loading import network_config
 from neonext_ascend.errors import FileAccessError, UsageError
 from neonext_ascend.models.config import NetworkConfig
+from neonext_ascend.spec import OPTIONAL, Bounds
 from neonext_ascend.training.recipe import Recipe, given_settings, resolve
 
 PLANS = Path(__file__).parent / "plans"
 Norm = Literal["batch", "layer"]
-_CHANGES = {"network", "recipe", "norm"}
-_KEYS = {"data", "seeds", "network", "recipe", "variants"}
+_S = TypeVar("_S")
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A plan, as its file holds it."""
+
+    data: str
+    seeds: Annotated[tuple[int, ...], Bounds(min_length=1)]
+    network: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+    variants: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """What a variant changes, as the file holds it."""
+
+    network: Mapping[str, Any] = field(default_factory=dict, metadata=OPTIONAL)
+    recipe: Mapping[str, Any] = field(default_factory=dict, metadata=OPTIONAL)
+    norm: Norm = field(default="batch", metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,27 +105,33 @@ def read_plan(path: Path, data: str | None = None) -> Plan:
     except ValueError as error:  # TOML's own and UTF-8's errors
         raise UsageError(f"{path}: not TOML: {error}") from None
     try:
-        _expect(held, _KEYS, _KEYS - ({"data"} if data else set()))
+        file = _struct(_File, {**held, **({} if data is None else {"data": data})})
+        if len(set(file.seeds)) < len(file.seeds):
+            raise UsageError("seeds names one twice; name each once")
+        if not file.variants:
+            raise UsageError("variants is empty; expected one or more")
         trainings = [
-            _training(variant, changes, seed, {**held, "data": data or held["data"]})
-            for seed in held["seeds"]  # first: where time runs out, each variant has as many
-            for variant, changes in held["variants"].items()
+            _training(variant, changes, seed, file)
+            for seed in file.seeds  # first: where time runs out, each variant has as many
+            for variant, changes in file.variants.items()
         ]
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
     return Plan(path.stem, tuple(trainings))
 
 
-def _training(variant: str, changes: Mapping[str, Any], seed: int, held: Mapping[str, Any]) -> Training:
-    _expect(changes, _CHANGES, set())
-    norm = changes.get("norm", "batch")
-    if norm not in get_args(Norm):
-        raise UsageError(f"{variant}: norm {norm!r}; expected {' or '.join(get_args(Norm))}")
-    network = network_config({**held["network"], **changes.get("network", {})})
-    settings = given_settings(None, {**held["recipe"], **changes.get("recipe", {}), "seed": seed})
-    return Training(variant, str(held["data"]), network, resolve(network.name, settings), norm)
+def _training(variant: str, changes: object, seed: int, file: _File) -> Training:
+    own = _struct(_Changes, changes, f"variants.{variant}: ")
+    recipe = {**file.recipe, **own.recipe}
+    if "seed" in recipe:
+        raise UsageError("recipe.seed: is one of seeds; leave it out")
+    network = network_config({**file.network, **own.network})
+    settings = given_settings(None, {**recipe, "seed": seed})
+    return Training(variant, file.data, network, resolve(network.name, settings), own.norm)
 
 
-def _expect(held: Mapping[str, Any], known: set[str], needed: set[str]) -> None:
-    if wrong := sorted((held.keys() - known) | (needed - held.keys())):
-        raise UsageError(f"{', '.join(wrong)} unknown or missing; expected {', '.join(sorted(known))}")
+def _struct(kind: type[_S], data: object, where: str = "") -> _S:
+    try:
+        return struct(kind, check(kind, data, closed=True))
+    except ValueError as error:
+        raise UsageError(f"{where}{error}") from None

@@ -22,7 +22,7 @@ from benchmarks.outcome import rounded
 from experiments.ablation.norms import replace_batch_norms
 from experiments.ablation.plan import Training
 from neonext_ascend.artifacts.staging import staged
-from neonext_ascend.errors import DivergedError
+from neonext_ascend.errors import DivergedError, NeoNextError
 from neonext_ascend.images.preprocessing import Preprocessing
 from neonext_ascend.training.diary import LOG, Diary
 from neonext_ascend.training.feeding import Split
@@ -60,6 +60,8 @@ def run_all(trainings: Sequence[Training], folder: Path, device: DeviceName = "a
                 print(f"{number} of {len(todo)}: {line_of(done.result())}", flush=True)
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # where nothing came of it
             raise
     return [run_one(training, folder, device) for training in trainings]
 
@@ -82,7 +84,12 @@ def run_one(training: Training, folder: Path, device: DeviceName = "auto") -> Re
         with _alone(states):
             # Whoever held it may have done it.
             if not path.exists():
-                result: Result = rounded(_trained(training, states, device))
+                try:
+                    result: Result = rounded(_trained(training, states, device))
+                except NeoNextError:
+                    if not steps_in(states):
+                        shutil.rmtree(states, ignore_errors=True)  # nothing to go on from
+                    raise
                 with staged(folder) as stage:
                     (stage.folder / path.name).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
                     stage.publish(path.name)

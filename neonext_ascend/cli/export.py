@@ -60,6 +60,10 @@ def command(model: str | None, formats: tuple[str, ...], as_json: bool, **option
     allowed = OF_TRITON if options["triton"] else ("soc_version",) if "deploy" in formats else ()
     stray = [name for name in om if given(name) and "om" not in formats and name not in allowed]
     if stray:
+        if stray[0] == "soc_version":
+            raise UsageError(
+                "--soc-version is of an OM or the deploy form; give --format om or --format deploy with it"
+            )
         raise UsageError(f"--{stray[0].replace('_', '-')} is of an OM; give --format om with it")
     with working("loading PyTorch"):
         from neonext_ascend import jobs
@@ -107,6 +111,8 @@ def _quantise(model: str, formats: tuple[str, ...], as_json: bool, soc_version: 
         raise UsageError(f"--{stray[0].replace('_', '-')}: is of a model; a file has its own form")
     if "om" in formats:
         raise UsageError(f"--format om: is of a model; make the deploy form of {model} and give it to atc")
+    if soc_version is not None and "deploy" not in formats:
+        raise UsageError("--soc-version: is of a file's deploy form; give --format deploy with it")
     int8 = _int8({name: options[name] for name in INT8_NAMES}, formats, soc_version)
     with working("loading ONNX"):
         from neonext_ascend import jobs

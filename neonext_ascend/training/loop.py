@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from neonext_ascend.errors import CheckpointError, DivergedError, FileAccessError, NeoNextError, UsageError, counted
 from neonext_ascend.images.pace import Pace
@@ -80,9 +79,11 @@ class Run:
         Raises:
             CheckpointError: what it holds does not fit this run, though it is said to be of it.
         """
-        best = resumed.held.get("best")
         try:
-            self.best = self.measured = None if best is None else Measured(**best)
+            # A checkpoint of before 'measured' was kept tells no last one.
+            self.best, self.measured = (
+                None if held is None else Measured(**held) for held in map(resumed.held.get, ("best", "measured"))
+            )
             self.trainer.load(resumed.held)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError):  # as torch says what does not fit
             what = "does not hold what this run goes on from; it is damaged, or another program wrote it"
@@ -178,7 +179,9 @@ class Run:
         if not self.team.first:
             self.shelf.knows(self._step)
             return
-        state: dict[str, Any] = {**self.trainer.state(), "best": None if self.best is None else asdict(self.best)}
+        state = self.trainer.state()
+        for name, one in (("best", self.best), ("measured", self.measured)):
+            state[name] = None if one is None else asdict(one)
         self.shelf.save(self._step, state, self.trainer.measured.state_dict() if best else None)
 
 

@@ -15,11 +15,11 @@ from experiments.ablation import running
 from experiments.ablation.norms import ChannelNorm, replace_batch_norms
 from experiments.ablation.plan import PLANS, Plan, Training, read_plan
 from experiments.ablation.results import curves, difference, rows
-from experiments.ablation.running import result_file, run_one
+from experiments.ablation.running import result_file, run_all, run_one
 from experiments.ablation.study import CURVES, study
 from experiments.block_diagonal import rows as rows_of_stages
 from experiments.page import IMAGES, PAGE, kept, renewed
-from neonext_ascend.errors import UsageError
+from neonext_ascend.errors import NeoNextError, UsageError
 from neonext_ascend.models.neonext import build
 from neonext_ascend.models.variants import find_variant
 from neonext_ascend.training.loop import Run
@@ -135,14 +135,35 @@ def test_layer_norm_stands_where_batch_norm_stood() -> None:
 
 def test_a_plan_that_cannot_be_is_refused(tmp_path: Path) -> None:
     for wrong, words in (
-        (TINY.replace('norm = "layer"', 'norm = "group"'), "norm 'group'; expected batch or layer"),
-        (TINY.replace("seeds", "seed"), "seed, seeds unknown or missing"),
+        (TINY.replace('norm = "layer"', 'norm = "group"'), "norm is 'group'; expected one of batch, layer"),
+        (TINY.replace("seeds", "seed"), "seeds is missing|unknown field 'seed'"),
+        (TINY.replace("[3]", "3"), "seeds is 3; expected a list"),
+        (TINY.replace("[3]", "[]"), "expected a list of 1 or more"),
+        (TINY.replace("[3]", "[3, 3]"), "seeds names one twice"),
+        (TINY.replace("epochs = 2", "epochs = 2\nseed = 7"), "recipe.seed: is one of seeds; leave it out"),
+        (TINY.replace("recipe.init", "recipe.seed = 7\nrecipe.init"), "recipe.seed: is one of seeds"),
+        (TINY.replace("[recipe]", "[[recipe]]"), "recipe is "),
+        (TINY.replace("[network]", "variants = 3\n[network]").partition("[variants")[0], "variants is 3"),
+        (TINY.partition("[variants")[0] + "[variants]", "variants is empty"),
+        (TINY + "[variants.a]\nnetwork = 3", "variants.a: network is 3"),
+        (TINY + "[variants.a]\nrecipe = 3", "variants.a: recipe is 3"),
+        (TINY.partition("[variants")[0] + "[variants]\na = 3", "variants.a: it is 3"),
         (TINY.replace("recipe.init", "recipe.inti"), "inti"),
         (TINY.replace("depths", "depth"), "depth"),
     ):
         (tmp_path / "wrong.toml").write_text(wrong)
         with pytest.raises(UsageError, match=words):
             read_plan(tmp_path / "wrong.toml")
+
+
+def test_what_cannot_be_trained_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tiny.toml").write_text(TINY)
+    trainings = read_plan(tmp_path / "tiny.toml", str(tmp_path / "absent")).trainings
+    # Threads: a process of its own takes seconds to begin.
+    monkeypatch.setattr(running, "ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
+    with pytest.raises(NeoNextError, match="no such data set"):
+        run_all(trainings, tmp_path / "build", "cpu")
+    assert not (tmp_path / "build").exists()
 
 
 def test_the_whole_ablation_is_the_papers() -> None:

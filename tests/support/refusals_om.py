@@ -57,8 +57,15 @@ OM = [
         "a chip without an OM",
         lambda _: ["export", "neonext_nano", *SOC],
         2,
-        "--soc-version is of an OM",
-        "Give `--format om`.",
+        "--soc-version is of an OM or the deploy form; give --format om or --format deploy with it",
+        "Give `--format om`, or `--format deploy`.",
+    ),
+    Refusal(
+        "a chip for int8 of a file, without the deploy form",
+        lambda _: ["export", "net.onnx", "--dtype", "int8", "--calibration", "pictures", *SOC],
+        2,
+        "give --format deploy with it",
+        "Give `--format deploy`.",
     ),
     Refusal(
         "a dynamic batch", om(*SOC, "--batch-size", "dynamic"), 2, "give --batch-gears", "`--batch-gears 1,2,4,8`."

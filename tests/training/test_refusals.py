@@ -148,9 +148,11 @@ def test_what_is_no_run_and_what_a_run_cannot_take_is_told_in_a_line(
         ({"model_ema": None}, fits),
         ({"optimiser": {"state": {}, "param_groups": []}}, fits),
         ({"best": [1, 2]}, fits),
+        ({"measured": 3}, fits),
     ):
         torch.save({**held, **change}, bad)
-        assert train(tmp_path, data, "--epochs", "1", "--resume", str(bad)) == 2, change
+        assert train(tmp_path, data, "--epochs", "1", "--resume", str(bad), "-o", str(tmp_path / "other")) == 2, change
+        assert not (tmp_path / "other").exists()
         lines = [line for line in capfd.readouterr().err.splitlines() if not line.startswith("note: ")]
         assert len(lines) == 1, lines
         assert says in lines[0]

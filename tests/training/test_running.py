@@ -96,8 +96,20 @@ def test_a_run_that_goes_on_ends_with_the_same_bits(step: int, data: Path, whole
         assert same(ours[part], theirs[part]), part
     for number, state in theirs["optimiser"]["state"].items():
         assert same(ours["optimiser"]["state"][number], state)
-    assert ours["best"] == theirs["best"]
+    assert (ours["best"], ours["measured"]) == (theirs["best"], theirs["measured"])
     assert (tmp_path / "run" / "last.safetensors").read_bytes() == (whole / "last.safetensors").read_bytes()
+
+
+def test_a_finished_run_that_goes_on_elsewhere_tells_its_last_score_and_names_what_is_there(
+    data: Path, whole: Path, tmp_path: Path
+) -> None:
+    held = torch.load(whole / "step-00000009.pt", weights_only=True)
+    last = {"right": 1, "pictures": 4, "loss": 0.9}
+    torch.save({**held, "best": {**last, "right": 4}, "measured": last}, tmp_path / "step-00000009.pt")
+    told = train_minute(tmp_path, data, "other", resume=tmp_path / "step-00000009.pt").to_json()
+    assert told["held_out"] == {"best": {**last, "right": 4}, "last": last}
+    assert told["best_weights"] is None
+    assert Path(told["weights"]).is_file()
 
 
 def test_the_log_of_a_run_that_goes_on_has_each_step_once(data: Path, whole: Path, tmp_path: Path) -> None:

@@ -45,8 +45,9 @@ class Training:
 
     @property
     def best_weights(self) -> Path | None:
-        """Those that named the most held-out pictures rightly."""
-        return None if self.best is None else self.folder / BEST
+        """Those that named the most held-out pictures rightly; ``None`` where the run resumed has them elsewhere."""
+        path = self.folder / BEST
+        return path if self.best is not None and path.exists() else None
 
     def to_json(self) -> dict[str, Any]:
         """The object of ``--json``."""

@@ -119,16 +119,13 @@ def train(
         habits = Habits(decoders, save_every, log_every, look_every)
         trainer = Trainer(net, chosen, here, split)
         prepare = preprocessing_for(network.name, network.image_size)
-        with (
-            told.working(f"training {network.name}") as tell,
-            _threads(here, decoders),
-            _diary(shelf, resumed, here, tensorboard, told) as diary,
-        ):
-            run = Run(trainer, source, chosen, prepare, here, split, shelf, diary, habits, told.note, told.warn, tell)
+        with told.working(f"training {network.name}") as tell, _threads(here, decoders):
+            run = Run(trainer, source, chosen, prepare, here, split, shelf, None, habits, told.note, told.warn, tell)
             if resumed is not None:
-                run.go_on_from(resumed)
+                run.go_on_from(resumed)  # before anything is written: one that does not fit leaves no folder
                 told.note(f"going on from {resumed.path} behind step {resumed.step}")
-            run.run()
+            with _diary(shelf, resumed, here, tensorboard, told) as run.diary:
+                run.run()
     seconds = time.perf_counter() - started
     speed = run.pace.images_per_second
     return Training(
