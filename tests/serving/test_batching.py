@@ -19,11 +19,12 @@ def test_the_gear_that_answers_most_rows_a_second_is_taken(waiting: int, gear: i
     assert PAYING.choose(waiting) == gear
 
 
-def test_the_best_gear_is_the_quickest_a_row_and_of_equals_the_smaller() -> None:
+def test_the_best_gear_is_the_quickest_a_row_and_of_those_about_equal_the_smallest() -> None:
     assert (PAYING.best, PAYING.largest) == (4, 8)
     assert Gears({1: 1.0, 8: 100.0}).best == 1
-    # Of equals the one that takes more of what waits.
     assert Gears({8: 1.0}).choose(1) == 8
+    # A larger batch keeps its rows longer: for 4 % more rows a second it is not taken, for 6 % it is.
+    assert (Gears({8: 1.0, 16: 1.92}).best, Gears({8: 1.0, 16: 1.88}).best) == (8, 16)
 
 
 def test_only_a_gear_is_filled_up() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import queue
 import re
 import socket
@@ -84,6 +85,13 @@ def patient(nano: Nano) -> Iterator[Started]:
     """One that gives requests the time they have by default."""
     with server(nano, Events()) as started:
         yield started
+
+
+def test_what_is_there_from_the_start_is_not_collected_while_requests_wait(nano: Nano) -> None:
+    with server(nano, Events()) as started:
+        assert started.url
+        assert gc.get_freeze_count() > 10_000  # modules, functions and classes
+    assert gc.get_freeze_count() == 0
 
 
 def test_what_nobody_waits_for_is_not_computed(patient: Started, nano: Nano) -> None:

@@ -9,8 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,19 +54,16 @@ class Served(NamedTuple):
         return self.process.wait(30)
 
 
+def serving(*arguments: object, threads: int = 1) -> AbstractContextManager[Served]:
+    """``neonext-ascend serve`` with these arguments."""
+    words = ["neonext_ascend", "serve", *map(str, arguments), "--port", "0", "--threads", str(threads)]
+    return started(words)
+
+
 @contextmanager
-def serving(*arguments: object, threads: int = 1) -> Iterator[Served]:
-    command = [
-        sys.executable,
-        "-m",
-        "neonext_ascend",
-        "serve",
-        *map(str, arguments),
-        "--port",
-        "0",
-        "--threads",
-        str(threads),
-    ]
+def started(words: Sequence[str]) -> Iterator[Served]:
+    """A server that a module of Python starts, named and told by ``words``; it says on a line where it listens."""
+    command = [sys.executable, "-m", *words]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     errors: list[str] = []
     assert process.stderr is not None

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import struct
 from collections.abc import Mapping
 from typing import Any
+
+import msgspec
 
 _LENGTHS = struct.Struct("<II")
 
 
 def frame(message: Mapping[str, Any], payload: bytes = b"") -> bytes:
     """A message, and bytes that belong to it."""
-    text = json.dumps(message).encode()
+    text = msgspec.json.encode(message)
     return _LENGTHS.pack(len(text), len(payload)) + text + payload
 
 
@@ -25,7 +26,7 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any], bytes] | None:
         return None
     text_length, payload_length = _LENGTHS.unpack(head)
     text, payload = _exactly(connection, text_length), _exactly(connection, payload_length)
-    return None if text is None or payload is None else (json.loads(text), payload)
+    return None if text is None or payload is None else (msgspec.json.decode(text), payload)
 
 
 async def read(stream: asyncio.StreamReader) -> tuple[dict[str, Any], bytes]:
@@ -36,7 +37,7 @@ async def read(stream: asyncio.StreamReader) -> tuple[dict[str, Any], bytes]:
     """
     try:
         text_length, payload_length = _LENGTHS.unpack(await stream.readexactly(_LENGTHS.size))
-        return json.loads(await stream.readexactly(text_length)), await stream.readexactly(payload_length)
+        return msgspec.json.decode(await stream.readexactly(text_length)), await stream.readexactly(payload_length)
     except OSError:
         raise EOFError from None
 

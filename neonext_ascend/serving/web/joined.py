@@ -1,0 +1,48 @@
+"""An answer's head and body in one write: uvicorn writes two, each a system call that wakes the client."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+
+class JoinedTransport:
+    """A transport that writes at the end of the loop's turn what was given to it meanwhile.
+
+    Args:
+        transport: the real one; it answers everything else.
+        loop: of both.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """As asyncio has it."""
+        if not self._parts:
+            self._loop.call_soon(self._flush)
+        self._parts.append(data)
+
+    def close(self) -> None:
+        """As asyncio has it; what was written before is sent."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        parts, self._parts = self._parts, []
+        if parts and not self._transport.is_closing():
+            self._transport.write(b"".join(parts))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class JoiningProtocol(HttpToolsProtocol):
+    """HTTP as uvicorn speaks it, on such a transport."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        """As asyncio has it."""
+        super().connection_made(JoinedTransport(transport, self.loop))  # type: ignore[arg-type] # it answers for one
