@@ -57,7 +57,7 @@ async def serve_until_told(
     key = None if settings.api_key_file is None else read_key(settings.api_key_file)
     tls = _tls(settings)
     metrics, traces = Metrics(), open_traces() if settings.traces else None
-    listening = _listen(settings)
+    listening, frozen = _listen(settings), gc.get_freeze_count() > 0
     with listening:
         engine = Engine(read_models(words), settings, metrics, log)
         await engine.start()
@@ -103,7 +103,8 @@ async def serve_until_told(
         finally:
             for engine in (desk.engine, *life.replaced):
                 await engine.close()
-            gc.unfreeze()
+            if not frozen:
+                gc.unfreeze()
             if traces is not None:
                 await asyncio.to_thread(traces.close)
     log("ended")
