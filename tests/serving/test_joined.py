@@ -36,9 +36,13 @@ def test_what_is_written_in_one_turn_leaves_together_and_before_the_end() -> Non
         await asyncio.sleep(0)
         assert real.done == [b"headbody"]
         joined.write(b"next")
+        joined.write(large := bytes(2**16))
+        assert real.done[1:] == [b"next", large]
+        del real.done[1:]
+        joined.write(b"last")
         joined.close()
         await asyncio.sleep(0)
-        assert real.done == [b"headbody", b"next", "closed"]
+        assert real.done == [b"headbody", b"last", "closed"]
         joined.write(b"nobody reads this")
         await asyncio.sleep(0)
         assert real.done[3:] == []

@@ -7,6 +7,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+_LARGE = 2**16  # bytes, from which copying them costs more than a system call
+
 
 class JoinedTransport:
     """A transport that writes at the end of the loop's turn what was given to it meanwhile.
@@ -22,6 +24,10 @@ class JoinedTransport:
 
     def write(self, data: bytes) -> None:
         """As asyncio has it."""
+        if len(data) >= _LARGE:
+            self._flush()
+            self._transport.write(data)
+            return
         if not self._parts:
             self._loop.call_soon(self._flush)
         self._parts.append(data)
