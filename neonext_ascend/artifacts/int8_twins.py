@@ -6,6 +6,7 @@ named as the zero point. Ties go to even; of rounding the vendor's documents say
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:  # a machine that runs an ONNX file of standard operators does
 
 QUANT, DEQUANT = "AscendQuant", "AscendDequant"
 _ZERO = 128
+# Of ai.onnx, of ONNX Runtime's own (QGemm, QLinearAdd, MatMulNBits, ...), and of the vendor's tool.
+_QUANTISED = re.compile("(Dynamic)?Quantize|Dequantize|QLinear|Q[A-Z]|.*Integer|.*NBits|Ascend.*[Qq]uant")
 
 
 def scales_of(parameter: NDArray[np.uint64]) -> NDArray[np.float32]:
@@ -23,6 +26,11 @@ def scales_of(parameter: NDArray[np.uint64]) -> NDArray[np.float32]:
     import numpy as np
 
     return (parameter & np.uint64(0xFFFFFFFF)).astype(np.uint32).view(np.float32)
+
+
+def is_quantised(operator: str) -> bool:
+    """Whether an operator takes or gives integers in place of floating-point numbers."""
+    return _QUANTISED.match(operator) is not None
 
 
 def holds_int8(model: ModelProto) -> bool:

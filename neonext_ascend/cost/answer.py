@@ -14,6 +14,8 @@ from neonext_ascend.cost.reasons import REASONS, reason_of
 from neonext_ascend.cost.timing import Estimate
 
 DEAREST = 10
+# What a run takes before its first operator, beside the kinds of work.
+START = "start"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +148,12 @@ class FileCost:
 
     @property
     def shares(self) -> Mapping[str, float]:
-        """Of the estimated time, by kind of work, the largest first; empty where no time is told."""
+        """Of the estimated time, by kind of work and the start of a run, the largest first; empty without times."""
         kinds: dict[str, float] = {}
         for one in self.timed:
             kinds[one.operator.work.kind] = kinds.get(one.operator.work.kind, 0.0) + one.share
+        if kinds:
+            kinds[START] = 1 - sum(kinds.values())
         return dict(sorted(kinds.items(), key=lambda item: -item[1]))
 
     @property

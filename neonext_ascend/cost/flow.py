@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import onnx
-import onnx.inliner
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto, helper
 
+from neonext_ascend.artifacts.functions import without_functions
 from neonext_ascend.cost.folding import DEFAULT_DOMAINS, Folder, Shape, described, has_body, is_random, numbers_of
 from neonext_ascend.errors import ArtifactError
 
@@ -82,7 +81,7 @@ class Flow:
         Raises:
             ArtifactError: nodes are not in order, or an axis other than the batch is free.
         """
-        model = _plain(model)
+        model = without_functions(model)
         self.tensors: dict[str, Tensor] = {}
         self.nodes: list[Node] = []
         self.makers: dict[str, Node] = {}
@@ -160,17 +159,6 @@ class Flow:
         for node in self.nodes:
             for name in dict.fromkeys(filter(None, node.inputs)):
                 self.readers.setdefault(name, []).append(node)
-
-
-def _plain(model: ModelProto) -> ModelProto:
-    """Without functions of its own, as a compiler reads it."""
-    if not model.functions:
-        return model
-    try:
-        inlined: ModelProto = onnx.inliner.inline_local_functions(model)
-    except Exception as error:  # a broken model may raise anything here
-        raise ArtifactError(f"its functions cannot be put in their places: {type(error).__name__}") from None
-    return inlined
 
 
 def _width(kind: TypeProto | None) -> int:

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 
 from neonext_ascend.cost.advice import Advice
-from neonext_ascend.cost.answer import FileCost
+from neonext_ascend.cost.answer import START, FileCost
 from neonext_ascend.cost.int8.gain import Int8Gain
 from neonext_ascend.cost.room import MOST
 from neonext_ascend.errors import counted
@@ -14,6 +14,7 @@ from neonext_ascend.reporting.words import WIDTH, bytes_text, labelled
 
 _KINDS = 5  # that are worth a line
 _SMALL = 0.005
+_WORDS = {START: "starting a run"}
 
 
 def cost_lines(cost: FileCost) -> list[str]:
@@ -29,8 +30,7 @@ def cost_lines(cost: FileCost) -> list[str]:
         speed = f"batch {estimate.batch}: about {estimate.images_per_second:.0f} images a second ({interval})"
         lines += labelled("speed" if number == 0 else "", speed)
     if cost.estimates:
-        shares = [f"{kind} {share:.0%}" for kind, share in cost.shares.items() if share >= _SMALL][:_KINDS]
-        lines += labelled("time", f"at batch {cost.batch}: {', '.join(shares)}")
+        lines += labelled("time", time_text(cost))
         for gain in cost.int8:
             lines += labelled("int8" if gain is cost.int8[0] else "", gain_text(gain))
         for number, advice in enumerate(cost.advice):
@@ -44,6 +44,14 @@ def cost_lines(cost: FileCost) -> list[str]:
     for note in cost.notes:
         lines += textwrap.wrap(f"- {note}", WIDTH, subsequent_indent="  ", break_long_words=False)
     return lines
+
+
+def time_text(cost: FileCost) -> str:
+    """Of which kinds of work the estimated time is; what is told makes the whole."""
+    shares = [(_WORDS.get(kind, kind), share) for kind, share in cost.shares.items() if share >= _SMALL][:_KINDS]
+    rest = 1 - sum(share for _, share in shares)
+    shares += [("all else", rest)] if rest >= _SMALL else []
+    return f"at batch {cost.batch}: {', '.join(f'{words} {share:.0%}' for words, share in shares)}"
 
 
 def plain(name: str, what: str) -> str:

@@ -6,14 +6,16 @@ A quantiser's nodes are taken for the float operators that they stand for.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, compose, helper, inliner, numpy_helper, shape_inference
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, compose, helper, numpy_helper, shape_inference
 
+from neonext_ascend.artifacts.functions import without_functions
 from neonext_ascend.artifacts.skim import skim_model
 from neonext_ascend.errors import NeoNextError
 
@@ -65,11 +67,9 @@ def read_ends(artifact: Path, output: str) -> tuple[End, ...]:
         model = skim_model(artifact)
     except NeoNextError:  # what runs it has opened it, and is the judge
         return ()
-    if model.functions:
-        try:
-            model = inliner.inline_local_functions(model, convert_version=True)
-        except Exception:  # a call that cannot be replaced stays, and is seen as unknown
-            del model.functions[:]
+    with contextlib.suppress(NeoNextError):  # a call that cannot be replaced stays, and is seen as unknown
+        model = without_functions(model)
+    del model.functions[:]
     first, second = ModelProto.FromString(model.SerializeToString()), model
     if not _take_branches(first.graph, "then_branch"):
         return (_cut(first, output),)

@@ -11,14 +11,18 @@ from neonext_ascend.files import foreign
 
 # ModelProto has fields 1 to 8, 14, 20, 25 and 26 (onnx.proto); a higher number means another kind of file.
 _HIGHEST_FIELD = 100
+_PICTURE = ("1", "3", "224", "224")
 
 
 def free_words(name: str, shape: Sequence[int | str]) -> str:
-    """That an input takes pictures of any size, and how to fix one."""
-    sizes = "x".join("?" if isinstance(length, str) or not length else str(length) for length in shape)
+    """That an input takes pictures, or what else it is, of any size, and how to fix one."""
+    known = ["" if isinstance(length, str) or length < 1 else str(length) for length in shape]
+    what, like = ("pictures", _PICTURE) if len(shape) == len(_PICTURE) else ("inputs", ("1", *"N" * (len(shape) - 1)))
+    fixed = [length or instead for length, instead in zip(known, like, strict=True)]
     return (
-        f"takes pictures of any size ({name}: {sizes}); give it one: python -m "
-        f"onnxruntime.tools.make_dynamic_shape_fixed --input_name {name} --input_shape 1,3,224,224 IN.onnx OUT.onnx"
+        f"takes {what} of any size ({name}: {'x'.join(one or '?' for one in known)}); "
+        "give it one: python -m onnxruntime.tools.make_dynamic_shape_fixed "
+        f"--input_name {name} --input_shape {','.join(fixed)} IN.onnx OUT.onnx"
     )
 
 

@@ -17,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from neonext_ascend.artifacts.int8_twins import holds_int8, with_int8_twins
+from neonext_ascend.artifacts.int8_twins import holds_int8, is_quantised, with_int8_twins
 from neonext_ascend.artifacts.tensors import load_model
 from neonext_ascend.errors import ArtifactError, counted
 from neonext_ascend.machine.environment import disable_telemetry
@@ -29,7 +29,6 @@ disable_telemetry()
 
 Array = NDArray[np.generic]
 Int8Form = Literal["", "qdq", "deploy"]
-_QUANTISED = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"})
 # A constant up to this size stands in the node's own model: some operators want it there.
 _SMALL = 1024
 
@@ -88,7 +87,7 @@ class Steps:
             Step(number, node, bool(node.name) and times[node.name] == 1 and node.name not in results - {*node.output})
             for number, node in enumerate(nodes)
         ]
-        quantised = any(step.op in _QUANTISED or step.op.startswith("QLinear") for step in self.steps)
+        quantised = any(is_quantised(step.op) for step in self.steps)
         self.int8: Int8Form = "deploy" if deployed else "qdq" if quantised else ""
         self._last = {name: step.number for step in self.steps for name in step.inputs}
         self._last |= dict.fromkeys(self.outputs, len(self.steps))

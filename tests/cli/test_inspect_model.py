@@ -114,6 +114,18 @@ def test_the_words_fit_80_columns_and_every_time_is_an_estimate(call: Call) -> N
     assert len(chosen) == 4 + 1
 
 
+def test_the_shares_of_the_time_make_the_whole_and_useful_above_dense_is_explained(call: Call) -> None:
+    above = "useful is above dense where cells are larger than the map"
+    words = " ".join(call("neonext_nano", *P3, "--layout", "nchw").out.split())
+    assert above in words
+    (told,) = re.findall("of the time at batch 1: (.*?) - ", words)
+    shares = {kind: int(share) for kind, share in re.findall("([a-z ]+) ([0-9]+)%", told)}
+    # Ninety microseconds of about two hundred; whole percents add up to within one for each.
+    assert 40 <= shares["starting a run"] <= 45
+    assert sum(shares.values()) == pytest.approx(100, abs=len(shares) / 2)
+    assert above not in " ".join(call("neonext_t", *P3, "--layout", "nchw").out.split())
+
+
 def test_what_int8_would_bring_neonext(call: Call) -> None:
     """In nchw all but the NeoCells, and little of it; in chnw almost nothing can be int8."""
     told = call("neonext_t", *P3, "--batch-size", "1,8", "--json").json["int8"]

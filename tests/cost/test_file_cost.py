@@ -305,6 +305,7 @@ def test_each_operator_is_listed_with_the_rule_that_made_it_one(tmp_path: Path) 
         assert words.split()[-1] == one.operator.work.kind
     whole = sum(one["share"] for one in told["operators"])
     assert 0.5 < whole < 1  # the rest is the start of a model
+    assert told["shares"]["start"] == pytest.approx(1 - whole)
 
 
 def test_the_dearest_of_a_file_without_figures_is_unknown(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -210,9 +211,16 @@ def test_the_files_own_order_is_kept_where_it_holds() -> None:
 
 
 # A dump's file, and what the line says.
+def npy(array: Any) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
 DUMPS: dict[str, tuple[Callable[[Path], object], int, str]] = {
     "no array": (lambda path: path.write_bytes(b"hello"), 2, "not an array that numpy can read"),
-    "empty": (lambda path: path.write_bytes(b""), 2, "not an array that numpy can read"),
+    "empty": (lambda path: path.write_bytes(b""), 5, "the array is truncated"),
+    "cut off": (lambda path: path.write_bytes(npy(np.ones((2, 2)))[:-8]), 5, "the array is truncated"),
     "a pickle": (lambda path: np.save(path, np.array([{}], dtype=object), allow_pickle=True), 2, "not an array"),
     "text": (lambda path: np.save(path, np.full((2, 2), "a")), 2, "holds no numbers"),
     "an archive": (lambda path: path.write_bytes(b"PK\x03\x04" + bytes(40)), 2, "not an array that numpy can read"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -102,29 +104,86 @@ def two_inputs() -> onnx.ModelProto:
     return model
 
 
+def edited(change: Callable[[Any], Any]) -> Callable[[], onnx.ModelProto]:
+    def made() -> onnx.ModelProto:
+        model = squeezed()
+        change(model.graph)
+        return model
+
+    return made
+
+
+def free(*shape: int | str) -> onnx.ModelProto:
+    return graph([("MatMul", ["x", "w"], "y", {})], {"w": drawn(3, 3)}, shape)  # type: ignore[arg-type] # sizes by name
+
+
+def branch(name: str) -> onnx.GraphProto:
+    result = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)]
+    return onnx.helper.make_graph([onnx.helper.make_node("Identity", ["x"], [name])], name, [], result)
+
+
+def sparse() -> onnx.ModelProto:
+    model = graph([CONV], {"w": np.ones((4, 3, 3, 3), np.float32)}, (1, 3, 16, 16))
+    held = model.graph.initializer.pop()
+    places = onnx.numpy_helper.from_array(np.arange(108), "places")
+    values = onnx.numpy_helper.from_array(np.ones(108, np.float32), held.name)
+    model.graph.sparse_initializer.append(onnx.helper.make_sparse_tensor(values, places, held.dims))
+    return model
+
+
+def with_function(first: str) -> onnx.ModelProto:
+    """A Conv, inside a local function, behind another node."""
+    model = graph([("Identity", ["x"], "y", {})], {"w": drawn(4, 3, 3, 3), "s": drawn(1)}, (1, 3, 16, 16))
+    model.graph.node[0].CopyFrom(onnx.helper.make_node("Mine", ["x", "w", "s"], ["y"], domain="mine"))
+    model.graph.output[0].ClearField("type")
+    nodes = [onnx.helper.make_node(first, ["x", "s"], ["a"]), onnx.helper.make_node("Conv", ["a", "w"], ["y"])]
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    model.functions.append(onnx.helper.make_function("mine", "Mine", ["x", "w", "s"], ["y"], nodes, opsets))
+    model.opset_import.append(onnx.helper.make_opsetid("mine", 1))
+    return model
+
+
+CONV: Any = ("Conv", ["x", "w"], "a", {})
+
+
 def of(*nodes: Any, shape: tuple[int, ...] = (1, 3, 16, 16), opset: int = 17, **constants: Any) -> Any:
     return lambda: graph(nodes, constants, shape, opset)
 
 
-CONV: Any = ("Conv", ["x", "w"], "a", {})
 REFUSED: dict[str, tuple[Any, list[str], str]] = {
     "another dtype": (squeezed, ["--dtype", "fp16"], "of a file export makes int8 alone; give --dtype int8"),
     "no set": (squeezed, ["--dtype", "int8"], "give --dtype int8 --calibration FOLDER with it"),
     "a model's option": (squeezed, ["--batch-size", "2"], "--batch-size: is of a model"),
     "an OM": (squeezed, ["--format", "om"], "--format om: is of a model; make the deploy form of"),
     "a free batch": (lambda: squeezed(batch="n"), ["--format", "deploy", "--soc-version", SOC], "a static shape only"),
-    "two inputs": (two_inputs, [], "has 2 inputs or another than float32"),
+    "two inputs": (two_inputs, [], "it.onnx: has 2 inputs (x, z); int8 takes a graph of one"),
+    "an input in fp16": (edited(lambda g: setattr(g.input[0].type.tensor_type, "elem_type", 10)), [],
+                         "it.onnx: its input x is FLOAT16; int8 is made of float32"),
+    "no shape": (edited(lambda g: g.input[0].type.tensor_type.ClearField("shape")), [], "its input x has no shape"),
+    "any size": (lambda: free(1, 3, "h", "w"), [],
+                 "it.onnx: takes pictures of any size (x: 1x3x?x?); give it one: python -m onnxruntime.tools"),
+    "any length": (lambda: free("n", "t", 3), [], "takes inputs of any size (x: ?x?x3); give it one: python -m"),
+    "a body": (of(("If", ["c"], "y", {f"{way}_branch": branch(way) for way in ("then", "else")}), c=np.array(True)), [],
+               "it.onnx: y (If) has a body of its own; int8 takes plain graphs alone"),
+    "sparse": (sparse, [], "it.onnx: its constant w is sparse; int8 takes dense ones"),
+    "places in the input": (of(("Conv", ["x", "w"], "a", {}), ("ArgMax", ["x"], "y", {}), w=drawn(4, 3, 3, 3)), [],
+                            "it.onnx: its output y is INT64; int8 is held against floating-point outputs: take it out"),
+    "no products": (of(("Relu", ["x"], "y", {})), [], "it.onnx: no product of this graph can be int8: it has none"),
     "opset 12": (lambda: squeezed(opset=12), [], "opset 12: int8 needs 13 to 18"),
     "opset 19": (lambda: squeezed(opset=19), [], "opset 19: int8 needs 13 to 18"),
     "quantised": (of(("QuantizeLinear", ["x", "s"], "q", {}), ("DequantizeLinear", ["q", "s"], "y", {}),
                      s=np.float32(1)), [], "holds QuantizeLinear already"),
+    "quantised in a function": (lambda: with_function("QuantizeLinear"), [], "it.onnx: holds QuantizeLinear already"),
+    "the vendor's": (of(("AscendQuant", ["x"], "y", {"scale": 1.0})), [], "it.onnx: holds AscendQuant already"),
+    "ONNX Runtime's": (of(("QLinearAdd", ["x"], "y", {})), [], "holds QLinearAdd already"),
     "an operator of theirs": (of(CONV, ("Foo", ["a"], "y", {}), w=drawn(4, 3, 3, 3)), [], "onnxruntime cannot load it"),
     "a value from nowhere": (of(("Conv", ["no", "w"], "y", {}), w=drawn(4, 3, 3, 3)), [], "onnxruntime cannot load it"),
     "doubles": (of(("Conv", ["x", "w"], "y", {}), w=drawn(4, 3, 3, 3).astype(float)), [], "onnxruntime cannot load it"),
     "fp16 inside": (of(("Cast", ["x"], "h", {"to": 10}), ("Conv", ["h", "w"], "a", {}), ("Cast", ["a"], "y", {"to": 1}),
                        w=drawn(4, 3, 3, 3).astype(np.float16)), [], "its constant is FLOAT16; int8 takes"),
     "no channel": (of(CONV, w=drawn(0, 3, 3, 3)), [], "its constant is empty"),
-    "classes": (of(CONV, ("ArgMax", ["a"], "y", {}), w=drawn(4, 3, 3, 3)), [], "expected floating-point tensors"),
+    "classes": (of(CONV, ("ArgMax", ["a"], "y", {}), w=drawn(4, 3, 3, 3)),
+                [], "it.onnx: its output y is INT64; int8 is held against floating-point outputs: cut ArgMax off: "),
     "a bias beyond int32": (of(("Conv", ["x", "w", "b"], "y", {}), w=drawn(4, 3, 3, 3), b=drawn(4) * np.float32(1e9)),
                             [], "no product of this graph can be int8: int32 does not hold its bias"),
     "tiny weights": (of(("Conv", ["x", "w", "b"], "y", {}), w=drawn(4, 3, 3, 3) * np.float32(1e-42), b=drawn(4)),
@@ -156,9 +215,103 @@ def test_inputs_of_another_shape_or_that_are_none(tmp_path: Path, capfd: pytest.
     np.save(folder / "0.npy", drawn(0, 4, 6, 7))
     assert run([*command, "--calibration-anyway"]) == 2
     assert "its files hold no row; expected inputs of (4, 6, 7)" in capfd.readouterr().err
-    (folder / "0.npy").write_bytes(b"no array")
-    assert run(command) == 5
-    assert "0.npy: cannot be read as a NumPy array" in capfd.readouterr().err
+
+
+def cut(path: Path) -> None:
+    np.save(path, drawn(4, 6, 7))
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def archive(path: Path) -> None:
+    np.savez(path.with_suffix(".npz"), x=drawn(4, 6, 7))
+    path.with_suffix(".npz").rename(path)
+
+
+NO_INPUTS: dict[str, tuple[Callable[[Path], Any], int, str]] = {
+    "cut off": (cut, 5, "0.npy: the array is truncated; save or copy it again"),
+    "empty": (Path.touch, 5, "0.npy: the array is truncated"),
+    "a folder": (Path.mkdir, 5, "0.npy: is not a regular file; expected an array"),
+    "a pipe": (os.mkfifo, 5, "0.npy: is not a regular file; expected an array"),
+    "a link to nothing": (lambda path: path.symlink_to("nothing"), 5, "0.npy: cannot read the array: No such file"),
+    "text": (lambda path: path.write_text("no array"), 2, "0.npy: not an array that numpy can read; save it with"),
+    "objects": (lambda path: np.save(path, np.array([{}])), 2, "0.npy: not an array that numpy can read"),
+    "an archive": (archive, 2, "0.npy: not an array that numpy can read"),
+    "texts": (lambda path: np.save(path, np.array(["a"])), 2, "0.npy: holds no numbers; expected one array of them"),
+    "doubles": (
+        lambda path: np.save(path, drawn(4, 6, 7).astype(float)),
+        2,
+        "0.npy: holds float64 (4, 6, 7); expected",
+    ),
+    "NaN": (lambda path: np.save(path, drawn(4, 6, 7) * np.nan), 2, "0.npy: holds NaN or infinity; expected numbers"),
+}
+
+
+@pytest.mark.parametrize("what", NO_INPUTS)
+def test_one_input_that_will_not_do_is_named(what: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    make, status, words = NO_INPUTS[what]
+    path, folder = saved(every_kind(), tmp_path / "it.onnx"), tmp_path / "inputs"
+    folder.mkdir()
+    np.save(folder / "1.npy", drawn(40, 4, 6, 7))
+    make(folder / "0.npy")
+    command = ["export", str(path), "--dtype", "int8", "--calibration", str(folder), "-o", str(tmp_path / "out")]
+    assert run(command) == status
+    assert words in capfd.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def with_topk() -> onnx.ModelProto:
+    ends: Any = (CONV, ("GlobalAveragePool", ["a"], "g", {}), ("Flatten", ["g"], "f", {}))
+    model: onnx.ModelProto = of(*ends, w=drawn(4, 3, 3, 3))()
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([2]), "k"))
+    model.graph.node.append(onnx.helper.make_node("TopK", ["f", "k"], ["best", "places"]))
+    del model.graph.output[:]
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in ("best", "places"))
+    return onnx.shape_inference.infer_shapes(model)
+
+
+ENDS: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
+    "TopK": (with_topk, "['f']"),
+    "ArgMax": (of(CONV, ("ArgMax", ["a"], "b", {}), ("Squeeze", ["b"], "y", {}), w=drawn(4, 3, 3, 3)), "['a']"),
+    "a constant first": (
+        of(
+            ("Constant", [], "two", {"value_int": 2}),
+            CONV,
+            ("ArgMax", ["a"], "b", {}),
+            ("Mul", ["two", "b"], "y", {}),
+            w=drawn(4, 3, 3, 3),
+        ),
+        "['a']",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ENDS)
+def test_a_file_that_ends_in_places_is_taken_once_it_is_cut_as_was_said(
+    what: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model, kept = ENDS[what]
+    monkeypatch.chdir(tmp_path)
+    saved(model(), tmp_path / "IN.onnx")
+    command = ["--dtype", "int8", "--calibration", str(pictures)]
+    assert run(["export", "IN.onnx", *command]) == 2
+    _, said = capfd.readouterr().err.strip().split('python -c "import onnx; ')
+    assert said == f"onnx.utils.extract_model('IN.onnx', 'OUT.onnx', ['x'], {kept})\""
+    onnx.utils.extract_model("IN.onnx", "OUT.onnx", ["x"], [kept[2:-2]])
+    assert run(["export", "OUT.onnx", *command]) == 0
+
+
+def test_products_in_functions_and_pads_by_name_and_one_file_of_inputs(tmp_path: Path) -> None:
+    """The deploy form's pads are those of ONNX Runtime: by what is left over, before or behind."""
+    np.save(tmp_path / "inputs.npy", drawn(40, 3, 16, 15))
+    request = jobs.Int8Request(tmp_path / "inputs.npy", anyway=True, deploy=SOC)
+    for auto in ("SAME_UPPER", "SAME_LOWER", "VALID"):
+        how = {"auto_pad": auto, "strides": [2, 1]}
+        model = of(("Conv", ["x", "w"], "y", how), w=drawn(4, 3, 4, 2), shape=(1, 3, 16, 15))()
+        told = jobs.quantise(saved(model, tmp_path / "it.onnx"), request, output=tmp_path / "out").told
+        assert told["deploy"]["least"] > 0.999
+    np.save(tmp_path / "inputs.npy", drawn(40, 3, 16, 16))
+    made = jobs.quantise(saved(with_function("Add"), tmp_path / "it.onnx"), request, output=tmp_path / "out")
+    assert (len(made.told["layers"]), made.told["deploy"]["least"] > 0.999) == (1, True)
 
 
 def test_constants_that_are_inputs_or_outputs_too(

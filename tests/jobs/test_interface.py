@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,6 +17,7 @@ from neonext_ascend.cli.main import run
 from neonext_ascend.errors import NeoNextError, ParityError, ToolchainError, UsageError
 from neonext_ascend.jobs.making.onnx_file import ParityFailedError
 from neonext_ascend.spec import TOLERANCES
+from tests import ROOT
 
 TWICE = """
 from neonext_ascend import jobs
@@ -133,3 +135,14 @@ def test_every_job_says_its_arguments_and_errors() -> None:
     for name in jobs.__all__:
         job = getattr(jobs, name)
         assert inspect.getdoc(job), name
+
+
+def test_the_page_has_every_name_and_what_each_job_gives() -> None:
+    page = (ROOT / "docs" / "python.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `jobs\.(\w+)` \| `.+` \| (.+) \|$", page, re.MULTILINE))
+    found = {name: getattr(jobs, name) for name in jobs.__all__}
+    given = {name: inspect.signature(job).return_annotation for name, job in found.items() if inspect.isfunction(job)}
+    assert rows.keys() == given.keys()
+    for name, words in rows.items():
+        assert f"`{'` or `'.join(re.findall('[A-Z][A-Za-z0-9]+', given[name]))}`" in words
+    assert [name for name in found if f"`{name}`" not in page and f"jobs.{name}" not in page] == []

@@ -18,8 +18,8 @@ INT32 = np.iinfo(np.int32)
 
 
 @dataclass(frozen=True, eq=False)
-class Int8Layer:
-    """A Conv, Gemm or MatMul in int8.
+class Product:
+    """A Conv, Gemm or MatMul of a graph.
 
     Args:
         name, operator: of the node.
@@ -27,10 +27,6 @@ class Int8Layer:
         weight_name: of its constant.
         bias_name: of the constant that is added; empty where none is.
         adder: the Add behind a MatMul that adds it; empty where the node does.
-        scale_d: of the value; float32.
-        scale_w: of the weight; float32, one for each output channel of a Conv, else one.
-        weight: int8, in the shape of the constant.
-        bias: int32, or ``None``.
     """
 
     name: str
@@ -39,6 +35,19 @@ class Int8Layer:
     weight_name: str
     bias_name: str
     adder: str
+
+
+@dataclass(frozen=True, eq=False)
+class Int8Layer(Product):
+    """One in int8.
+
+    Args:
+        scale_d: of the value; float32.
+        scale_w: of the weight; float32, one for each output channel of a Conv, else one.
+        weight: int8, in the shape of the constant.
+        bias: int32, or ``None``.
+    """
+
     scale_d: np.float32
     scale_w: NDArray[np.float32]
     weight: NDArray[np.int8]

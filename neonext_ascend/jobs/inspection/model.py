@@ -15,14 +15,11 @@ from neonext_ascend.jobs.watching import Watch
 from neonext_ascend.machine.chips import Soc
 from neonext_ascend.models.config import NetworkConfig
 from neonext_ascend.reporting.plotting import plotting
-from neonext_ascend.reporting.speed import advice_text, gain_text
+from neonext_ascend.reporting.speed import advice_text, gain_text, time_text
 
 if TYPE_CHECKING:
     from neonext_ascend.cost.int8.gain import Int8Gain
     from neonext_ascend.cost.rows import NetworkRow, StageRow
-
-
-_WORTH_A_WORD = 0.02
 
 
 @dataclass(frozen=True)
@@ -79,22 +76,28 @@ def inspect_model(
         gains = tuple(gain for gain in found if gain is not None)
         if fit is not None:
             publish(_roofline(network.name, soc, fit, stages))
-    return InspectedModel(network, soc, layout, stages, networks, gains, _notes(soc, networks, gains), plot)
+    return InspectedModel(network, soc, layout, stages, networks, gains, _notes(soc, networks, stages, gains), plot)
 
 
-def _notes(soc: Soc, networks: Sequence[NetworkRow], gains: Sequence[Int8Gain]) -> tuple[str, ...]:
+def _notes(
+    soc: Soc, networks: Sequence[NetworkRow], stages: Sequence[StageRow], gains: Sequence[Int8Gain]
+) -> tuple[str, ...]:
     """What int8 and else would help and where most of the time goes, GELU first, and what the figures rest on."""
     last, fit = next((row for row in reversed(networks) if row.chosen), networks[-1]).cost, find_fit(soc.name)
     found = []
     found += [f"int8: {gain_text(gain)}" for gain in gains]
     if last.timed and fit is not None:
         found += [advice_text(advice) for advice in advise(last, soc, fit)]
-        shares = ", ".join(f"{kind} {share:.0%}" for kind, share in last.shares.items() if share >= _WORTH_A_WORD)
-        found.append(f"of the time at batch {last.batch}: {shares}")
+        found.append(f"of the time {time_text(last)}")
     found += last.notes
     found.append(
         "useful: multiplications of the cells' blocks; dense: with the zeros between; cube: each side filled up to 16"
     )
+    if any(row.useful > row.cost.multiplications for row in stages):
+        found.append(
+            "useful is above dense where cells are larger than the map: useful counts them whole, as the paper does, "
+            "and the graph multiplies by what of them lies on the map"
+        )
     return tuple(found)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neonext_ascend.artifacts.array_file import read_array
 from neonext_ascend.artifacts.staging import sha256_of
 from neonext_ascend.errors import FileAccessError, NeoNextError, UsageError, counted
 from neonext_ascend.images.dataset import open_dataset
@@ -90,26 +91,30 @@ def read_inputs(folder: Path, shape: Sequence[int]) -> Pictures:
     """Inputs as they are fed, each a ``NAME.npy`` of one row of this shape, or of several; at most :data:`MOST` files.
 
     Raises:
-        UsageError: one has another shape or dtype, or all are empty.
-        FileAccessError: one cannot be read.
+        UsageError, ArtifactError: one is no array, has another shape or dtype, NaN or infinity; or all are empty.
+        FileAccessError: one cannot be read, or is cut off.
     """
-    named = sorted(folder.rglob("*.npy"))
+    named = input_files(folder)
     rows, digest = [], hashlib.sha256()
     for path in (named[place] for place in _spread(len(named))):
-        try:
-            value = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise FileAccessError(f"{path}: cannot be read as a NumPy array: {error}") from None
+        value = read_array(path)
         expected = f"{path}: holds {value.dtype} {value.shape}; expected float32 of {tuple(shape)}, or rows of it"
         if value.dtype != np.float32 or value.shape[value.ndim - len(shape) :] != tuple(shape):
             raise UsageError(expected)
         if value.ndim not in (len(shape), len(shape) + 1):
             raise UsageError(expected)
+        if not np.isfinite(value).all():
+            raise UsageError(f"{path}: holds NaN or infinity; expected numbers such as the network will be fed")
         rows.append(value.reshape(-1, *shape))
         digest.update(f"{path.relative_to(folder)}\0{sha256_of(path)}\n".encode("utf-8", "surrogateescape"))
     if not any(map(len, rows)):
         raise UsageError(f"--calibration {folder}: its files hold no row; expected inputs of {tuple(shape)}")
     return Pictures(folder, len(named), np.concatenate(rows)[:MOST], (), digest.hexdigest(), None)
+
+
+def input_files(folder: Path) -> list[Path]:
+    """Those in a folder, or the one file itself; empty where there is none."""
+    return [folder] if folder.suffix == ".npy" and not folder.is_dir() else sorted(folder.rglob("*.npy"))
 
 
 def _spread(count: int, most: int = MOST) -> list[int]:

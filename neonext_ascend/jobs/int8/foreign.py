@@ -5,39 +5,32 @@ What a manifest says of our own files stands in ``NAME-int8.decision.json``: the
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onnx import ModelProto, TensorProto
-
-from neonext_ascend.artifacts.finding import manifest_beside, with_its_data
+from neonext_ascend.artifacts.finding import manifest_beside
 from neonext_ascend.artifacts.reading import read_manifest
 from neonext_ascend.artifacts.staging import staged
-from neonext_ascend.artifacts.tensors import load_model
 from neonext_ascend.errors import ArtifactError, FileAccessError, UsageError
 from neonext_ascend.exporters.int8.deploy import deploy_model
-from neonext_ascend.exporters.int8.qdq import check_qdq_opset, qdq_model
+from neonext_ascend.exporters.int8.qdq import qdq_model
 from neonext_ascend.exporters.int8.record import record_text
 from neonext_ascend.images.preprocessing import Preprocessing
 from neonext_ascend.jobs.checking import checked, checked_fields
 from neonext_ascend.jobs.int8.acceptance import facts_of, refused
-from neonext_ascend.jobs.int8.calibration import Pictures, read_calibration, read_inputs
+from neonext_ascend.jobs.int8.calibration import Pictures, input_files, read_calibration, read_inputs
 from neonext_ascend.jobs.int8.deciding import decided_on
 from neonext_ascend.jobs.int8.dropping import measured
+from neonext_ascend.jobs.int8.given import taken
 from neonext_ascend.jobs.int8.judging import check_agreement, check_deploy
 from neonext_ascend.jobs.int8.request import Int8Request
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.chips import find_soc
-from neonext_ascend.runtimes.onnx_file import check_onnx_file
 from neonext_ascend.runtimes.ort import OrtRunner
-
-_QUANTISED = (
-    "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger",
-    "MatMulInteger", "AscendQuant", "AscendDequant",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,9 +68,7 @@ def quantise(artifact: str | Path, int8: Int8Request, *, output: str | Path = ".
     """
     path, request = Path(artifact), checked_fields(int8)
     soc = None if request.deploy is None else find_soc(request.deploy)
-    check_onnx_file(path)
-    model = load_model(with_its_data(path))
-    shape = _input(path, model)
+    model, shape = taken(path)
     rows = shape[0] if isinstance(shape[0], int) else None
     if soc is not None and not all(isinstance(size, int) for size in shape):
         raise UsageError(f"{path}: the deploy form has a static shape only; export it with its batch size")
@@ -90,11 +81,12 @@ def quantise(artifact: str | Path, int8: Int8Request, *, output: str | Path = ".
         tried.infer({tried.inputs[0].name: next(iter(pictures.batches(rows, 1)))})
     facts = facts_of(pictures)
     refused(pictures, facts, anyway=request.anyway, watch=watch)
-    found, how = decided_on(pictures, facts, model, rows, request, watch)
-    costs = measured(found, pictures, rows, watch) if request.sensitivity else None
+    with _named(path):
+        found, how = decided_on(pictures, facts, model, rows, request, watch)
+        costs = measured(found, pictures, rows, watch) if request.sensitivity else None
     told: dict[str, Any] = {"of": path.name, **how, "sensitivity": costs, **found.decision.to_json()}
     name = f"{path.name.removesuffix('.onnx').removesuffix('-fp32')}-int8"
-    with staged(Path(output)) as stage:
+    with _named(path), staged(Path(output)) as stage:
         qdq, deploy = (stage.folder / f"{name}{end}.onnx" for end in ("", f"-{soc.name}" if soc is not None else ""))
         qdq.write_bytes(qdq_model(found.model, found.decision).SerializeToString(deterministic=True))
         with watch.working(f"checking {qdq.name}"):
@@ -113,29 +105,19 @@ def quantise(artifact: str | Path, int8: Int8Request, *, output: str | Path = ".
         return Int8Files(tuple(stage.publish(*names)), told)
 
 
-def _input(path: Path, model: ModelProto) -> list[int | str]:
-    """The shape of the one input."""
-    held = {tensor.name for tensor in model.graph.initializer}
-    taken = [value for value in model.graph.input if value.name not in held]
-    if len(taken) != 1 or taken[0].type.tensor_type.elem_type != TensorProto.FLOAT:
-        raise ArtifactError(f"{path}: has {len(taken)} inputs or another than float32; int8 takes graphs of one such")
-    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Put the file's name before what is said of its nodes."""
     try:
-        check_qdq_opset(opset)
+        yield
     except UsageError as error:
-        raise ArtifactError(f"{path}: {error}, by exporting it again or by onnx.version_converter") from None
-    if quantised := next((node for node in model.graph.node if node.op_type in _QUANTISED), None):
-        raise ArtifactError(f"{path}: holds {quantised.op_type} already; give the float32 file that it was made of")
-    shape = [size.dim_value or size.dim_param or "?" for size in taken[0].type.tensor_type.shape.dim]
-    if not shape or not all(isinstance(size, int) for size in shape[1:]):
-        raise ArtifactError(f"{path}: its input is {tuple(shape)}; int8 needs the size of every axis behind the batch")
-    return shape
+        raise ArtifactError(f"{path}: {error}") from None
 
 
 def _pictures(path: Path, shape: Sequence[Any], folder: Path, watch: Watch) -> Pictures:
     if not folder.exists():
         raise FileAccessError(f"--calibration {folder}: no such folder; expected pictures, or inputs as NAME.npy")
-    if next(folder.rglob("*.npy"), None) is not None:
+    if input_files(folder):
         return read_inputs(folder, shape[1:])
     if len(shape) != 4 or shape[1] != 3:
         raise UsageError(

@@ -10,17 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from neonext_ascend.exporters.int8.decision import Kept
+from neonext_ascend.exporters.int8.decision import Kept, Product
 from neonext_ascend.exporters.int8.eligible import why_not
 from neonext_ascend.precision.modes import PRODUCTS
 
 
 @dataclass(frozen=True, eq=False)
-class Candidate:
-    """A product that can be int8.
+class Candidate(Product):
+    """One that can be int8.
 
     Args:
-        name, operator, value, weight_name, bias_name, adder: as of :class:`~..decision.Int8Layer`.
         weight: float32, in the shape of the constant.
         bias: float32, one for each output channel, or ``None``.
         outputs, inputs: axes of the output's and the input's channels in the weight.
@@ -28,12 +27,6 @@ class Candidate:
         groups: of a Conv.
     """
 
-    name: str
-    operator: str
-    value: str
-    weight_name: str
-    bias_name: str
-    adder: str
     weight: NDArray[np.float32]
     bias: NDArray[np.float32] | None
     outputs: int

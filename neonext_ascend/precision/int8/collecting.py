@@ -69,7 +69,9 @@ def collected(
             list(pool.map(lambda one: seen[one[0]].add(one[1], channels[one[0]]), values.items()))
     for name, one in seen.items():
         if not np.isfinite(one.histogram.largest):
-            raise ArtifactError(f"{name}: holds what is no number on the calibration pictures; see verify --ladder")
+            raise ArtifactError(
+                f"{name}: holds what is no number on the calibration pictures: what is fed or computed is too large"
+            )
     return seen
 
 

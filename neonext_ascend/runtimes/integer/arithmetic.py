@@ -6,7 +6,8 @@ Of the rounding the vendor says no more than that; here ties go to even, and ``x
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +65,20 @@ def convolution(
         for group, part in enumerate(np.split(weight, groups))
     ]
     return np.concatenate(sums, 1).reshape(rows, height, width, outputs).transpose(0, 3, 1, 2)
+
+
+def pads_of(told: Mapping[str, Any], sizes: Sequence[int], kernel: Sequence[int], strides: Sequence[int]) -> list[int]:
+    """``[top, left, bottom, right]`` of a Conv with these attributes; ``auto_pad`` as ai.onnx has it, not dilated."""
+    auto = told.get("auto_pad", b"NOTSET")
+    if auto not in (b"SAME_UPPER", b"SAME_LOWER"):
+        return list(told.get("pads", [0, 0, 0, 0])) if auto == b"NOTSET" else [0, 0, 0, 0]
+    # Outputs are ceil(size / stride).
+    whole = [
+        max((-(-size // stride) - 1) * stride + edge - size, 0)
+        for size, edge, stride in zip(sizes, kernel, strides, strict=True)
+    ]
+    less, more = [total // 2 for total in whole], [-(-total // 2) for total in whole]
+    return [*less, *more] if auto == b"SAME_UPPER" else [*more, *less]
 
 
 def add(sums: Integers, bias: Integers) -> Integers:

@@ -99,16 +99,9 @@ class IntegerRunner(Runner):
         if node.op_type == "Add":
             return arithmetic.add(first, others[0])
         if node.op_type == "Conv":
-            if told.get("auto_pad", b"NOTSET") != b"NOTSET":
-                raise ArtifactError(f"{node.name}: pads by auto_pad; expected pads")
-            sums = arithmetic.convolution(
-                first,
-                others[0],
-                told.get("strides", [1, 1]),
-                told.get("pads", [0, 0, 0, 0]),
-                told.get("dilations", [1, 1]),
-                told.get("group", 1),
-            )
+            strides, dilations = told.get("strides", [1, 1]), told.get("dilations", [1, 1])
+            pads = arithmetic.pads_of(told, first.shape[2:], others[0].shape[2:], strides)
+            sums = arithmetic.convolution(first, others[0], strides, pads, dilations, told.get("group", 1))
             bias = [one.reshape(1, -1, 1, 1) for one in others[1:]]
         else:
             right = others[0].T if node.op_type == "Gemm" and told.get("transB") else others[0]

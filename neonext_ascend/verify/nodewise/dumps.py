@@ -13,13 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from neonext_ascend.errors import ArtifactError, FileAccessError, counted
+from neonext_ascend.artifacts.array_file import read_array
+from neonext_ascend.errors import ArtifactError, counted
 from neonext_ascend.runtimes.steps import Array, Steps
 from neonext_ascend.spec import INPUT
 from neonext_ascend.verify.nodewise.graphs import Departure, shapes_of
 from neonext_ascend.verify.nodewise.layouts import CHANNELS_LAST, laid_out, order_of
 from neonext_ascend.verify.nodewise.matching import Matched
-from neonext_ascend.verify.nodewise.nodes import MADE_FP16, NUMBERS, compare_nodes
+from neonext_ascend.verify.nodewise.nodes import MADE_FP16, compare_nodes
 from neonext_ascend.verify.reference import Reference
 
 _SIGNS = re.compile(r"[^0-9A-Za-z]+")
@@ -130,29 +131,6 @@ class Dump:
             for name in step.outputs:
                 if name in names:
                     yield name, read_array(self._values[name])
-
-
-def read_array(file: Path) -> Array:
-    """An array of numbers, as someone's program saved it; read from the disk as far as it is used.
-
-    Raises:
-        ArtifactError: it is none.
-        FileAccessError: it is no regular file.
-    """
-    FileAccessError.refuse_special(file, "an array")
-    try:
-        with file.open("rb") as opened:  # numpy would take an archive of arrays too
-            whole = opened.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX
-        value: object = np.load(file, mmap_mode="r", allow_pickle=False) if whole else None
-    except (MemoryError, OSError):
-        raise
-    except Exception:  # a damaged file makes numpy raise nearly anything
-        raise ArtifactError(f"{file}: not an array that numpy can read; save it with numpy.save") from None
-    if not isinstance(value, np.ndarray):
-        raise ArtifactError(f"{file}: not an array that numpy can read; save it with numpy.save")
-    if value.dtype.kind not in NUMBERS:
-        raise ArtifactError(f"{file}: holds no numbers; expected one array of them")
-    return np.asarray(value)
 
 
 def _plain(name: str) -> str:

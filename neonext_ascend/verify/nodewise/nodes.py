@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from neonext_ascend.artifacts.array_file import NUMBERS
 from neonext_ascend.runtimes.steps import Array, Step, Steps
 from neonext_ascend.runtimes.widening import widened
 from neonext_ascend.spec import MOVES
@@ -25,7 +26,6 @@ MADE_FP32, MADE_FP16 = 1e-5, 2e-3
 MADE_INT8 = 0.15
 # What gives nearly the same for numbers that are far apart.
 _SWALLOWING = frozenset({"Softmax", "Sigmoid", "HardSigmoid", "Tanh", "ArgMax", "TopK", "Clip", "Round", "Cast"})
-NUMBERS = "fiub"  # numpy's kinds of dtypes that are compared
 
 
 @dataclass(frozen=True, slots=True)
