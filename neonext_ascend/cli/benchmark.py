@@ -11,7 +11,7 @@ import click
 
 from neonext_ascend.cli.options import PATH, given, json_option, runtime_options
 from neonext_ascend.cli.terminal import put_json, say, shown_path, watching, working
-from neonext_ascend.errors import UsageError
+from neonext_ascend.errors import UsageError, without_password
 
 if TYPE_CHECKING:
     from neonext_ascend.jobs.benchmarking import Benchmark
@@ -83,10 +83,11 @@ def command(artifacts: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """
     urls = [word for word in artifacts if word.startswith(("http://", "https://"))]
     if 0 < len(urls) < len(artifacts):
-        raise UsageError(f"{urls[0]} is a server, {(set(artifacts) - set(urls)).pop()} is not; time them one by one")
+        other = (set(artifacts) - set(urls)).pop()
+        raise UsageError(f"{without_password(urls[0])} is a server, {other} is not; time them one by one")
     for name in sorted(given(*(_OF_FILES if urls else _OF_SERVERS))):
         option, what = f"--{name.replace('_', '-')}", "files and models" if urls else "servers"
-        raise UsageError(f"{option} is for {what}; {artifacts[0]} is none: leave it out")
+        raise UsageError(f"{option} is for {what}; {without_password(artifacts[0])} is none: leave it out")
     for name in _OF_FILES if urls else _OF_SERVERS:
         options.pop(name)
     if urls and options["seconds"] is None:

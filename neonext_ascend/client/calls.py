@@ -1,8 +1,9 @@
-"""Calls to a server of the Open Inference Protocol, over HTTP with binary tensors."""
+"""Calls to a server of the Open Inference Protocol, over HTTP, with binary tensors where it takes them."""
 
 from __future__ import annotations
 
-import ssl
+import json
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -11,30 +12,53 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from neonext_ascend.errors import ArtifactError, ToolchainError
+from neonext_ascend.client.place import model_path, place_of, trusting
+from neonext_ascend.errors import ArtifactError, FileAccessError, ToolchainError, UsageError, without_password
 from neonext_ascend.runtimes.classifying import Guess
-from neonext_ascend.serving.protocol.rest import HEADER, parse_answer, request_body
-from neonext_ascend.serving.protocol.tensors import Tensor
+from neonext_ascend.serving.protocol.rest import HEADER, headers_of, parse_answer, request_body
+from neonext_ascend.serving.protocol.tensors import SENT, Tensor
 from neonext_ascend.serving.refusals import RefusedError
+
+BINARY = "binary_tensor_data"  # the extension's name
+# What reading an answer of another form raises.
+OTHER_FORM = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
 
 
 class Client:
     """A connection that is kept between calls; one for each thread, or one for all.
 
     Args:
-        url: such as ``http://127.0.0.1:8000``.
+        url: such as ``http://127.0.0.1:8000``; a user and a password in it are sent, and never shown.
         api_key: where the server asks for one.
         timeout: seconds for each call.
         certificate: which an ``https`` server's own is, or is signed by, where the system does not know it (PEM).
+        proxies: whether to go by what the environment names (``HTTP_PROXY``, ``HTTPS_PROXY``, ``NO_PROXY``).
+
+    Raises:
+        UsageError: the address is none, or the key cannot be sent.
+        FileAccessError: the certificate cannot be read.
     """
 
     def __init__(
-        self, url: str, *, api_key: str | None = None, timeout: float = 60.0, certificate: str | Path | None = None
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        timeout: float = 60.0,
+        certificate: str | Path | None = None,
+        proxies: bool = True,
     ) -> None:
-        headers = {} if api_key is None else {"X-API-Key": api_key}
-        trusted = ssl.create_default_context(cafile=certificate)
-        self._url = url
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, verify=trusted)
+        place = place_of(url)
+        if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
+            raise UsageError("api_key: expected one line of letters, digits and signs")
+        headers = place.headers if api_key is None else {**place.headers, "X-API-Key": api_key}
+        self._url, self._timeout, self._inputs = place.base, timeout, dict[tuple[str, str], str]()
+        try:
+            self._http = httpx.Client(
+                base_url=place.base, headers=headers, timeout=timeout, verify=trusting(certificate), trust_env=proxies
+            )
+        except (httpx.InvalidURL, ValueError, ImportError) as error:  # of the address, or of the environment's proxy
+            raise UsageError(f"{place.url}: cannot be asked: {error}") from None
 
     def __enter__(self) -> Self:
         return self
@@ -52,7 +76,7 @@ class Client:
         """Whether the server answers requests now."""
         try:
             return self._http.get("/v2/health/ready").status_code == 200
-        except httpx.TransportError:
+        except httpx.RequestError:
             return False
 
     def server(self) -> dict[str, Any]:
@@ -61,7 +85,7 @@ class Client:
         Raises:
             RefusedError, ToolchainError: as of :meth:`infer`.
         """
-        found: dict[str, Any] = self._told("GET", "/v2")
+        found: dict[str, Any] = self._told(dict, "GET", "/v2")
         return found
 
     def models(self) -> list[str]:
@@ -70,8 +94,11 @@ class Client:
         Raises:
             RefusedError: 404, the server has no such extension; otherwise as of :meth:`infer`.
         """
-        listed: Any = self._told("POST", "/v2/repository/index", content=b"{}")
-        return list(dict.fromkeys(model["name"] for model in listed))
+        listed = self._told(list, "POST", "/v2/repository/index", content=b"{}")
+        try:
+            return list(dict.fromkeys(str(model["name"]) for model in listed))
+        except OTHER_FORM:
+            raise other_server(f"{self._url}/v2/repository/index") from None
 
     def metadata(self, model: str, version: str = "") -> dict[str, Any]:
         """The protocol's words about a model: name, versions, platform, inputs, outputs.
@@ -79,21 +106,31 @@ class Client:
         Raises:
             RefusedError, ToolchainError: as of :meth:`infer`.
         """
-        found: dict[str, Any] = self._told("GET", _path(model, version))
+        found: dict[str, Any] = self._told(dict, "GET", model_path(model, version))
         return found
 
     def infer(self, model: str, rows: NDArray[np.generic], version: str = "") -> NDArray[np.generic]:
         """The first output ``(N, ...)`` for rows ``(N, ...)`` of the model's one input, in its dtype.
 
         Raises:
-            RefusedError: the server's own words, with its HTTP status.
-            ToolchainError: nobody answers there.
+            RefusedError: the server's own words, with its HTTP status, and whether to try ``again``.
+            ToolchainError: nobody answers there, not in time, or no server of the protocol.
+            ArtifactError: the model gives text.
         """
-        tensor = Tensor.of(self.metadata(model, version)["inputs"][0]["name"], np.asarray(rows))
-        body, length = request_body([tensor])
-        sent = {HEADER: str(length), "Content-Type": "application/octet-stream"}
-        got = self._asked("POST", f"{_path(model, version)}/infer", content=body, headers=sent)
-        values = parse_answer(got.content, got.headers.get(HEADER))[0].data
+        path, rows = f"{model_path(model, version)}/infer", np.asarray(rows)
+        if rows.dtype not in SENT:
+            raise UsageError(f"rows: are {rows.dtype}; expected {', '.join(map(str, SENT))}")
+        if (model, version) not in self._inputs:
+            try:
+                self._inputs[model, version] = str(self.metadata(model, version)["inputs"][0]["name"])
+            except OTHER_FORM:
+                raise other_server(self._url + path) from None
+        body, length = request_body([Tensor.of(self._inputs[model, version], rows)], self._binary)
+        got = self._asked("POST", path, content=body, headers=headers_of(length))
+        try:
+            values = parse_answer(got.content, got.headers.get(HEADER))[0].data
+        except (*OTHER_FORM, RefusedError):
+            raise other_server(self._url + path) from None
         if not isinstance(values, np.ndarray):
             raise ArtifactError(f"{model}: its first output is text; pictures are for classify")
         return values
@@ -102,32 +139,65 @@ class Client:
         """A picture's classes, best first; its file, or its bytes. Without a model the server's first.
 
         Raises:
-            RefusedError, ToolchainError: as of :meth:`infer`.
+            RefusedError, ToolchainError: as of :meth:`infer`; 404, a server of another kind has no ``/classify``.
+            FileAccessError: the file cannot be read.
         """
-        data = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
-        query = {"model": model, "version": version, "top": str(top)}
-        found = self._told("POST", "/classify", content=data, params=query)
-        return [Guess(guess["index"], guess["label"], guess["score"]) for guess in found["top"]]
-
-    def _told(self, method: str, path: str, **options: Any) -> Any:
         try:
-            return self._asked(method, path, **options).json()
-        except ValueError:
-            raise ToolchainError(f"{self._url}{path}: answers no JSON; is it a server of the protocol?") from None
+            data = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
+        except OSError as error:
+            raise FileAccessError(f"{picture!s}: cannot read the picture: {error.strerror}") from None
+        query = {"model": model, "version": version, "top": str(top)}
+        found = self._told(dict, "POST", "/classify", content=data, params=query)
+        try:
+            return [Guess(guess["index"], guess["label"], guess["score"]) for guess in found["top"]]
+        except OTHER_FORM:
+            raise other_server(f"{self._url}/classify") from None
+
+    @cached_property
+    def _binary(self) -> bool:
+        known = self.server().get("extensions")
+        return isinstance(known, list) and BINARY in known
+
+    def _told(self, kind: type[Any], method: str, path: str, **options: Any) -> Any:
+        try:
+            found = self._asked(method, path, **options).json()
+        except OTHER_FORM:
+            found = None
+        if not isinstance(found, kind):
+            raise other_server(self._url + path)
+        return found
 
     def _asked(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             got = self._http.request(method, path, **options)
-        except httpx.TransportError as error:
-            raise ToolchainError(f"{self._url}: no answer ({error}); is a server there?") from None
+        except httpx.TimeoutException:
+            raise ToolchainError(f"{self._url}: no answer within {self._timeout:g} s; is a server there?") from None
+        except httpx.RequestError as error:
+            unknown = "CERTIFICATE_VERIFY_FAILED" in str(error)
+            what = "give its certificate, if you trust it" if unknown else "is a server there?"
+            raise ToolchainError(f"{self._url}: no answer ({error}); {what}") from None
         if got.status_code != 200:
-            try:
-                words = str(got.json()["error"])
-            except (ValueError, KeyError, TypeError):
-                words = f"{self._url}{path}: HTTP status {got.status_code}"
-            raise RefusedError(got.status_code, words)
+            raise refusal_of(got, f"{self._url}{path}")
         return got
 
 
-def _path(model: str, version: str) -> str:
-    return f"/v2/models/{model}" + (f"/versions/{version}" if version else "")
+def other_server(url: str) -> ToolchainError:
+    """Something answers there, and not as the protocol has it."""
+    return ToolchainError(f"{url}: its answer is not one of the Open Inference Protocol; is another server there?")
+
+
+def words_of(body: bytes) -> str | None:
+    """What a refusal says, where it has the protocol's form."""
+    try:
+        return str(json.loads(body)["error"])
+    except OTHER_FORM:
+        return None
+
+
+def refusal_of(got: httpx.Response, what: str) -> RefusedError:
+    """What an answer that is none says: the server's words, and after how many seconds to try again."""
+    words, moved = words_of(got.content), got.headers.get("location")
+    if words is None:
+        words = f"{got.reason_phrase} for {what}" + (f"; it is at {without_password(moved)}" if moved else "")
+    seconds = got.headers.get("retry-after", "")
+    return RefusedError(got.status_code, words, int(seconds) if seconds.isdecimal() and len(seconds) < 10 else None)

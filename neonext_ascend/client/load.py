@@ -90,7 +90,7 @@ class _Turn:
         self._count_from(self._begin + self._warm_up)
         meant: asyncio.Queue[float | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
-        moments = self._load.moments(self._end - self._begin, self._number)
+        moments = self._load.moments(self._warm_up + self._found.span, self._number)
 
         def pace() -> None:
             """In a thread, which sleeps to a tenth of a millisecond; asyncio's epoll counts whole ones."""

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
-from neonext_ascend.client.calls import Client
+from neonext_ascend.client.calls import BINARY, OTHER_FORM, Client, other_server, words_of
+from neonext_ascend.client.place import model_path, place_of, trusting
 from neonext_ascend.client.wire import CONNECTION, TIMEOUT, Address, asked_once
-from neonext_ascend.errors import FileAccessError, NeoNextError, ToolchainError, UsageError
+from neonext_ascend.errors import OF_EXIT_CODE, FileAccessError, NeoNextError, ToolchainError, UsageError
 from neonext_ascend.images.finding import Found
-from neonext_ascend.serving.protocol.rest import HEADER, parse_answer, request_body
+from neonext_ascend.serving.protocol.rest import headers_of, parse_answer, request_body
 from neonext_ascend.serving.protocol.tensors import BYTES, DATATYPES, Tensor
 from neonext_ascend.serving.refusals import RefusedError
 from neonext_ascend.timing.load import Encoding
 
-BINARY = "binary_tensor_data"  # the extension's name
 PICTURES = "-pictures"  # how this package's server names a model's twin that takes pictures
-_URL = re.compile(r"(https?://[^/?#]+)(?:/v2(?:/models/([^/?#]+)(?:/versions/([^/?#]+))?)?)?/?")
 _DIFFERENT, _MOST = 16, 64 * 2**20  # requests that differ, and bytes of them all
 
 
@@ -33,7 +29,7 @@ class Subject:
     """One server and what it is asked.
 
     Attributes:
-        url: as it was given.
+        url: as it was given, without user and password.
         address: where it listens.
         requests: whole HTTP requests, sent in turns.
         rows: of each.
@@ -55,7 +51,7 @@ def is_url(word: str) -> bool:
 
 
 def subject_of(
-    url: str,
+    given: str,
     *,
     rows: int | None = None,
     pictures: Path | None = None,
@@ -67,7 +63,8 @@ def subject_of(
     """Ask who is there and what it takes, make requests of noise or pictures, and try one.
 
     Args:
-        url: ``http://HOST:PORT``, with ``/v2/models/NAME`` and ``/versions/V`` where it serves several.
+        given: ``http://HOST:PORT``, with ``/v2/models/NAME`` and ``/versions/V`` where it serves several; user and
+            password in it are sent, and never shown.
         rows: in each request, 1 by default; a model with a batch of its own must agree.
         pictures: a picture or a folder; for models that take pictures.
         encoding: of tensors; ``auto`` is binary where the server has it.
@@ -79,20 +76,15 @@ def subject_of(
         ToolchainError: nobody answers there, or not now.
         FileAccessError: a picture cannot be read.
     """
-    parts = _URL.fullmatch(url)
+    place = place_of(given)
+    url, name, version = place.url, place.model, place.version
+    # Requests go to the server itself, and so do these.
+    options: dict[str, Any] = {"api_key": api_key, "timeout": timeout, "certificate": certificate, "proxies": False}
     try:
-        address = urlsplit(url)
-        host, port = address.hostname, address.port or (443 if address.scheme == "https" else 80)
-    except ValueError:  # no number of a port
-        host = None
-    if parts is None or not host:
-        raise UsageError(f"{url}: expected http://HOST:PORT or http://HOST:PORT/v2/models/NAME")
-    base, name, version = parts[1], parts[2] or "", parts[3] or ""
-    try:
-        with Client(base, api_key=api_key, timeout=timeout, certificate=certificate) as client:
+        with Client(given, **options) as client:
             server = client.server()
             if not client.ready():
-                raise ToolchainError(f"{url}: the server is not ready; ask {base}/v2/health/ready until it is")
+                raise ToolchainError(f"{url}: the server is not ready; ask {place.base}/v2/health/ready until it is")
             name = _model(client, url, name, pictures is not None)
             described = client.metadata(name, version)
             inputs, where = described["inputs"], f"{server['name']} {server.get('version', '')}".strip()
@@ -100,17 +92,14 @@ def subject_of(
         made = _batches(url, name, inputs, rows, pictures)
     except RefusedError as refused:
         raise _told(url, refused.status, str(refused)) from None
-    except OSError as error:
-        raise FileAccessError(f"{certificate}: cannot be used as a certificate: {error.strerror or error}") from None
-    except (KeyError, TypeError, AttributeError):
-        raise UsageError(f"{url}: its answers are not those of the Open Inference Protocol") from None
-    path = f"/v2/models/{name}{f'/versions/{version}' if version else ''}/infer"
-    extra = {} if api_key is None else {"X-API-Key": api_key}
-    requests = [_request(address.netloc, path, extra, *request_body(batch, binary)) for batch in made]
-    tls = ssl.create_default_context(cafile=certificate) if address.scheme == "https" else None
+    except OTHER_FORM:
+        raise other_server(url) from None
+    extra = place.headers if api_key is None else {**place.headers, "X-API-Key": api_key}
+    path = f"{place.prefix}{model_path(name, version)}/infer"
+    requests = [_request(place.authority, path, extra, *request_body(batch, binary)) for batch in made]
     subject = Subject(
         url,
-        Address(host, port, tls),
+        Address(place.host, place.port, trusting(certificate) if place.https else None),
         requests,
         made[0][0].shape[0],
         inputs[0]["datatype"],
@@ -167,12 +156,14 @@ def _batches(
 
 def _of_pictures(name: str, folder: Path, rows: int) -> list[list[Tensor]]:
     contents: list[bytes] = []
+    size = 0
     for path in Found([folder]):
         try:
             contents.append(path.read_bytes())
         except OSError as error:
             raise FileAccessError(f"{path}: cannot read the picture: {error.strerror}") from None
-        if sum(map(len, contents)) > _MOST:
+        size += len(contents[-1])
+        if size > _MOST:
             break
     count = max(1, len(contents) // rows)
     chosen = [[contents[(n * rows + row) % len(contents)] for row in range(rows)] for n in range(count)]
@@ -180,10 +171,7 @@ def _of_pictures(name: str, folder: Path, rows: int) -> list[list[Tensor]]:
 
 
 def _request(host: str, path: str, extra: dict[str, str], body: bytes, length: int | None) -> bytes:
-    fields = {"Host": host, "Content-Length": str(len(body)), **extra}
-    fields["Content-Type"] = "application/json" if length is None else "application/octet-stream"
-    if length is not None:
-        fields[HEADER] = str(length)
+    fields = {"Host": host, "Content-Length": str(len(body)), **extra, **headers_of(length)}
     lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
     return "\r\n".join(lines).encode() + body
 
@@ -199,13 +187,14 @@ def _try(subject: Subject, timeout: float) -> None:
         what = f"no answer within {timeout:g} s" if reply.kind == TIMEOUT else "closes the connection"
         raise ToolchainError(f"{subject.url}: {what} when it is sent a request")
     if reply.kind != "200":
-        raise _told(subject.url, int(reply.kind), reply.body.decode("utf-8", "replace")[:300])
+        words = words_of(reply.body) or reply.body.decode("utf-8", "replace")
+        raise _told(subject.url, int(reply.kind), words[:300])
     try:
         parse_answer(reply.body, reply.length)
-    except (ValueError, KeyError, TypeError, AttributeError, RefusedError):
-        raise UsageError(f"{subject.url}: its answer is not one of the Open Inference Protocol") from None
+    except (*OTHER_FORM, RefusedError):
+        raise other_server(subject.url) from None
 
 
 def _told(url: str, status: int, words: str) -> NeoNextError:
-    kind = ToolchainError if status in (429, 500, 503, 504) else UsageError
+    kind = OF_EXIT_CODE[RefusedError(status, words).exit_code]
     return kind(f"{url}: HTTP status {status}: {' '.join(words.split())}")

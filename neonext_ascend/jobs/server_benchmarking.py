@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from neonext_ascend.errors import ToolchainError, UsageError
+from neonext_ascend.errors import ArgumentError, ToolchainError, UsageError, without_password
 from neonext_ascend.jobs.benchmarking import MOST, NAME_IN_PLOT, Benchmark, Counting, uncounted
 from neonext_ascend.jobs.checking import BatchSize, checked
 from neonext_ascend.jobs.watching import SILENT, Watch
@@ -20,6 +21,7 @@ from neonext_ascend.timing.latency import CONFIDENCE, FEWEST_SITTINGS, Plan, Run
 from neonext_ascend.timing.load import Arrivals, Encoding, Load, LoadEntry, LoadSitting
 
 MANY = 64  # clients of an open loop
+_MANY_ENOUGH = 100  # requests expected in a sitting
 BUSY = 0.8  # of a core, from which on this side may be what is measured
 _USUAL = Plan()
 
@@ -91,13 +93,15 @@ def benchmark_servers(
     if len(urls) > MOST:
         raise UsageError(f"{len(urls)} servers; at most {MOST}, a letter each")
     load = Load(clients or (1 if rate is None else MANY), rate, arrivals, seed, timeout)
+    if rate is not None:
+        _refuse_rarity(load, rate, seconds, sittings, len(urls))
     api_key = None if api_key_file is None else read_key(Path(api_key_file))
     here, libraries = machine(), versions()
     path = None if plot is None else Path(plot)
     with plotting(path) as publish:
         subjects = []
         for url in urls:
-            with watch.working(f"asking {url}"):
+            with watch.working(f"asking {without_password(url)}"):
                 subjects.append(
                     subject_of(
                         url,
@@ -141,6 +145,20 @@ def benchmark_servers(
 
 def _not_opened() -> AbstractContextManager[Run]:
     raise AssertionError("a server is measured by its load")
+
+
+def _refuse_rarity(load: Load, rate: float, seconds: float, sittings: int, servers: int) -> None:
+    """Raise where a sitting would have no request; of so many that they come anyway, none is drawn."""
+    count = sittings * servers
+    if rate * seconds > _MANY_ENOUGH * count or load.fewest(seconds / count, sittings):
+        return
+    needed = math.ceil(seconds)
+    while not load.fewest(needed / count, sittings):
+        needed = math.ceil(1.2 * needed)
+    words = (
+        f"a request in each of {count} sittings, {seconds / count:g} s long; give --seconds {needed}, or a higher rate"
+    )
+    raise ArgumentError("rate", f"{rate:g}", words)
 
 
 def _refuse_silence(url: str, sittings: Sequence[LoadSitting]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -66,11 +67,12 @@ def serve(
         ToolchainError: what runs an artifact is missing here, or the extra ``[serve]``.
     """
     try:
-        from neonext_ascend.serving.logs import log
+        from neonext_ascend.serving.logs import libraries_logged, log
         from neonext_ascend.serving.server import serve_until_told
         from neonext_ascend.serving.settings import MIB, Settings
 
         if grpc_port is not None:
+            os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what its core writes by itself is no line of the log
             import neonext_ascend.serving.web.rpc  # noqa: F401 -- that it can be had
     except ImportError as error:
         raise ToolchainError(
@@ -99,4 +101,5 @@ def serve(
             watch.warn(doubt)
         started(ready)
 
-    asyncio.run(serve_until_told([str(artifact) for artifact in artifacts], settings, log, told))
+    with libraries_logged():
+        asyncio.run(serve_until_told([str(artifact) for artifact in artifacts], settings, log, told))

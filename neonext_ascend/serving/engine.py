@@ -63,16 +63,23 @@ class Engine:
             await self.close()
             raise
 
-    async def look_at_memory(self) -> None:
-        """Tell the metrics how much of the NPUs' memory is in use; nothing where ``npu-smi`` is absent or silent."""
-        loop = asyncio.get_running_loop()
+    async def look(self) -> None:
+        """Tell the metrics what is so now: devices, rows that wait, and NPUs' memory where ``npu-smi`` tells it."""
+        metrics, loop = self._metrics, asyncio.get_running_loop()
+        # Another engine's, from before a reload, are gone.
+        metrics.ready.clear()
+        metrics.waiting.clear()
+        for device, process in zip(self._settings.devices, self.processes, strict=True):
+            metrics.ready.labels(str(device)).set(process.ready)
+        for model in self.models.all:
+            metrics.waiting.labels(model.name, model.version).set(self._dispatcher.waiting_of(model.number))
         if self._smi is None or loop.time() < self._look_again:
             return
         self._look_again = loop.time() + _MEMORY_SECONDS
         memory = await asyncio.to_thread(device_memory, self._smi)
         for device in self._settings.devices:
             if device in memory:
-                self._metrics.device_memory(device, *memory[device])
+                metrics.device_memory(device, *memory[device])
 
     async def drain(self, seconds: float) -> None:
         """Wait until all is answered, so long at most."""
@@ -95,13 +102,8 @@ class Engine:
         """
         loop = asyncio.get_running_loop()
         work = Work(model.number, rows, loop.time(), loop.create_future())
-        gauge = self._metrics.waiting.labels(model.name, model.version)
         self._dispatcher.submit(work)
-        gauge.set(self._dispatcher.waiting)
-        try:
-            outputs = await work.answer
-        finally:
-            gauge.set(self._dispatcher.waiting)
+        outputs = await work.answer
         if not all(np.isfinite(values).all() for values in outputs):
             raise RefusedError(500, f"{model.name}: gives NaN or infinity: damaged weights, or too large for fp16")
         return work
@@ -111,8 +113,10 @@ class Engine:
 
         Raises:
             UsageError, FileAccessError: one is no picture, too large or cut off.
-            RefusedError: 429, too many wait.
+            RefusedError: 413, more than may ever wait; 429, too many wait.
         """
+        if len(pictures) > self._settings.queue:
+            raise RefusedError(413, f"{len(pictures)} pictures; expected at most {self._settings.queue}: send fewer")
         if self._decoding + len(pictures) > self._settings.queue:
             raise RefusedError(429, f"{self._decoding} pictures wait of {self._settings.queue} that may; try again", 1)
         loop, recipe = asyncio.get_running_loop(), model.recipe

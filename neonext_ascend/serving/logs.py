@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,3 +19,23 @@ def log(event: str, **details: Any) -> None:
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.write(json.dumps(line, default=str) + "\n")
         sys.stderr.flush()
+
+
+class _Line(logging.Handler):
+    """What a library has to say, as one of ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        said = {"level": record.levelname.lower(), "by": record.name, "words": record.getMessage()}
+        if record.exc_info:
+            said["traceback"] = logging.Formatter().formatException(record.exc_info)
+        log("library", **said)
+
+
+@contextlib.contextmanager
+def libraries_logged() -> Iterator[None]:
+    """Warnings and errors of libraries become lines of this log, where the program has set up no other."""
+    kept, logging.lastResort = logging.lastResort, _Line(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.lastResort = kept

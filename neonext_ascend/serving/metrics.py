@@ -46,7 +46,7 @@ class Metrics:
         self._memory = Gauge(
             f"{name}device_memory_bytes", "Of an NPU, as npu-smi tells", ["device", "what"], registry=self._registry
         )
-        for metric in (self.requests, self.seconds, self.waiting, self.batch, self.gears):
+        for metric in (self.requests, self.seconds, self.batch, self.gears):
             # Looked up several times in each request.
             setattr(metric, "labels", functools.cache(metric.labels))  # noqa: B010 -- mypy: a method
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from neonext_ascend.errors import NeoNextError
+from neonext_ascend.errors import NeoNextError, ToolchainError, UsageError
 
 
 class RefusedError(NeoNextError):
     """An honest no to one request.
 
     Args:
-        status: of HTTP; 400 wrong request, 401 no key, 404 unknown, 413 too large, 429 queue full, 500 the device gave
-            no good answer, 503 not now, 504 too late.
+        status: of HTTP; 400 wrong request, 401 no key, 404 unknown, 413 too large, 415 compressed, 429 queue full,
+            500 the device gave no good answer, 503 not now, 504 too late.
         words: what happened, and what to do.
         retry_after: seconds after which another try may do better.
     """
@@ -18,6 +18,12 @@ class RefusedError(NeoNextError):
     def __init__(self, status: int, words: str, retry_after: int | None = None) -> None:
         super().__init__(words)
         self.status, self.retry_after = status, retry_after
+        self.exit_code = (ToolchainError if self.again or status == 500 else UsageError).exit_code
+
+    @property
+    def again(self) -> bool:
+        """Whether the same request may get its result later; after ``retry_after`` seconds where that is known."""
+        return self.status in (408, 429, 502, 503, 504)
 
 
 def unknown_model(name: str, version: str, known: list[str]) -> RefusedError:

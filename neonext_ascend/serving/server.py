@@ -11,6 +11,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -24,13 +25,14 @@ from neonext_ascend.serving.metrics import Metrics
 from neonext_ascend.serving.models import read_models
 from neonext_ascend.serving.settings import Settings
 from neonext_ascend.serving.started import Started
-from neonext_ascend.serving.tracing import open_traces
+from neonext_ascend.serving.tracing import sending_traces
 from neonext_ascend.serving.web.app import App
-from neonext_ascend.serving.web.joined import JoiningProtocol
+from neonext_ascend.serving.web.connection import Connection
 from neonext_ascend.serving.web.security import read_key
 
 _LINGER = 0.3  # seconds in which late requests are still told that the server is ending
 _LOOK = 0.01
+_HEAD = 5.0  # seconds that a request's head has at least; a connection that is kept has as many
 
 
 # A tensor's body is read as it comes; from 64 KiB on it would stop and start again, two system calls a request.
@@ -56,9 +58,9 @@ async def serve_until_told(
     """
     key = None if settings.api_key_file is None else read_key(settings.api_key_file)
     tls = _tls(settings)
-    metrics, traces = Metrics(), open_traces() if settings.traces else None
-    listening, frozen = _listen(settings), gc.get_freeze_count() > 0
-    with listening:
+    metrics, tracing = Metrics(), sending_traces(log) if settings.traces else contextlib.nullcontext()
+    frozen = gc.get_freeze_count() > 0
+    with tracing as traces, _listen(settings) as listening:
         engine = Engine(read_models(words), settings, metrics, log)
         await engine.start()
         desk = Desk(engine, settings, metrics, traces)
@@ -74,7 +76,7 @@ async def serve_until_told(
                 grpc_address = f"{settings.address}:{port}"
             config = uvicorn.Config(
                 App(desk, key, log),
-                http=JoiningProtocol,
+                http=partial(Connection, max(settings.timeout, _HEAD)),  # type: ignore[arg-type] # makes one, as the class does
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -105,8 +107,6 @@ async def serve_until_told(
                 await engine.close()
             if not frozen:
                 gc.unfreeze()
-            if traces is not None:
-                await asyncio.to_thread(traces.close)
     log("ended")
 
 

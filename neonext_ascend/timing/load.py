@@ -53,6 +53,12 @@ class Load:
         found: list[float] = np.sort(lots.uniform(0.0, seconds, lots.poisson(expected))).tolist()
         return found
 
+    def fewest(self, span: float, sittings: int) -> int:
+        """Requests that count in that of an open loop's sittings which has fewest; ``span`` seconds of each count."""
+        before = warm_up_seconds(span)
+        each = (self.moments(before + span, sitting) for sitting in range(sittings))
+        return min(sum(moment >= before for moment in moments) for moments in each)
+
     def words(self) -> str:
         """For people."""
         clients = f"{self.clients} client{'' if self.clients == 1 else 's'}"

@@ -107,6 +107,23 @@ def test_pictures_go_as_their_bytes() -> None:
     assert base64.b64encode(sample_pictures()[0].read_bytes()) in again.requests[0]
 
 
+def test_a_folder_is_read_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Counted(bytes):
+        def __len__(self) -> int:
+            measured.append(self)
+            return bytes.__len__(self)
+
+    measured: list[bytes] = []
+    for number in range(60):
+        (tmp_path / f"{number:02}.png").write_bytes(b"x")
+    monkeypatch.setattr(Path, "read_bytes", lambda path: Counted(path.name.encode()))
+    paths = {"/v2/models/m-pictures": (200, {"inputs": [{"name": "picture", "datatype": "BYTES", "shape": [-1]}]})}
+    with standing(paths=paths) as up:
+        subject = subject_of(up.url, pictures=tmp_path)
+    assert [request[-6:] for request in subject.requests] == [f"{number:02}.png".encode() for number in range(60)]
+    assert len(measured) <= 4 * 60
+
+
 def test_the_moments_of_an_open_loop() -> None:
     assert Load(rate=10, arrivals="fixed").moments(1.0, 3) == pytest.approx([n / 10 for n in range(10)])
     some, again, others = (Load(rate=500, seed=4).moments(2.0, sitting) for sitting in (0, 0, 1))
@@ -143,9 +160,22 @@ REFUSED: list[tuple[str, dict[str, Any], Arguments, int, str]] = [
     ("no list", {"/v2/repository/index": (404, {})}, lambda s: [s.url], 2, "does not list its models; name one"),
     ("a free size", {"/v2/models/m": (200, FREE)}, lambda s: [s.url], 2, "takes x FP32[-1, -1]; only the first"),
     ("no pictures", {}, lambda s: [f"{s.url}/v2/models/m-pictures", "--pictures", "."], 2, "404: unknown"),
-    ("other words", {"/v2/models/m": (200, [])}, lambda s: [s.url], 2, "not those of the Open Inference Protocol"),
-    ("no JSON", {"/v2": (200, "hello")}, lambda s: [s.url], 3, "answers no JSON; is it a server of the protocol?"),
-    ("a path", {}, lambda s: [f"{s.url}/some/where"], 2, "expected http://HOST:PORT or http"),
+    (
+        "other words",
+        {"/v2/models/m": (200, [])},
+        lambda s: [s.url],
+        3,
+        "/m: its answer is not one of the Open Inference",
+    ),
+    ("no inputs", {"/v2/models/m": (200, {})}, lambda s: [s.url], 3, ": its answer is not one of the Open Inference"),
+    ("a page", {"/v2": (200, "<!doctype html>")}, lambda s: [s.url], 3, "Protocol; is another server there?"),
+    ("elsewhere", {"/v2": (301, "")}, lambda s: [s.url], 2, "HTTP status 301: Moved Permanently for http"),
+    ("a list of others", {"/v2/repository/index": (200, ["m"])}, lambda s: [s.url], 3, "/index: its answer is not"),
+    ("a password", {}, lambda s: [s.url.replace("//", "//u:geheim@") + "/v2/models/n"], 2, "error: http://127."),
+    ("no JSON", {"/v2": (200, "hello")}, lambda s: [s.url], 3, "/v2: its answer is not one of the Open Inference Pr"),
+    ("a path", {}, lambda s: [f"{s.url}/some/where"], 2, "HTTP status 404: unknown /some/where/v2"),
+    ("a query", {}, lambda s: [f"{s.url}/v2?x=1"], 2, "expected http://HOST:PORT or http"),
+    ("no host", {}, lambda s: ["http://:80"], 2, "expected http://HOST:PORT or http"),
     ("a port", {}, lambda s: ["http://127.0.0.1:x"], 2, "expected http://HOST:PORT"),
     ("a file's option", {}, lambda s: [s.url, "--threads", 2], 2, "--threads is for files and models; http"),
     (
@@ -186,8 +216,7 @@ def test_what_a_server_refuses_is_said_in_its_words(call: Call) -> None:
         with standing(infer=lambda _, status=status: status) as up:
             result = call(up.url, "--batch-size", 3, *QUICK)
         assert result.code == code
-        assert f"HTTP status {status}: " in result.err
-        assert "as the test has it" in result.err
+        assert f"HTTP status {status}: as the test has it\n" in result.err
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         assert call(url, "--timeout", 0.1).code == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import re
@@ -149,6 +150,11 @@ def test_grpc_answers_the_same(served: Served, nano: Nano) -> None:
         with pytest.raises(grpc.RpcError) as caught:
             call("ModelInfer", model_name="nano", inputs=[image], raw_input_contents=[raw[:-1]])
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        for method in ("ModelInfer", "ServerLive"):
+            ask = channel.unary_unary(f"/{SERVICE}/{method}", bytes, bytes)
+            with pytest.raises(grpc.RpcError, match=f"the request is no {method}Request") as caught:
+                ask(b"\xff", timeout=30)
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         with pytest.raises(grpc.RpcError) as caught:
             call("ModelMetadata", name="nothing")
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
@@ -213,6 +219,28 @@ def test_what_is_refused_says_why(
 ) -> None:
     got = served.ask(method, path, body)
     assert (got.status, words in str(got.json["error"])) == (status, True), got.body
+
+
+def test_what_is_compressed_is_refused_whole(served: Served, nano: Nano) -> None:
+    body = gzip.compress(tensor_request(nano.rows[:1]))
+    for path, sent in ((INFER, body), ("/classify", body), ("/classify", bytes(2**22))):
+        for encoding in ("gzip", "deflate", "rot13"):
+            got = served.ask("POST", path, sent, {"Content-Encoding": encoding})
+            assert (got.status, got.json["error"].split(":")[0]) == (415, f"Content-Encoding {encoding}")
+    assert served.ask("POST", INFER, tensor_request(nano.rows[:1]), {"Content-Encoding": "identity"}).status == 200
+
+
+def test_more_pictures_than_may_ever_wait_are_no_matter_of_time(served: Served) -> None:
+    entry = {"name": "picture", "datatype": "BYTES", "shape": [257], "data": [""] * 257}
+    got = served.ask("POST", "/v2/models/nano-pictures/infer", json.dumps({"inputs": [entry]}).encode())
+    assert (got.status, "Retry-After" in got.headers) == (413, False), got.body
+    assert "257 pictures; expected at most 256" in got.json["error"]
+
+
+def test_what_is_no_http_is_a_line_of_the_log(served: Served) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as connection:
+        connection.sendall(b"junk\r\n\r\n")
+        assert b"this is no request of HTTP/1.1" in connection.recv(65536)  # the fixture's end looks at the lines
 
 
 def test_a_number_of_any_length_is_no_bug_of_ours(served: Served, nano: Nano) -> None:
@@ -388,11 +416,18 @@ def test_tls_is_spoken_where_it_is_asked_for(nano: Nano, tmp_path: Path) -> None
             assert [guess.label for guess in client.classify(PICTURE, top=1)] == ["3"]
         with Client(f"https://127.0.0.1:{up.port}") as stranger:
             assert not stranger.ready()
+            with pytest.raises(ToolchainError, match="give its certificate, if you trust it"):
+                stranger.server()
         import grpc
 
         with grpc.secure_channel(str(up.grpc), grpc.ssl_channel_credentials(cert.read_bytes())) as channel:
             ask = channel.unary_unary(f"/{SERVICE}/ServerLive", bytes, MESSAGES["ServerLiveResponse"].FromString)
             assert ask(b"", timeout=30).live is True
+        # A handshake that fails is no line in another form.
+        with socket.create_connection(("127.0.0.1", int(str(up.grpc).rsplit(":", 1)[1])), timeout=30) as plain:
+            plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            while plain.recv(65536):
+                pass
 
 
 def test_the_descriptor_is_the_sources() -> None:

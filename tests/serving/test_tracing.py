@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,8 +17,10 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from neonext_ascend.cli.main import run
 from neonext_ascend.data import sample_pictures
-from neonext_ascend.errors import ToolchainError
+from neonext_ascend.errors import ToolchainError, UsageError
+from neonext_ascend.serving import tracing
 from neonext_ascend.serving.batching.work import Work
 from neonext_ascend.serving.desk import Desk
 from neonext_ascend.serving.metrics import Metrics
@@ -23,8 +28,9 @@ from neonext_ascend.serving.models import read_models
 from neonext_ascend.serving.protocol.tensors import InferRequest, Tensor
 from neonext_ascend.serving.refusals import RefusedError
 from neonext_ascend.serving.settings import Settings
-from neonext_ascend.serving.tracing import CALLER, Traces, open_traces
+from neonext_ascend.serving.tracing import CALLER, Traces, sending_traces
 from tests.serving.conftest import Nano
+from tests.serving.test_faults import Events
 from tests.standins.server import standing
 
 
@@ -83,19 +89,60 @@ def test_spans_tell_where_a_request_was(nano: Nano) -> None:
     assert refused.parent is None
 
 
+TRAIL: Any = SimpleNamespace(begun=1, parts=[("queue", "request", 1, 2)], rows=0)
+
+
 def test_spans_go_where_opentelemetrys_variables_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Events()
     with standing(paths={"/v1/traces": (200, "")}) as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
-        traces = open_traces()
-        traces.told("nano", "1", "200", SimpleNamespace(begun=1, parts=[("queue", "request", 1, 2)], rows=0))  # type: ignore[arg-type] # a trail's fields
-        traces.close()
+        with sending_traces(log) as traces:
+            traces.told("nano", "1", "200", TRAIL)
     ((path, body),) = collector.others
     assert path == "/v1/traces"
     assert b"queue" in body
     assert b"neonext-ascend" in body
+    assert not log.seen
+
+
+def sender() -> list[threading.Thread]:
+    """The library's thread, as long as it lives."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("OtelBatch")]
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_collector_that_is_away_does_not_hold_the_end(silent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, dict[str, object]]] = []
+    monkeypatch.setattr(tracing, "_LAST", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1] if silent else 1
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+        with sending_traces(lambda event, **details: told.append((event, details))) as traces:
+            traces.told("nano", "1", "200", TRAIL)
+            begun = time.monotonic()
+        # The library's own end comes after 10 seconds at the earliest.
+        assert time.monotonic() - begun < 5
+    for thread in sender():  # that of the silent one's request, which ends with its connection
+        thread.join(30)
+    assert told == [("traces not delivered", {"spans": 2, "of": 2})]
+    assert not sender()
+
+
+def test_a_server_that_cannot_listen_leaves_nothing_that_sends(nano: Nano, capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert run(["serve", str(nano.one), "--traces", "--port", str(taken.getsockname()[1])]) == 5
+    assert "cannot listen there" in capfd.readouterr().err
+    assert not sender()
+
+
+def test_variables_that_cannot_be_used_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "-1")
+    with pytest.raises(UsageError, match="OpenTelemetry's variables: max_queue_size"), sending_traces(Events()):
+        pass
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
-    with pytest.raises(ToolchainError, match=r"needs opentelemetry.*pip install 'neonext-ascend\[traces\]'"):
-        open_traces()
+    missing = pytest.raises(ToolchainError, match=r"needs opentelemetry.*pip install 'neonext-ascend\[traces\]'")
+    with missing, sending_traces(Events()):
+        pass

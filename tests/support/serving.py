@@ -14,6 +14,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+NOTES = ("note: ", "warning: ", "  ")
+
 
 class Answer(NamedTuple):
     """Of HTTP."""
@@ -81,4 +83,5 @@ def started(words: Sequence[str]) -> Iterator[Served]:
         reading.join()
         process.stdout.close()
         process.stderr.close()
-    assert all(json.loads(line)["event"] != "bug" for line in errors if line.startswith("{")), errors
+    # A line that is no JSON is a note to the user, before the server is ready.
+    assert all(json.loads(line)["event"] != "bug" for line in errors if not line.startswith(NOTES)), errors

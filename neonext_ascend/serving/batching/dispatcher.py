@@ -58,6 +58,10 @@ class Dispatcher:
         """Rows that wait."""
         return sum(queue.rows for queue in self._queues)
 
+    def waiting_of(self, model: int) -> int:
+        """Of them, a model's."""
+        return self._queues[model].rows
+
     @property
     def idle(self) -> bool:
         """Whether nothing waits and nothing is computed."""

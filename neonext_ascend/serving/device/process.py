@@ -154,7 +154,6 @@ class Process:
                 raise ToolchainError(f"device {self._device}: its process cannot be started: {error}") from None
             raise
         self.ready, self.broken = True, False
-        self._metrics.ready.labels(str(self._device)).set(1)
         told = [{key: model[key] for key in ("gears", "where")} for model in self.opened]
         self._log("device ready", device=self._device, pid=self.pid, models=told)
 
@@ -224,7 +223,6 @@ class Process:
     async def _end(self) -> None:
         """The process is over, and what belongs to it."""
         self.ready = False
-        self._metrics.ready.labels(str(self._device)).set(0)
         if self._watch is not None:
             self._watch.cancel()
         if self._writer is not None:

@@ -15,10 +15,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from neonext_ascend.serving.protocol.tensors import BYTES, InferRequest, Tensor, dtype_of, elements
+from neonext_ascend.serving.protocol.tensors import BYTES, InferRequest, Tensor, dtype_of, elements, refuse_many
 from neonext_ascend.serving.refusals import RefusedError
 
 HEADER = "Inference-Header-Content-Length"
+_EXACT = {"b": bool, "i": int, "u": int}  # what numpy's kinds are read from, and from nothing else
 
 
 def parse_request(body: bytes, header_length: str | None) -> InferRequest:
@@ -85,6 +86,13 @@ def request_body(inputs: Sequence[Tensor], binary: bool = True) -> tuple[bytes, 
     """A client's request for all outputs, in binary or in JSON, and the length of its JSON where bytes follow."""
     described, parts = _described(inputs, [binary] * len(inputs), _as_base64)
     return _joined({"inputs": described, "parameters": {"binary_data_output": binary}}, parts)
+
+
+def headers_of(json_length: int | None) -> dict[str, str]:
+    """What a message says of itself; the length of its JSON where bytes follow."""
+    if json_length is None:
+        return {"Content-Type": "application/json"}
+    return {"Content-Type": "application/octet-stream", HEADER: str(json_length)}
 
 
 def parse_answer(body: bytes, header_length: str | None) -> list[Tensor]:
@@ -182,12 +190,17 @@ def _from_json(item: Mapping[str, Any], name: str) -> Tensor:
         raise RefusedError(400, f"{name}: data is missing; expected a list, or binary_data_size and the bytes")
     try:
         if datatype == BYTES:
+            refuse_many(name, len(data))
             found = [base64.b64decode(value, validate=True) for value in data]
             if len(found) != elements(name, shape):
                 raise ValueError(f"{len(found)} elements for the shape {shape}")
             return Tensor(name, datatype, tuple(shape), found)
         with np.errstate(over="ignore"):  # what is too large is infinite, which is refused where it is used
             array = np.asarray(data, dtype=dtype_of(name, datatype)).reshape(shape)
+        # numpy cuts 1.7 to 1, and any text is true.
+        kind = _EXACT.get(array.dtype.kind)
+        if kind is not None and not set(map(type, np.asarray(data, object).ravel().tolist())) <= {kind}:
+            raise ValueError(f"expected {'true or false' if kind is bool else 'whole numbers'}")
     except (ValueError, TypeError, OverflowError, binascii.Error, RecursionError) as error:
         what = "strings in base64" if datatype == BYTES else f"{datatype}{shape}"
         raise RefusedError(400, f"{name}: its data are not {what}: {str(error)[:120]}") from None

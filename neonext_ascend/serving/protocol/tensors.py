@@ -21,7 +21,10 @@ DATATYPES: Mapping[str, str] = {
     **{f"FP{bits}": f"float{bits}" for bits in (16, 32, 64)},
 }
 _NAMES = {dtype: name for name, dtype in DATATYPES.items()}
-_OF_DTYPES = {np.dtype(dtype): name for name, dtype in DATATYPES.items()}  # a dtype's name takes longer to make
+SENT = {
+    np.dtype(dtype): name for name, dtype in DATATYPES.items()
+}  # looked up as they are: a dtype's name takes longer to make
+_MOST_ELEMENTS, _MOST_TEXTS = 2**40, 2**16  # of a shape, a size of 0 counted as 1; byte strings are read one by one
 _LITTLE = {name: np.dtype(dtype).newbyteorder("<") for name, dtype in DATATYPES.items()}
 
 
@@ -37,7 +40,7 @@ class Tensor:
     @classmethod
     def of(cls, name: str, array: NDArray[np.generic]) -> Tensor:
         """Of an array of numbers."""
-        return cls(name, _OF_DTYPES[array.dtype], array.shape, array)
+        return cls(name, SENT[array.dtype], array.shape, array)
 
     @classmethod
     def from_raw(cls, name: str, datatype: str, shape: Sequence[int], raw: bytes | memoryview) -> Tensor:
@@ -105,9 +108,18 @@ def elements(name: str, shape: Sequence[object]) -> int:
         RefusedError: 400, it is no shape.
     """
     sizes = [n for n in shape if isinstance(n, int) and not isinstance(n, bool) and 0 <= n < 2**32]
-    if len(sizes) != len(shape) or len(sizes) > 16:
-        raise RefusedError(400, f"{name}: shape {str(list(shape))[:60]}; expected whole numbers of at least 0")
+    if len(sizes) != len(shape) or len(sizes) > 16 or math.prod(n or 1 for n in sizes) > _MOST_ELEMENTS:
+        given = str(list(shape))[:60]
+        raise RefusedError(
+            400, f"{name}: shape {given}; expected at most 16 whole numbers of at least 0, 2**40 elements in all"
+        )
     return math.prod(sizes)
+
+
+def refuse_many(name: str, texts: int) -> None:
+    """Raise for more byte strings than are read while others wait."""
+    if texts > _MOST_TEXTS:
+        raise RefusedError(413, f"{name}: {texts} elements; expected at most {_MOST_TEXTS} in a request")
 
 
 def metadata_of(spec: TensorSpec) -> dict[str, object]:
@@ -117,8 +129,10 @@ def metadata_of(spec: TensorSpec) -> dict[str, object]:
 
 
 def _split(name: str, raw: bytes | memoryview, count: int) -> list[bytes]:
-    items, at, view = [], 0, memoryview(raw)
-    while at + 4 <= len(view):
+    refuse_many(name, count)
+    items: list[bytes] = []
+    at, view = 0, memoryview(raw)
+    while at + 4 <= len(view) and len(items) < count:
         (length,) = struct.unpack_from("<I", view, at)
         items.append(bytes(view[at + 4 : at + 4 + length]))
         at += 4 + length

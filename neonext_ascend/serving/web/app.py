@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from neonext_ascend.serving.desk import Classified, Desk
 from neonext_ascend.serving.logs import Log
-from neonext_ascend.serving.protocol.rest import HEADER, answer_body, parse_request
+from neonext_ascend.serving.protocol.rest import HEADER, answer_body, headers_of, parse_request
 from neonext_ascend.serving.refusals import RefusedError
 from neonext_ascend.serving.tracing import CALLER
 from neonext_ascend.serving.web.bodies import Gone, LingeringResponse, UnreadError, picture_of, read_body, unless_gone
@@ -62,7 +62,8 @@ class App:
         try:
             response = await self._answer(request)
         except RefusedError as refusal:
-            response = refused(refusal, closing=refusal.status in (408, 413) or self._desk.draining)
+            unread = isinstance(refusal, UnreadError) or refusal.status == 408
+            response = refused(refusal, closing=unread or self._desk.draining)
         except Gone:
             return  # nobody reads an answer
         except Exception:
@@ -115,9 +116,7 @@ class _Doors:
         asked = parse_request(body, request.headers.get(HEADER))
         model, outputs = await unless_gone(request, self._desk.infer(name, version, asked))
         text, json_length = answer_body(asked, name, model.version, outputs, {})
-        if json_length is None:
-            return Response(text, media_type="application/json")
-        return Response(text, media_type="application/octet-stream", headers={HEADER: str(json_length)})
+        return Response(text, headers=headers_of(json_length))
 
     async def classify(self, request: Request) -> Response:
         settings, query = self._desk.settings, request.query_params
@@ -127,7 +126,7 @@ class _Doors:
         return _json(_classified_json(await unless_gone(request, answer)))
 
     async def metrics(self, _: Request) -> Response:
-        await self._desk.engine.look_at_memory()
+        await self._desk.engine.look()
         return Response(self._desk.metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def page(self, _: Request) -> Response:

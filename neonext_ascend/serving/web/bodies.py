@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Coroutine
-from email.parser import BytesParser
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -16,6 +16,8 @@ from neonext_ascend.serving.refusals import RefusedError
 
 _T = TypeVar("_T")
 _LINGER = 5.0  # seconds
+_BOUNDARY = re.compile(r"""boundary="?([0-9A-Za-z'()+_,./:=? -]{1,70})""", re.IGNORECASE)  # RFC 2046, 5.1.1
+_MOST_PARTS = 100  # of a form
 
 
 class Gone(Exception):  # noqa: N818 -- nothing is wrong
@@ -44,9 +46,12 @@ async def read_body(request: Request, most: int, seconds: float) -> bytes:
     """All of it.
 
     Raises:
-        RefusedError: 413 it is too large; 408 it did not come in time.
+        RefusedError: 413 it is too large; 415 it is compressed; 408 it did not come in time.
         Gone: its client has gone.
     """
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        raise UnreadError(415, f"Content-Encoding {encoding[:40]}: expected a body that is not compressed")
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > most:
         raise _too_large(most)
@@ -95,18 +100,24 @@ async def unless_gone(request: Request, answer: Coroutine[Any, Any, _T]) -> _T:
 
 
 def picture_of(body: bytes, content_type: str) -> bytes:
-    """The file in a form (``curl -F``), or the body itself.
+    """The file in a form (``curl -F``; RFC 7578), or the body itself.
 
     Raises:
         RefusedError: 400, the form holds no file.
     """
-    if not content_type.startswith("multipart/form-data"):
+    if not content_type.lower().startswith("multipart/form-data"):
         return body
-    form = BytesParser().parsebytes(b"Content-Type: " + content_type.encode("latin-1") + b"\r\n\r\n" + body)
-    for part in form.get_payload() if form.is_multipart() else ():
-        data = part.get_payload(decode=True) if not isinstance(part, str) else None
-        if isinstance(data, bytes):
-            return data
+    found = _BOUNDARY.search(content_type)
+    line = b"--" + (found[1].encode() if found else b"")
+    start = body.find(line) if found else -1
+    for _ in range(_MOST_PARTS):
+        head = body.find(b"\r\n\r\n", start)
+        end = body.find(b"\r\n" + line, head + 2)
+        if -1 in (start, head, end):
+            break
+        if b"filename" in body[start:head].lower():
+            return body[head + 4 : end]
+        start = end + 2
     raise RefusedError(400, "the form holds no file; send one, as curl -F file=@PICTURE does")
 
 

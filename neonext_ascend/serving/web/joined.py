@@ -37,6 +37,11 @@ class JoinedTransport:
         self._flush()
         self._transport.close()
 
+    def write_eof(self) -> None:
+        """As asyncio has it; what was written before is sent."""
+        self._flush()
+        self._transport.write_eof()
+
     def _flush(self) -> None:
         parts, self._parts = self._parts, []
         if parts and not self._transport.is_closing():

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # protobuf has no types
 
 from neonext_ascend.errors import FileAccessError
 from neonext_ascend.serving.desk import Desk
@@ -63,13 +64,17 @@ class _Answers:
 
 
 def _guarded(name: str, method: Callable[[Any, Any], Awaitable[Any]], key: str | None, log: Log) -> Any:
-    async def call(request: Any, context: Any) -> Any:
+    message = MESSAGES[f"{name}Request"]
+
+    async def call(request: bytes, context: Any) -> Any:
         try:
             sent = {str(k): str(v) for k, v in context.invocation_metadata() or ()}
             CALLER.set(sent)
             if name not in _OPEN and not admits(key, sent):
                 raise RefusedError(401, "expected the API key, as authorization: Bearer KEY or x-api-key: KEY")
-            return await method(request, context)
+            return await method(message.FromString(request), context)
+        except DecodeError:
+            code, words = grpc.StatusCode.INVALID_ARGUMENT, f"the request is no {message.DESCRIPTOR.name}"
         except RefusedError as refusal:
             code, words = _CODES.get(refusal.status, grpc.StatusCode.UNKNOWN), str(refusal)
             if refusal.retry_after is not None:
@@ -82,7 +87,6 @@ def _guarded(name: str, method: Callable[[Any, Any], Awaitable[Any]], key: str |
 
     return grpc.unary_unary_rpc_method_handler(
         call,
-        request_deserializer=MESSAGES[f"{name}Request"].FromString,
         response_serializer=MESSAGES[f"{name}Response"].SerializeToString,
     )
 

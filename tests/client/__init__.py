@@ -1,0 +1,1 @@
+"""The client: calls, addresses, and the connection of a load."""

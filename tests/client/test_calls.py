@@ -1,0 +1,178 @@
+"""``neonext_ascend.client``: addresses, and what becomes of a call where a server refuses, is silent, or another's."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from neonext_ascend import jobs
+from neonext_ascend.client import Client
+from neonext_ascend.client.place import place_of
+from neonext_ascend.client.subject import subject_of
+from neonext_ascend.errors import FileAccessError, NeoNextError, ToolchainError, UsageError, without_password
+from neonext_ascend.serving.refusals import RefusedError
+from tests.standins.server import standing
+from tests.standins.talking import says, talking
+from tests.support.outcome import caller
+
+ROWS = np.zeros((1, 3), np.float32)
+Call = Callable[[Client], Any]
+CALLS: dict[str, Call] = {
+    "/v2": lambda client: client.server(),
+    "/v2/repository/index": lambda client: client.models(),
+    "/v2/models/m": lambda client: client.infer("m", ROWS),
+    "/classify?model=&version=&top=5": lambda client: client.classify(b"picture"),
+}
+
+
+@pytest.mark.parametrize(
+    ("url", "base", "rest"),
+    [
+        ("http://h", "http://h", ("h", 80, "h", "", "", "")),
+        ("http://h:8000/", "http://h:8000", ("h", 8000, "h:8000", "", "", "")),
+        ("https://h/v2", "https://h", ("h", 443, "h", "", "", "")),
+        ("http://h/v2/models/m/", "http://h", ("h", 80, "h", "", "m", "")),
+        ("http://h/v2/models/m/infer", "http://h", ("h", 80, "h", "", "m", "")),
+        ("http://h/a/b/v2/models/m%20n/versions/2", "http://h/a/b", ("h", 80, "h", "/a/b", "m n", "2")),
+        ("https://h/prefix/", "https://h/prefix", ("h", 443, "h", "/prefix", "", "")),
+        ("http://[::1]:8000/v2", "http://[::1]:8000", ("::1", 8000, "[::1]:8000", "", "", "")),
+        ("HTTP://u:p%40q@h:1/x", "http://h:1/x", ("h", 1, "h:1", "/x", "", "")),
+    ],
+)
+def test_an_address_is_taken_apart(url: str, base: str, rest: tuple[object, ...]) -> None:
+    place = place_of(url)
+    assert place.base == base
+    assert (place.host, place.port, place.authority, place.prefix, place.model, place.version) == rest
+    assert ("@" in url) == bool(place.headers)
+
+
+NO_ADDRESSES = [
+    "h:8000", "ftp://h", "http://", "http://h:x", "http://h:99999", "http://h?x=1", "http://h/#x", "http://h/a b",
+    "http://h/v2\r\nX: y", "http://\xe9",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", NO_ADDRESSES)
+def test_what_is_no_address_is_said(url: str) -> None:
+    with pytest.raises(UsageError, match="expected http://HOST:PORT"):
+        Client(url)
+
+
+def test_a_password_is_sent_and_never_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    assert without_password("http://u:p@h:1/x@y") == "http://h:1/x@y"
+    assert without_password("http://u:p/q?r@h/x") == "http://h/x"
+    assert without_password("http://h:8000/v2/models/a@b") == "http://h:8000/v2/models/a@b"
+    with standing() as up:
+        url = up.url.replace("//", "//user:geheim@")
+        with Client(url) as client:
+            client.infer("m", ROWS)
+        assert up.bodies[0][0]["Authorization"] == "Basic dXNlcjpnZWhlaW0="
+        result = caller(capfd, "benchmark")(url, "--seconds", 0.6, "--sittings", 6, "--json")
+        assert up.bodies[-1][0]["Authorization"] == "Basic dXNlcjpnZWhlaW0="
+        assert up.bodies[-1][0]["Host"] == up.url[7:]
+        assert result.json["servers"][0]["name"] == up.url
+        with pytest.raises(RefusedError) as caught, Client(url) as client:
+            client.metadata("n")
+    wrong = caller(capfd, "benchmark")(url.replace("geheim", "ge/heim"), "--threads", 2)
+    for said in (result.out, result.err, wrong.err, str(caught.value)):
+        assert "heim" not in said
+
+
+def test_a_path_before_the_protocols() -> None:
+    paths: dict[str, tuple[int, Any]] = {
+        "/a/v2": (200, {"name": "s"}),
+        "/a/v2/health/ready": (200, {}),
+        "/a/v2/models/m": (200, {"inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 3]}]}),
+        "/v2": (404, {}),
+    }
+    with standing(paths=paths) as up, Client(f"{up.url}/a/") as client:
+        assert client.infer("m", ROWS).tolist() == [0.5]
+        subject = subject_of(f"{up.url}/a/v2/models/m")
+    assert subject.requests[0].startswith(b"POST /a/v2/models/m/infer HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize("told", [{"name": "other"}, {"extensions": None}, {"extensions": 1}, {"extensions": ["x"]}])
+def test_a_server_without_the_extension_is_sent_json(told: dict[str, object]) -> None:
+    with standing(paths={"/v2": (200, told)}) as up, Client(up.url) as client:
+        client.infer("m", ROWS)
+        client.infer("m", ROWS)
+    assert [body for _, body in up.bodies] == [up.bodies[0][1]] * 2
+    assert b'"data":[0.0,0.0,0.0]' in up.bodies[0][1]
+
+
+@pytest.mark.parametrize("path", CALLS)
+@pytest.mark.parametrize(
+    "answer", ["<!doctype html>", "", [1], {"inputs": [], "top": [{}]}, {"inputs": 1}, "null", "[" * 99999]
+)
+def test_a_server_of_another_kind_is_said(path: str, answer: object) -> None:
+    if path == "/v2" and isinstance(answer, dict):
+        return  # an object is all that is asked of it
+    other = pytest.raises(ToolchainError, match="not one of the Open Inference Protocol")
+    with standing(paths={path: (200, answer)}) as up, Client(up.url) as client, other:
+        CALLS[path](client)
+
+
+def test_each_refusal_tells_its_words_and_whether_to_try_again() -> None:
+    head = "HTTP/1.1 {} X\r\nContent-Length: {}\r\nRetry-After: {}\r\n\r\n{}"
+    for status, retry, again in (
+        (400, "", False), (401, "", False), (404, "", False), (405, "", False), (413, "", False), (415, "", False),
+        (408, "", True), (429, "3", True), (500, "", False), (502, "x", True), (503, "30", True), (504, "9" * 99, True),
+    ):  # fmt: skip
+        words = '{"error": "as it has it"}'
+        answer = head.format(status, len(words), retry, words).encode()
+        refused = pytest.raises(RefusedError, match="as it has it")
+        with talking(says(answer)) as port, Client(f"http://127.0.0.1:{port}") as client, refused as caught:
+            client.server()
+        told = caught.value
+        assert (told.status, told.again) == (status, again)
+        assert told.retry_after == (int(retry) if retry in ("3", "30") else None)
+        assert told.exit_code == (3 if again or status == 500 else 2)
+
+
+def test_silence_and_absence_are_one_error_of_ours(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with Client(url, timeout=0.1) as client, pytest.raises(ToolchainError, match=r"no answer within 0\.1 s"):
+            client.server()
+    for script in (says(b""), says(b"SSH-2.0\r\n"), says(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nno gzip")):
+        none = pytest.raises(ToolchainError, match="no answer")
+        with talking(script) as port, Client(f"http://127.0.0.1:{port}") as client, none:
+            client.server()
+    with Client("http://127.0.0.1:1") as client:
+        assert not client.ready()
+        with pytest.raises(FileAccessError, match=r"nothing\.png: cannot read the picture"):
+            client.classify(tmp_path / "nothing.png")
+        with pytest.raises(UsageError, match="are complex64; expected bool"):
+            client.infer("m", ROWS.astype(np.complex64))
+    with pytest.raises(FileAccessError, match="cannot be used as a certificate"):
+        Client("https://h", certificate=tmp_path / "nothing.pem")
+    with pytest.raises(UsageError, match="api_key"):
+        Client("http://h", api_key="a\r\nb")
+
+
+def test_a_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with standing(paths={"http://far.test/v2": (200, {"name": "by proxy"})}) as up:
+        monkeypatch.setenv("http_proxy", up.url)
+        with Client("http://far.test") as client:
+            assert client.server() == {"name": "by proxy"}
+        # A benchmark asks the server itself.
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+        assert subject_of(up.url).url == up.url
+    monkeypatch.setenv("all_proxy", "socks9://127.0.0.1:1")
+    with pytest.raises(NeoNextError, match="cannot be asked"):
+        Client("http://far.test")
+
+
+def test_a_rate_too_low_for_the_sittings_is_refused_at_once() -> None:
+    with pytest.raises(UsageError, match=r"rate 0\.5: .* 10 sittings, 1 s long; give --seconds (\d+)") as caught:
+        jobs.benchmark_servers(["http://127.0.0.1:1"], rate=0.5)
+    seconds = int(str(caught.value).rsplit("--seconds ", 1)[1].split(",")[0])
+    with pytest.raises(ToolchainError, match="is a server there"):  # what was advised goes on to ask
+        jobs.benchmark_servers(["http://127.0.0.1:1"], rate=0.5, seconds=seconds)

@@ -1,0 +1,112 @@
+"""Bodies that are made to hold a server up, or that a form holds: each is read in one pass, or refused."""
+
+from __future__ import annotations
+
+import json
+import struct
+
+import numpy as np
+import pytest
+
+from neonext_ascend.serving.protocol.messages import MESSAGES
+from neonext_ascend.serving.protocol.messages import parse_request as parse_message
+from neonext_ascend.serving.protocol.rest import parse_request
+from neonext_ascend.serving.refusals import RefusedError
+from neonext_ascend.serving.web.bodies import picture_of
+
+FILE = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
+FIELD = b'--b\r\nContent-Disposition: form-data; name="top"\r\n\r\n2\r\n'
+DATA = b"\x89PNG\r\n\r\n--a --b \r\n-\r\n--"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "want"),
+    [
+        ("image/png", FILE + DATA + b"\r\n--b--", FILE + DATA + b"\r\n--b--"),
+        ("multipart/form-data; boundary=b", FILE + DATA + b"\r\n--b--\r\n", DATA),
+        ('Multipart/Form-Data; charset=x; Boundary="b"', FIELD + FILE + DATA + b"\r\n" + FIELD + b"--b--", DATA),
+        ("multipart/form-data; boundary=b", b"preamble\r\n" + FILE + DATA + b"\r\n--b--", DATA),
+        ("multipart/form-data; boundary=b", FILE + b"\r\n--b--", b""),
+        ("multipart/form-data; boundary=b", FILE.replace(b"filename", b"FileName*") + b"x\r\n--b", b"x"),
+    ],
+)
+def test_a_forms_file(kind: str, body: bytes, want: bytes) -> None:
+    assert picture_of(body, kind) == want
+
+
+NESTED = b"".join(b"--%d\r\nContent-Type: multipart/mixed; boundary=%d\r\n\r\n" % (n, n + 1) for n in range(20000))
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data", FILE + DATA + b"\r\n--b--"),
+        ('multipart/form-data; boundary=""', FILE + DATA + b"\r\n--b--"),
+        ("multipart/form-data; boundary=\xff", FILE + DATA + b"\r\n--b--"),
+        ("multipart/form-data; boundary=b", b""),
+        ("multipart/form-data; boundary=b", FIELD + b"--b--"),
+        ("multipart/form-data; boundary=b", FILE + DATA),  # cut off
+        ("multipart/form-data; boundary=b", FIELD * 101 + FILE + DATA + b"\r\n--b--"),
+        ("multipart/form-data; boundary=b", b"--b\r\n\r\na\r\n" * 2**20),
+        ("multipart/form-data; boundary=0", NESTED),
+    ],
+)
+def test_a_form_without_a_file_is_refused(kind: str, body: bytes) -> None:
+    with pytest.raises(RefusedError, match="the form holds no file") as caught:
+        picture_of(body, kind)
+    assert caught.value.status == 400
+
+
+def binary(raw: bytes, **of: object) -> tuple[bytes, str]:
+    entry = {"name": "x", "datatype": "FP32", "parameters": {"binary_data_size": len(raw)}, **of}
+    head = json.dumps({"inputs": [entry]}).encode()
+    return head + raw, str(len(head))
+
+
+@pytest.mark.parametrize("shape", [[0, *[2**32 - 1] * 15], [2**31] * 16, [2**20, 2**20, 2]])
+@pytest.mark.parametrize("datatype", ["FP32", "BYTES"])
+def test_a_shape_beyond_all_arrays_is_refused(datatype: str, shape: list[int]) -> None:
+    with pytest.raises(RefusedError, match=r"expected at most 16 whole numbers .*, 2\*\*40 elements"):
+        parse_request(*binary(b"", datatype=datatype, shape=shape))
+    inline = {"name": "x", "datatype": datatype, "shape": shape, "data": []}
+    with pytest.raises(RefusedError, match="expected at most 16 whole numbers"):
+        parse_request(json.dumps({"inputs": [inline]}).encode(), None)
+    message = MESSAGES["ModelInferRequest"](inputs=[{"name": "x", "datatype": datatype, "shape": shape}])
+    with pytest.raises(RefusedError, match="expected at most 16 whole numbers"):
+        parse_message(message)
+    message.raw_input_contents.append(b"")
+    with pytest.raises(RefusedError, match="expected at most 16 whole numbers"):
+        parse_message(message)
+
+
+def test_byte_strings_without_number_are_not_read() -> None:
+    count = 2**16 + 1
+    with pytest.raises(RefusedError, match="65537 elements; expected at most 65536") as caught:
+        parse_request(*binary(bytes(4 * count), datatype="BYTES", shape=[count]))
+    assert caught.value.status == 413
+    inline = {"name": "x", "datatype": "BYTES", "shape": [count], "data": [""] * count}
+    with pytest.raises(RefusedError, match="expected at most 65536"):
+        parse_request(json.dumps({"inputs": [inline]}).encode(), None)
+    # What is more than the shape says is not read either.
+    raw = struct.pack("<I", 1) + b"a" + bytes(2**22)
+    with pytest.raises(RefusedError, match="its bytes are not 1 elements"):
+        parse_request(*binary(raw, datatype="BYTES", shape=[1]))
+
+
+@pytest.mark.parametrize(
+    ("datatype", "data", "right"),
+    [
+        ("INT32", [1, -2], True), ("UINT8", [[0], [255]], True), ("BOOL", [True, False], True),
+        ("UINT64", [2**64 - 1, 0], True), ("FP32", [1, 2.5], True), ("INT32", [1, 2.5], False),
+        ("UINT8", [1, 256], False), ("UINT8", [1, -1], False), ("INT64", ["1", "2"], False),
+        ("BOOL", ["false", ""], False), ("BOOL", [1, 0], False), ("INT8", [None, 1], False), ("INT8", [True, 1], False),
+    ],
+)  # fmt: skip
+def test_numbers_are_taken_as_they_are_or_not_at_all(datatype: str, data: list[object], right: bool) -> None:
+    body = json.dumps({"inputs": [{"name": "x", "datatype": datatype, "shape": [2], "data": data}]}).encode()
+    if right:
+        (tensor,) = parse_request(body, None).inputs
+        assert np.ravel(tensor.data).tolist() == np.asarray(data, object).ravel().tolist()
+    else:
+        with pytest.raises(RefusedError, match="its data are not"):
+            parse_request(body, None)
