@@ -18,6 +18,8 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf,required=false \
     --mount=type=secret,id=ca_bundle,target=/run/secrets/ca_bundle,required=false \
     sh /build/install.sh torch
 ARG EXTRAS=serve
+# With `ray` among them: as deploy/kuberay says, for all nodes of a cluster need the same.
+ARG RAY_VERSION=2.60.0
 COPY pyproject.toml README.md LICENSE /build/source/
 COPY neonext_ascend /build/source/neonext_ascend
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf,required=false \
@@ -38,6 +40,8 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf,required=false \
     --mount=type=secret,id=ca_bundle,target=/run/secrets/ca_bundle,required=false \
     sh /build/install.sh torch
 ARG EXTRAS=serve
+# With `ray` among them: as deploy/kuberay says, for all nodes of a cluster need the same.
+ARG RAY_VERSION=2.60.0
 COPY pyproject.toml README.md LICENSE /build/source/
 COPY neonext_ascend /build/source/neonext_ascend
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf,required=false \
@@ -54,11 +58,13 @@ LABEL org.opencontainers.image.title="neonext-ascend" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 USER 0:0
+COPY --from=ascend-builder /opt/neonext-ascend /opt/neonext-ascend
 RUN groupadd --gid 10001 neonext \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin neonext \
     && install -d -o 10001 -g 10001 /data \
-    && ln -s /opt/neonext-ascend/bin/neonext-ascend /opt/neonext-ascend/bin/ray /usr/local/bin/
-COPY --from=ascend-builder /opt/neonext-ascend /opt/neonext-ascend
+    && for program in neonext-ascend ray; do \
+         if [ -e "/opt/neonext-ascend/bin/$program" ]; then \
+           ln -s "/opt/neonext-ascend/bin/$program" /usr/local/bin/; fi; done
 COPY --chmod=0755 docker/entrypoint.sh /usr/local/bin/neonext-ascend-entrypoint
 # Whatever is written goes to /data, the one place that need be writable.
 ENV HOME=/data \
@@ -84,11 +90,13 @@ LABEL org.opencontainers.image.title="neonext-ascend" \
       org.opencontainers.image.licenses="BSD-3-Clause" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
+COPY --from=cpu-builder /opt/neonext-ascend /opt/neonext-ascend
 RUN groupadd --gid 10001 neonext \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin neonext \
     && install -d -o 10001 -g 10001 /data \
-    && ln -s /opt/neonext-ascend/bin/neonext-ascend /opt/neonext-ascend/bin/ray /usr/local/bin/
-COPY --from=cpu-builder /opt/neonext-ascend /opt/neonext-ascend
+    && for program in neonext-ascend ray; do \
+         if [ -e "/opt/neonext-ascend/bin/$program" ]; then \
+           ln -s "/opt/neonext-ascend/bin/$program" /usr/local/bin/; fi; done
 COPY --chmod=0755 docker/entrypoint.sh /usr/local/bin/neonext-ascend-entrypoint
 ENV HOME=/data \
     USER=neonext \

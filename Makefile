@@ -59,7 +59,7 @@ container: $(BIN)/.developing
 environments: $(BIN)/.developing
 	$(BIN)/python -m tests.environments.check
 
-# KServe's client and models, and Ray with two nodes on this machine, one of them killed; ten minutes with the installation.
+# KServe's client and models, and Ray with two nodes on this machine, killed and scaled; twelve minutes with the installation.
 clusters: $(BIN)/.developing
 	$(BIN)/python -m tests.environments.check kserve ray
 

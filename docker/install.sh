@@ -1,7 +1,7 @@
 #!/bin/sh
 # Used by the Dockerfile's builders: the virtual environment /opt/neonext-ascend, in two steps that cache apart.
 #   install.sh torch     the environment and torch; TORCH_VERSION, TORCH_INDEX_URL, TORCH_NPU_VERSION, VENV_OPTIONS
-#   install.sh package   a wheel of /build/source, and that wheel with the libraries it needs; EXTRAS such as serve,ray
+#   install.sh package   a wheel of /build/source, and that wheel with the libraries it needs; EXTRAS such as serve,ray; RAY_VERSION
 set -eu
 venv=${NEONEXT_VENV:-/opt/neonext-ascend}
 # CANN's own modules are not what pip should find installed.
@@ -22,8 +22,12 @@ install_torch() {
 
 install_package() {
   $pip wheel --no-deps --wheel-dir /build/wheels /build/source
+  case ",${EXTRAS:-}," in
+    *,ray,*) ray=ray==$RAY_VERSION ;;
+    *) ray= ;;
+  esac
   for wheel in /build/wheels/*.whl; do
-    $pip install "$wheel${EXTRAS:+[$EXTRAS]}"
+    $pip install "$wheel${EXTRAS:+[$EXTRAS]}" ${ray:+"$ray"}
   done
 }
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from neonext_ascend.errors import NeoNextError
+
 Log = Callable[..., None]
 
 
@@ -39,3 +41,13 @@ def libraries_logged() -> Iterator[None]:
         yield
     finally:
         logging.lastResort = kept
+
+
+@contextlib.contextmanager
+def told(event: str) -> Iterator[None]:
+    """What ends with an error is told in one line too, for whoever catches it prints pages."""
+    try:
+        yield
+    except NeoNextError as error:
+        log(event, error=str(error))
+        raise

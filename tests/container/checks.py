@@ -66,6 +66,10 @@ def check_files(image: Container) -> None:
     compilers = [p.name for p in programs if COMPILER.search(p.name)]
     expect(not compilers, f"the image has {compilers}")
     expect(len(programs) > 50, "no programs found to look at")
+    links = [p for p in (image.root / "usr/local/bin").iterdir() if p.is_symlink()]
+    # Absolute ones, whose beginning is the image's.
+    nowhere = [p.name for p in links if not (image.root / str(p.readlink()).lstrip("/")).exists() and not p.exists()]
+    expect(not nowhere, f"links to nothing: {nowhere}")
     for left in ("etc/pip.conf", "run/secrets", "build", "root/.cache"):
         expect(not (image.root / left).exists(), f"the image has /{left}")
     expect(len(list(image.root.glob(f"{PACKAGE}/{SAMPLES}/digit_*.png"))) == 10, "the packaged samples are missing")

@@ -28,9 +28,19 @@ def make(folder: Path) -> Environment:
 def steps(environment: Environment) -> dict[str, Callable[[], object]]:
     """In order, by name; each in a process of its own, with a cluster of its own."""
     return {
+        "what the door makes of all that Ray raises": partial(test, environment),
         "a node killed while its replica answers": partial(drive, environment, "serving"),
+        "scaled up and down, a replica killed, strangers, a start that fails": partial(drive, environment, "scaling"),
         "20,000 pictures as on one machine, killed and resumed": partial(drive, environment, "pictures"),
     }
+
+
+def test(environment: Environment) -> None:
+    """The tests that ``make test`` runs without Ray."""
+    quiet = ["-q", "-n", "0", "-p", "no:cacheprovider", "-W", "ignore::DeprecationWarning"]  # Ray's own
+    files = ["tests/serving/test_door.py", "tests/serving/test_ray.py"]
+    if status := environment.show(["-m", "pytest", *quiet, *files], cwd=ROOT, seconds=300):
+        raise SystemExit(f"ray: the tests of the door ended with {status}")
 
 
 def drive(environment: Environment, what: str) -> None:

@@ -20,8 +20,9 @@ from neonext_ascend.machine.container import BASE_IMAGES, DEVICE_NODES, HOST_PAT
 from tests import ROOT
 from tests.container.checks import COMPILER
 from tests.container.pip_settings import BUNDLE_INSIDE, settings_of
-from tests.support.deploy import JOB, deployed, parsed
+from tests.support.deploy import JOB, KUBERAY, deployed, parsed
 
+RAY_VERSION = deployed(KUBERAY)["spec"]["rayClusterConfig"]["rayVersion"]
 ENTRY_POINT = ROOT / "docker" / "entrypoint.sh"
 
 
@@ -258,6 +259,39 @@ def test_a_builder_installs_torch_from_its_index_and_in_pair_with_torch_npu(
     first, *installs = told.splitlines()
     assert first == f"-m venv --a --b {tmp_path}/venv"
     assert [line.partition(" install ")[2] for line in installs] == expected
+
+
+@pytest.mark.parametrize(
+    ("extras", "expected"),
+    [("", ".whl"), ("serve", ".whl[serve]"), ("serve,ray", f".whl[serve,ray] ray=={RAY_VERSION}")],
+)
+def test_a_builder_installs_the_ray_that_a_rayservice_names(extras: str, expected: str, tmp_path: Path) -> None:
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\nprintf "%s\\n" "$*"\n')
+    python.chmod(0o755)
+    for builder in ("cpu-builder", "ascend-builder"):
+        given = dict(text.split("=", 1) for text in of(builder, "ARG"))
+        assert given["RAY_VERSION"] == RAY_VERSION
+        settings = {**given, "EXTRAS": extras, "PATH": "/usr/bin:/bin", "NEONEXT_VENV": str(tmp_path)}
+        script = ["sh", str(ROOT / "docker" / "install.sh"), "package"]
+        told = subprocess.run(script, env=settings, capture_output=True, text=True, check=True, timeout=60).stdout
+        assert told.splitlines()[-1].endswith(f"install /build/wheels/*{expected}")
+
+
+@pytest.mark.parametrize("programs", [{"neonext-ascend"}, {"neonext-ascend", "ray"}])
+def test_an_image_links_the_programs_that_it_has(programs: set[str], tmp_path: Path) -> None:
+    for program in programs:
+        (tmp_path / program).touch()
+    for target in ("cpu", "ascend"):
+        names = [name for name, _ in stages()[target]]
+        assert names.index("COPY") < names.index("RUN")
+        links = tmp_path / target
+        links.mkdir()
+        command = of(target, "RUN")[0].partition("/data && ")[2]
+        command = command.replace("/opt/neonext-ascend/bin", str(tmp_path)).replace("/usr/local/bin", str(links))
+        subprocess.run(["sh", "-c", command], check=True, timeout=60)
+        assert {link.name for link in links.iterdir()} == programs
 
 
 def test_scripts_are_executable() -> None:

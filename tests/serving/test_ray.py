@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neonext_ascend.errors import ToolchainError, UsageError
+from neonext_ascend._version import __version__
+from neonext_ascend.errors import FileAccessError, ToolchainError, UsageError
 from neonext_ascend.serving.protocol.rest import HEADER
 from neonext_ascend.serving.ray import application
 from neonext_ascend.serving.ray.arguments import Arguments
@@ -66,7 +67,7 @@ def test_a_replica_answers_as_the_server_does(nano: Nano) -> None:
 
     async def talk() -> list[Answered]:
         replica = Replica.__new__(Replica)
-        await replica.__init__([f"nano={nano.free}"], Settings(threads=1))  # type: ignore[misc] # as Ray does
+        await replica.__init__([f"nano={nano.free}"], Settings(threads=1), __version__)  # type: ignore[misc] # as Ray does
         try:
             await replica.check_health()
             asked = [
@@ -76,7 +77,9 @@ def test_a_replica_answers_as_the_server_does(nano: Nano) -> None:
             ]
             return [await replica.answer(one) for one in asked]
         finally:
-            await replica._engine.close()
+            ending = replica.__del__()  # as Ray does
+            assert ending is not None
+            await ending
 
     ready, unknown, found = asyncio.run(talk())
     assert (ready.status, json.loads(ready.body)) == (200, {"name": "nano", "ready": True})
@@ -85,3 +88,21 @@ def test_a_replica_answers_as_the_server_does(nano: Nano) -> None:
     logits = np.frombuffer(found.body[length:], np.float32).reshape(24, 10)
     # Its batches may be others than the one that gave what is wanted, and sum in another order.
     np.testing.assert_allclose(logits, nano.want, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("version", "error", "words"),
+    [
+        ("0.0.1", ToolchainError, f"neonext-ascend {__version__} is here; expected 0.0.1"),
+        (__version__, FileAccessError, "none.onnx"),
+    ],
+)
+def test_a_replica_that_cannot_start_says_why_in_a_line(
+    version: str, error: type[Exception], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replica = Replica.__new__(Replica)
+    with pytest.raises(error):
+        asyncio.run(replica.__init__(["none.onnx"], Settings(), version))  # type: ignore[misc] # as Ray does
+    told = json.loads(capsys.readouterr().err)
+    assert (told["event"], words in told["error"]) == ("replica not started", True)
+    assert replica.__del__() is None

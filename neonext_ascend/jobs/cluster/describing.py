@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from neonext_ascend._version import __version__
 from neonext_ascend.errors import NeoNextError
 from neonext_ascend.jobs.cluster.shards import error_json, error_of
 from neonext_ascend.jobs.cluster.share import Share
@@ -43,10 +44,27 @@ def described(path: Path, runtime: Runtime, share: Share) -> tuple[Elsewhere, Re
 
     Raises:
         NeoNextError: it cannot be opened there.
+        ToolchainError: the worker has another version of this package, or none.
     """
     import ray
 
-    asked = ray.remote(_describe).options(**share.options()).remote(path, runtime, share.cpus, str(Path.cwd()))
+    here = __version__
+
+    def describe(*asked: Any) -> object:  # a function within another travels whole, and so needs nothing there
+        try:
+            from neonext_ascend._version import __version__ as there
+        except ImportError:
+            there = "not installed"
+        if there != here:
+            return {
+                "status": 3,
+                "error": f"--ray: neonext-ascend is {there} on a worker, {here} here; expected the same",
+            }
+        from neonext_ascend.jobs.cluster.describing import _describe
+
+        return _describe(*asked)
+
+    asked = ray.remote(describe).options(**share.options()).remote(path, runtime, share.cpus, str(Path.cwd()))
     found = ray.get(asked)
     if isinstance(found, dict):
         raise error_of(found)

@@ -14,7 +14,7 @@ from neonext_ascend.errors import ToolchainError, UsageError
 
 EXPECTED = "local, auto, or the HOST:PORT of a cluster's head"
 _ADDRESS = re.compile(r"[A-Za-z0-9.-]+:[0-9]{1,5}")
-_SECONDS = 5.0
+_SECONDS, _MOST = 5.0, 400
 
 
 @contextlib.contextmanager
@@ -54,7 +54,8 @@ def joined(address: str) -> Iterator[None]:
         here = {"num_cpus": len(os.sched_getaffinity(0)), "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **(here if address == "local" else {}))
     except Exception as error:  # Ray has many
-        raise ToolchainError(f"--ray {address}: cannot join the cluster: {first_line(error)}") from None
+        words = " ".join(str(error).split())[:_MOST]  # of another version Ray tells in several lines
+        raise ToolchainError(f"--ray {address}: cannot join the cluster: {words or type(error).__name__}") from None
     try:
         yield
     finally:

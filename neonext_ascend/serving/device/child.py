@@ -6,6 +6,7 @@ end of the socket closes. The rows of a batch lie in the memory, everything else
 
 from __future__ import annotations
 
+import ctypes
 import math
 import mmap
 import signal
@@ -21,9 +22,13 @@ from neonext_ascend.errors import NeoNextError
 from neonext_ascend.serving.device.frames import frame, receive
 from neonext_ascend.serving.device.opening import Opened, open_checked
 
+_PR_SET_PDEATHSIG = 1  # of prctl: the signal that comes when the parent ends
+
 
 def main(arguments: list[str]) -> int:
     """Run until the server goes; ``arguments``: the numbers of the socket and of the memory."""
+    # A computation that hangs never sees the socket close; it would keep the device from the next process.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     # Ctrl-C on a terminal reaches every process; the server decides when this one ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

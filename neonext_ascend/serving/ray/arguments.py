@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _Text = Annotated[str, Bounds(min_length=1, description="text that is not empty")]
 _Texts = Annotated[tuple[str, ...], Bounds(min_length=1)]
 _Count = Annotated[int, Bounds(ge=1, le=2**20)]
+_Delay = Annotated[float, Bounds(ge=0, le=86400)]
 _Seconds = Annotated[float, Bounds(ge=0.01, le=86400)]
 
 
@@ -30,6 +31,7 @@ class Arguments:
         npu: whether a replica takes one of Ray's resource ``NPU``; else CPUs alone.
         cpus: that a replica takes.
         min_replicas, max_replicas, target_ongoing_requests, max_ongoing_requests: as Ray Serve has them.
+        upscale_delay_s, downscale_delay_s: likewise; how long another number of replicas must be due.
         max_queued_requests: that wait in a door for a replica; more are refused with 429.
         doors: processes that take HTTP, all on the head.
         runtime, threads, max_delay_ms, queue, timeout, max_body_mib, api_key_file: of the server in each replica.
@@ -41,6 +43,8 @@ class Arguments:
     min_replicas: Annotated[int, Bounds(ge=0, le=2**20)] = field(default=1, metadata=OPTIONAL)
     max_replicas: _Count = field(default=1, metadata=OPTIONAL)
     target_ongoing_requests: _Count = field(default=16, metadata=OPTIONAL)
+    upscale_delay_s: _Delay = field(default=30.0, metadata=OPTIONAL)
+    downscale_delay_s: _Delay = field(default=600.0, metadata=OPTIONAL)
     max_ongoing_requests: _Count = field(default=64, metadata=OPTIONAL)
     max_queued_requests: _Count = field(default=1024, metadata=OPTIONAL)
     doors: _Count = field(default=1, metadata=OPTIONAL)

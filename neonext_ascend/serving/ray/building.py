@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from neonext_ascend._version import __version__
 from neonext_ascend.errors import ToolchainError
 from neonext_ascend.serving.ray.arguments import Arguments
 
 _HEAD = {"node:__internal_head__": 0.001}  # Ray gives this to the head alone; where the head ends, the cluster ends
+_END = 10.0  # seconds for the last answer's way, and for a device's process to end
 
 
 def application(args: Mapping[str, Any]) -> Any:
@@ -29,7 +31,7 @@ def application(args: Mapping[str, Any]) -> Any:
             f"Ray Serve needs {error.name}, which is not installed: pip install 'neonext-ascend[ray]'"
         ) from None
     settings = asked.settings()
-    scaling = ("min_replicas", "max_replicas", "target_ongoing_requests")
+    scaling = ("min_replicas", "max_replicas", "target_ongoing_requests", "upscale_delay_s", "downscale_delay_s")
     quiet = {"enable_access_log": False}  # two lines for each request
     replicas = serve.deployment(Replica).options(
         logging_config=quiet,
@@ -37,6 +39,7 @@ def application(args: Mapping[str, Any]) -> Any:
         autoscaling_config={name: getattr(asked, name) for name in scaling},
         max_ongoing_requests=asked.max_ongoing_requests,
         max_queued_requests=asked.max_queued_requests,
+        graceful_shutdown_timeout_s=settings.timeout + _END,  # what a replica has under way when it is to end
     )
     door = serve.deployment(serve.ingress()(Door)).options(
         logging_config=quiet,
@@ -44,4 +47,4 @@ def application(args: Mapping[str, Any]) -> Any:
         num_replicas=asked.doors,
         max_ongoing_requests=2**20,  # what waits is bounded above
     )
-    return door.bind(replicas.bind(list(asked.words), settings), settings)
+    return door.bind(replicas.bind(list(asked.words), settings, __version__), settings)

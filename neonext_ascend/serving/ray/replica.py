@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from neonext_ascend._version import __version__
 from neonext_ascend.errors import ToolchainError
 from neonext_ascend.serving.desk import Desk
 from neonext_ascend.serving.engine import Engine
-from neonext_ascend.serving.logs import log
+from neonext_ascend.serving.logs import log, told
 from neonext_ascend.serving.metrics import Metrics
 from neonext_ascend.serving.models import read_models
 from neonext_ascend.serving.settings import Settings
 from neonext_ascend.serving.web.app import App
-from neonext_ascend.serving.web.security import read_key
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -45,20 +45,31 @@ class Replica:
 
     Args:
         words: ``[NAME=]ARTIFACT``.
-        settings: of the server.
+        settings: of the server; who may come in is the door's affair.
+        version: of this package where the application was built.
     """
 
-    async def __init__(self, words: Sequence[str], settings: Settings) -> None:  # type: ignore[misc] # Ray awaits it
-        key = None if settings.api_key_file is None else read_key(settings.api_key_file)
-        metrics = Metrics()
-        self._engine = Engine(read_models(words), settings, metrics, log)
-        await self._engine.start()
-        self._app = App(Desk(self._engine, settings, metrics), key, log)
+    _engine: Engine | None = None
+
+    async def __init__(self, words: Sequence[str], settings: Settings, version: str) -> None:  # type: ignore[misc] # Ray awaits it
+        with told("replica not started"):
+            if version != __version__:
+                raise ToolchainError(f"neonext-ascend {__version__} is here; expected {version}, as at the door")
+            metrics = Metrics()
+            engine = Engine(read_models(words), settings, metrics, log)
+            await engine.start()
+        self._engine = engine
+        self._app = App(Desk(engine, settings, metrics), None, log)
 
     async def check_health(self) -> None:
         """Ray asks now and then, and starts another where this fails several times."""
-        if not self._engine.ready:
+        if self._engine is None or not self._engine.ready:
             raise ToolchainError("its device does not answer; see its log")
+
+    def __del__(self) -> Coroutine[Any, Any, None] | None:
+        """Ray calls it once all is answered, and awaits what it gives; Python calls it when nothing is left to end."""
+        engine, self._engine = self._engine, None
+        return None if engine is None else engine.close()
 
     async def answer(self, asked: Asked) -> Answered:
         """Through the web application, as if it had come by a socket; given up when the door gives up."""

@@ -19,7 +19,7 @@ from neonext_ascend.serving.protocol.rest import HEADER, answer_body, headers_of
 from neonext_ascend.serving.refusals import RefusedError
 from neonext_ascend.serving.tracing import CALLER
 from neonext_ascend.serving.web.bodies import Gone, LingeringResponse, UnreadError, picture_of, read_body, unless_gone
-from neonext_ascend.serving.web.security import OPEN_PATHS, admits
+from neonext_ascend.serving.web.security import admit
 
 Handler = Callable[..., Awaitable[Response]]
 # The page asks no other host, and no other host's page may hold it.
@@ -59,22 +59,14 @@ class App:
         request = Request(scope, receive)
         if self._desk.traces is not None:
             CALLER.set(request.headers)
-        try:
-            response = await self._answer(request)
-        except RefusedError as refusal:
-            unread = isinstance(refusal, UnreadError) or refusal.status == 408
-            response = refused(refusal, closing=unread or self._desk.draining)
-        except Gone:
-            return  # nobody reads an answer
-        except Exception:
-            self._log("bug", path=scope["path"], traceback=traceback.format_exc())
-            response = refused(RefusedError(500, "a bug of neonext-ascend; please report it with the server's log"))
+        response = await answered(request, self._answer(request), self._log)
+        if self._desk.draining and response.status_code >= 400:
+            response.headers["Connection"] = "close"
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
         path, method = request.scope["path"], request.scope["method"]
-        if self._key is not None and path not in OPEN_PATHS and not admits(self._key, request.headers):
-            raise RefusedError(401, "expected the API key, as Authorization: Bearer KEY or X-API-Key: KEY")
+        admit(self._key, path, request.headers)
         known = False
         for pattern, wanted, handler in self._paths:
             if (found := pattern.fullmatch(path)) is not None:
@@ -149,11 +141,23 @@ def _json(data: object, status: int = 200) -> Response:
     return Response(json.dumps(data), status, media_type="application/json")
 
 
-def refused(refusal: RefusedError, closing: bool = False) -> Response:
-    """A refusal as HTTP says it; ``closing`` also ends the connection."""
+async def answered(request: Request, answer: Awaitable[Response], log: Log) -> Response:
+    """The answer, or why there is none."""
+    try:
+        return await answer
+    except RefusedError as refusal:
+        return _refused(refusal)
+    except Gone:
+        return Response(status_code=499)  # nobody reads it
+    except Exception:
+        log("bug", path=request.scope["path"], traceback=traceback.format_exc())
+        return _refused(RefusedError(500, "a bug of neonext-ascend; please report it with the server's log"))
+
+
+def _refused(refusal: RefusedError) -> Response:
     headers = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
-    if closing:
-        headers["Connection"] = "close"
+    if isinstance(refusal, UnreadError) or refusal.status == 408:
+        headers["Connection"] = "close"  # the rest of the body may yet come
     if refusal.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     kind = LingeringResponse if isinstance(refusal, UnreadError) else Response

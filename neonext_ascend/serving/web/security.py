@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from neonext_ascend.errors import FileAccessError, UsageError
+from neonext_ascend.serving.refusals import RefusedError
 
 # The page itself tells no more than the models' names; it asks for the key.
 OPEN_PATHS = ("/", "/v2/health/live", "/v2/health/ready")
@@ -29,6 +30,16 @@ def read_key(path: Path) -> str:
     if len(key) < _SHORTEST or not (key.isascii() and key.isprintable()) or " " in key:
         raise UsageError(f"{path}: expected one line of at least {_SHORTEST} letters, digits and signs as the API key")
     return key
+
+
+def admit(key: str | None, path: str, headers: Mapping[str, str]) -> None:
+    """Let a request of HTTP in, before its body is read.
+
+    Raises:
+        RefusedError: 401, it does not carry the key.
+    """
+    if path not in OPEN_PATHS and not admits(key, headers):
+        raise RefusedError(401, "expected the API key, as Authorization: Bearer KEY or X-API-Key: KEY")
 
 
 def admits(key: str | None, headers: Mapping[str, str]) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -27,6 +28,7 @@ def two_nodes() -> Iterator[tuple[Any, Any]]:
     """The cluster, and the node that is not its head; each with two CPUs and one ``NPU``."""
     os.environ.update(SETTINGS)
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    import ray
     from ray.cluster_utils import Cluster
 
     node = {"node_ip_address": "127.0.0.1", "num_cpus": 2, "resources": {"NPU": 1}, "object_store_memory": 2**28}
@@ -34,14 +36,28 @@ def two_nodes() -> Iterator[tuple[Any, Any]]:
     try:
         yield cluster, cluster.add_node(**node)
     finally:
+        ray.shutdown()  # of whoever joined it, where that ended with an error
         cluster.shutdown()
         _end_all()
+
+
+def serving(cluster: Any) -> int:
+    """Join it and start Ray Serve; the port of its one proxy, on the head."""
+    import ray
+    from ray import serve
+
+    ray.init(address=cluster.address, log_to_driver=False)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = int(listening.getsockname()[1])
+    # Two nodes on one machine would share the port, and clients lose their connections with a node.
+    serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port})
+    return port
 
 
 def _end_all() -> None:
     """Wait for what was started here, and end what does not end."""
     last = time.monotonic() + _SECONDS
-    while pids := _descendants(os.getpid()):
+    while pids := descendants(os.getpid()):
         if time.monotonic() > last:
             for pid in pids:
                 with contextlib.suppress(ProcessLookupError):
@@ -52,11 +68,12 @@ def _end_all() -> None:
         time.sleep(0.1)
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
+    """Every process below."""
     found: list[int] = []
     with contextlib.suppress(OSError):
         for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 -- names alone
             with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:  # noqa: PTH123 -- likewise
                 children = [int(child) for child in file.read().split()]
-            found += [each for child in children for each in (child, *_descendants(child))]
+            found += [each for child in children for each in (child, *descendants(child))]
     return found

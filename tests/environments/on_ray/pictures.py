@@ -62,6 +62,11 @@ def main(folder: str) -> None:
             with pytest.raises(error, match=given.name):
                 jobs.evaluate(given, data, ray=cluster.address)
         ray.shutdown()
+        for patched, words in (
+            ("ray.__version__ = '2.59.0'", "Ray: 2.59.0"),
+            ("neonext_ascend.jobs.cluster.describing.__version__ = '0.0.1'", "on a worker, 0.0.1 here"),
+        ):
+            _refused_as_another(patched, [*evaluation, *there], words)
     _finished(["eval", str(artifact), str(data), *there], 3, "no cluster answers there")
 
 
@@ -80,6 +85,16 @@ def _finished(arguments: list[str], status: int, words: str = "") -> str:
     done = subprocess.run(_command(arguments), capture_output=True, text=True, check=False)
     assert (done.returncode, words in done.stderr) == (status, True), (arguments, done.returncode, done.stderr[-3000:])
     return done.stdout
+
+
+def _refused_as_another(patched: str, arguments: list[str], words: str) -> None:
+    """As from a machine with another version, which a patch makes of this one: a line, no traceback."""
+    run = "runpy.run_module('neonext_ascend', run_name='__main__', alter_sys=True)"
+    code = f"import runpy, sys, ray, neonext_ascend.jobs.cluster.describing; {patched}; {run}"
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    line = done.stderr.strip().splitlines()[-1]
+    assert (done.returncode, words in line, "Traceback" in done.stderr) == (3, True, False), done.stderr[-3000:]
+    print(f"{HELD}{line}")
 
 
 def _killed(arguments: list[str], journal: Path) -> None:
