@@ -85,7 +85,7 @@ def test_images_a_second_stand_behind_the_findings(tmp_path: Path, capfd: pytest
     # The file's batch is 1, whatever is asked for.
     assert re.search(r"speed batch 1: about \d+ images a second \(80% between \d+ and \d+\)", words)
     assert "batch 8" not in words
-    assert re.search(r"time at batch 1: elementwise \d+%", words)
+    assert re.search(r"time at batch 1: starting a run \d+%, elementwise \d+%", words)
     assert re.search(r"had not seen it missed by a factor of 1\.\d+ in the middle and \d\.\d+ at the ninth", words)
     assert "nothing ran (docs/cost.md)" in words
 
