@@ -15,6 +15,13 @@ LAYOUTS: tuple[Layout, ...] = ("nchw", "chnw")
 # Order of the axes of maps that a file gives as outputs.
 MapLayout = Literal["nchw", "nhwc"]
 MAP_LAYOUTS: tuple[MapLayout, ...] = ("nchw", "nhwc")
+
+
+def maps_form(layout: MapLayout) -> str:
+    """What the name of a file or a model that gives maps says of it."""
+    return "-features" if layout == "nchw" else f"-features-{layout}"
+
+
 # How a NeoCell is written as products (kernels/lowerings.py).
 LoweringName = Literal["blockdiag", "packed", "padded", "patchwise", "kron"]
 LOWERINGS: tuple[LoweringName, ...] = ("blockdiag", "packed", "padded", "patchwise", "kron")

@@ -92,7 +92,7 @@ def require_matplotlib(what: str) -> None:
     except ModuleNotFoundError as error:
         missing = str(error.name).partition(".")[0]
         raise ToolchainError(
-            f"{what}: plots need {missing}, which is not installed; pip install 'neonext-ascend[report]'"
+            f"{what}: plots need {missing}, which is not installed; pip install '.[report]' in the checkout"
         ) from None
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         raise ToolchainError(f"{what}: matplotlib does not load here: {error}") from None

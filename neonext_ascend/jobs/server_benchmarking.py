@@ -88,7 +88,7 @@ def benchmark_servers(
         from neonext_ascend.serving.web.security import read_key
     except ImportError as error:
         raise ToolchainError(
-            f"a server's benchmark needs {error.name}, which is not installed: pip install 'neonext-ascend[serve]'"
+            f"a server's benchmark needs {error.name}, which is not installed: pip install '.[serve]' in the checkout"
         ) from None
     if len(urls) > MOST:
         raise UsageError(f"{len(urls)} servers; at most {MOST}, a letter each")

@@ -76,7 +76,7 @@ def serve(
             import neonext_ascend.serving.web.rpc  # noqa: F401 -- that it can be had
     except ImportError as error:
         raise ToolchainError(
-            f"serve needs {error.name}, which is not installed: pip install 'neonext-ascend[serve]'"
+            f"serve needs {error.name}, which is not installed: pip install '.[serve]' in the checkout"
         ) from None
     settings = Settings(
         host=host,

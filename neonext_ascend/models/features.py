@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from neonext_ascend.models.arguments import one_of
 from neonext_ascend.models.config import STAGES, STEM_STRIDE
 from neonext_ascend.models.neonext import NeoNeXt
-from neonext_ascend.spec import MAP_LAYOUTS, MapLayout
+from neonext_ascend.spec import MAP_LAYOUTS, MapLayout, maps_form
 
 HEAD = "head"
 _Value = TypeVar("_Value", int, str)
@@ -86,7 +86,7 @@ class NeoNeXtFeatures(nn.Module):
     @property
     def form(self) -> str:
         """What a file's name says of it."""
-        return "-features" if self.layout == "nchw" else f"-features-{self.layout}"
+        return maps_form(self.layout)
 
 
 # What is exported and checked.

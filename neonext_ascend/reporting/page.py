@@ -32,7 +32,7 @@ def require_pages(what: str) -> None:
         import jinja2  # noqa: F401 -- whether it loads is the question
     except ImportError:
         raise ToolchainError(
-            f"{what}: pages need jinja2, which is not installed; pip install 'neonext-ascend[report]'"
+            f"{what}: pages need jinja2, which is not installed; pip install '.[report]' in the checkout"
         ) from None
     require_matplotlib(what)
 

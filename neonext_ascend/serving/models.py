@@ -14,7 +14,7 @@ from neonext_ascend.errors import UsageError
 from neonext_ascend.models.variants import VARIANTS
 from neonext_ascend.runtimes.classifying import Recipe
 from neonext_ascend.serving.refusals import RefusedError, unknown_model
-from neonext_ascend.spec import TensorSpec
+from neonext_ascend.spec import TensorSpec, maps_form
 
 # The protocol's model of pictures beside that of tensors.
 PICTURES = "-pictures"
@@ -49,6 +49,11 @@ class Served:
         return Recipe.of(self.manifest)
 
     @property
+    def gives(self) -> list[str]:
+        """Names of its outputs."""
+        return [spec.name for spec in self.manifest.outputs]
+
+    @property
     def classifies(self) -> bool:
         """Whether it gives classes, so that pictures mean something to it; else maps."""
         return self.manifest.features is None
@@ -79,6 +84,12 @@ class Models:
         return list(self._by_name)
 
     @property
+    def titles(self) -> list[str]:
+        """Names, and versions where there are several."""
+        several = {name: ", ".join(versions) for name, versions in self._by_name.items() if len(versions) > 1}
+        return [f"{name} (versions {several[name]})" if name in several else name for name in self.names]
+
+    @property
     def classifying(self) -> list[str]:
         """Those that have also one for pictures."""
         return [name for name in self.names if self.find(name)[0].classifies]
@@ -105,10 +116,10 @@ class Models:
 
 
 def read_models(words: Sequence[str]) -> Models:
-    """What ``[NAME=]ARTIFACT`` means; without NAME a model is served under its network's name.
+    """What ``[NAME=]ARTIFACT`` means; without NAME a model is served under its network's name, maps with what they are.
 
     Raises:
-        UsageError: a name that the protocol's paths cannot hold.
+        UsageError: a name that the protocol's paths cannot hold, or one for files with different outputs.
         FileAccessError, ArtifactError: an artifact or its manifest cannot be read.
     """
     served: list[Served] = []
@@ -118,12 +129,20 @@ def read_models(words: Sequence[str]) -> Models:
         if not path.exists() and str(path) in VARIANTS:
             raise UsageError(f"{path}: is a model's name; what is served is a file: neonext-ascend export {path}")
         manifest = manifest_of(path)
-        name = named[1] if named else str(manifest.network.get("name") or path.stem)
+        form = "" if manifest.features is None else maps_form(manifest.features.layout)
+        name = named[1] if named else str(manifest.network.get("name") or path.stem) + form
         if name.endswith(PICTURES) or not _NAMED.fullmatch(f"{name}=x"):
             raise UsageError(
                 f"{name}: no model can be served so; expected letters, digits, '.', '_', '-', without {PICTURES}: "
                 f"NAME={path}"
             )
-        version = str(1 + sum(model.name == name for model in served))
-        served.append(Served(len(served), name, version, path.absolute(), manifest))
+        before = [model for model in served if model.name == name]
+        model = Served(len(served), name, str(1 + len(before)), path.absolute(), manifest)
+        if before and before[-1].gives != model.gives:
+            one, other = ", ".join(before[-1].gives), ", ".join(model.gives)
+            raise UsageError(
+                f"{path}: gives {other}, and {before[-1].path.name} {one}: no versions of one model {name}; give it "
+                f"another name: NAME={path}"
+            )
+        served.append(model)
     return Models(served)

@@ -95,7 +95,7 @@ async def serve_until_told(
                 url = f"{'https' if tls else 'http'}://{settings.address}:{settings.port}"
                 pids = tuple(process.pid for process in engine.processes)
                 log("ready", url=url, grpc=grpc_address, models=engine.models.names)
-                told = Started(url, grpc_address, tuple(engine.models.names), doubts, pids, life.stop, life.reload)
+                told = Started(url, grpc_address, tuple(engine.models.titles), doubts, pids, life.stop, life.reload)
                 started(told)
                 await life.over(serving)
             web.should_exit = True

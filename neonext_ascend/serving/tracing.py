@@ -130,7 +130,7 @@ def sending_traces(log: Callable[..., None]) -> Iterator[Traces]:
         traces = Traces(provider)
     except ImportError as error:
         raise ToolchainError(
-            f"--traces needs {error.name}, which is not installed: pip install 'neonext-ascend[traces]'"
+            f"--traces needs {error.name}, which is not installed: pip install '.[traces]' in the checkout"
         ) from None
     except ValueError as error:
         raise UsageError(f"--traces: OpenTelemetry's variables: {error}") from None

@@ -15,7 +15,7 @@ from torch import Tensor
 from neonext_ascend.errors import ToolchainError
 
 Transform = Callable[[Tensor], Tensor]
-_EXTRA = "pip install 'neonext-ascend[train]'"
+_EXTRA = "pip install '.[train]' in the checkout"
 
 
 @cache

@@ -156,4 +156,4 @@ def test_what_keeps_matplotlib_away_is_said(
     with pytest.raises(ToolchainError) as caught:
         require_matplotlib("--plot it.svg")
     assert str(caught.value).startswith(f"--plot it.svg: {'plots ' if 'need' in words else ''}{words}")
-    assert ("pip install 'neonext-ascend[report]'" in str(caught.value)) == ("need" in words)
+    assert ("pip install '.[report]' in the checkout" in str(caught.value)) == ("need" in words)

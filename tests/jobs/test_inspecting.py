@@ -117,7 +117,7 @@ def test_a_plot_without_matplotlib_is_refused_before_anything_is_counted(
     with pytest.raises(ToolchainError, match=r"pip install 'neonext-ascend\[report\]'"):
         jobs.inspect("neonext_nano", soc_version=P3, plot=plot)
     assert run(["inspect", "neonext_nano", "--soc-version", P3, "--plot", str(plot)]) == 3
-    said = "plots need matplotlib, which is not installed; pip install 'neonext-ascend[report]'"
+    said = "plots need matplotlib, which is not installed; pip install '.[report]' in the checkout"
     assert capfd.readouterr() == ("", f"error: --plot {plot}: {said}\n")
     assert list(tmp_path.iterdir()) == []
 

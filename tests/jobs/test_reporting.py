@@ -183,7 +183,7 @@ def test_a_missing_extra_is_told_before_anything_is_done(
     assert run(["report", str(own), "-o", str(own.parent / "new")]) == 3
     out, err = capfd.readouterr()
     assert out == ""
-    assert f"need {library}, which is not installed; pip install 'neonext-ascend[report]'" in err
+    assert f"need {library}, which is not installed; pip install '.[report]' in the checkout" in err
     assert names(own.parent) == before
 
 

@@ -30,8 +30,9 @@ from neonext_ascend.artifacts.staging import sha256_of
 from neonext_ascend.cli.main import run
 from neonext_ascend.client import Client
 from neonext_ascend.data import sample_pictures
-from neonext_ascend.errors import ToolchainError
+from neonext_ascend.errors import ToolchainError, UsageError
 from neonext_ascend.runtimes.registry import open_runner
+from neonext_ascend.serving.models import read_models
 from neonext_ascend.serving.protocol.messages import MESSAGES, SERVICE
 from neonext_ascend.serving.refusals import RefusedError
 from tests.serving.conftest import Nano
@@ -328,6 +329,15 @@ def changed(one: Path, folder: Path, change: object) -> Path:
     return path
 
 
+def test_maps_have_a_name_of_their_own_and_are_no_version_of_classes(nano: Nano, maps: Path) -> None:
+    models = read_models([str(nano.one), str(nano.free), str(maps)])
+    assert models.titles == ["neonext_nano (versions 1, 2)", "neonext_nano-features"]
+    with pytest.raises(
+        UsageError, match="gives stage1, stage2, stage3, stage4, and .* logits: no versions of one model x"
+    ):
+        read_models([f"x={nano.one}", f"x={maps}"])
+
+
 def transposed(matrix: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.swapaxes(matrix, -1, -2)
 
@@ -382,7 +392,7 @@ def test_a_missing_extra_is_named(
     assert run(["serve", str(nano.one), "--port", "0", "--grpc-port", "0"]) == 3
     said = capfd.readouterr().err
     assert f"serve needs {library}" in said
-    assert "pip install 'neonext-ascend[serve]'" in said
+    assert "pip install '.[serve]' in the checkout" in said
 
 
 def test_an_api_key_keeps_others_out(nano: Nano, tmp_path: Path) -> None:

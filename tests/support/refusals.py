@@ -639,7 +639,7 @@ CLUSTER = [
         "Ray, which is not installed",
         lambda d: ["predict", artifact(d), sample_pictures()[0], "--ray", "local"],
         3,
-        "--ray needs Ray, which is not installed: pip install 'neonext-ascend[ray]'",
+        "--ray needs Ray, which is not installed: pip install '.[ray]' in the checkout",
         "Install the extra.",
     ),
     Refusal(

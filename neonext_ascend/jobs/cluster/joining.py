@@ -32,7 +32,7 @@ def joined(address: str) -> Iterator[None]:
     if address not in ("local", "auto") and not _ADDRESS.fullmatch(address):
         raise UsageError(f"--ray {address}: is no address; expected {EXPECTED}")
     if find_spec("ray") is None:
-        raise ToolchainError("--ray needs Ray, which is not installed: pip install 'neonext-ascend[ray]'")
+        raise ToolchainError("--ray needs Ray, which is not installed: pip install '.[ray]' in the checkout")
     # Read when Ray is imported. The last is Ray's own for a cluster on 127.0.0.1, whatever its name says.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address.rpartition(":")[0] in ("", "127.0.0.1", "localhost"):
@@ -42,7 +42,7 @@ def joined(address: str) -> Iterator[None]:
         import ray.data
     except ImportError as error:
         raise ToolchainError(
-            f"--ray needs {error.name}, which is not installed: pip install 'neonext-ascend[ray]'"
+            f"--ray needs {error.name}, which is not installed: pip install '.[ray]' in the checkout"
         ) from None
     if ray.is_initialized():
         yield

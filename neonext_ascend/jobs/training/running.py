@@ -195,5 +195,5 @@ def _diary(shelf: Shelf, resumed: Resumed | None, here: Team, curves: bool, told
     shelf.begin()
     with Diary(shelf.folder, 0 if resumed is None else resumed.step, curves) as diary:
         if diary.without_curves:
-            told.note("TensorBoard is not installed: its curves are left out; pip install 'neonext-ascend[train]'")
+            told.note("TensorBoard is not installed: its curves are left out; pip install '.[train]' in the checkout")
         yield diary

@@ -28,7 +28,7 @@ def application(args: Mapping[str, Any]) -> Any:
         from neonext_ascend.serving.ray.replica import Replica
     except ImportError as error:
         raise ToolchainError(
-            f"Ray Serve needs {error.name}, which is not installed: pip install 'neonext-ascend[ray]'"
+            f"Ray Serve needs {error.name}, which is not installed: pip install '.[ray]' in the checkout"
         ) from None
     settings = asked.settings()
     scaling = ("min_replicas", "max_replicas", "target_ongoing_requests", "upscale_delay_s", "downscale_delay_s")

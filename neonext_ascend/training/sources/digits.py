@@ -22,7 +22,7 @@ def read() -> Source:
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
     except ImportError:
-        raise ToolchainError("digits need scikit-learn; pip install 'neonext-ascend[train]'") from None
+        raise ToolchainError("digits need scikit-learn; pip install '.[train]' in the checkout") from None
     data = load_digits()
     pixels, labels = np.round(data.images * 255 / 16).astype(np.uint8), data.target
     numbers = np.arange(len(labels))

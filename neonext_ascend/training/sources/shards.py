@@ -174,5 +174,5 @@ def _library() -> Any:
         import webdataset.shardlists
         import webdataset.tariterators
     except ImportError:
-        raise ToolchainError("shards need webdataset; pip install 'neonext-ascend[train]'") from None
+        raise ToolchainError("shards need webdataset; pip install '.[train]' in the checkout") from None
     return webdataset
