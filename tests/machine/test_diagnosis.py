@@ -12,7 +12,7 @@ import pytest
 from neonext_ascend.cli.main import run
 from neonext_ascend.machine import diagnosis
 from neonext_ascend.machine.container import docker_build_command, docker_run_command
-from neonext_ascend.machine.diagnosis import Diagnosis, Finding, diagnose
+from neonext_ascend.machine.diagnosis import Diagnosis, Finding, diagnose, python
 from tests.standins.machine import machine
 
 LIBHCCL = "raise ImportError('libhccl.so: cannot open shared object file: No such file or directory')\n"
@@ -217,3 +217,19 @@ def test_an_absent_library_is_missing_with_the_command_to_install_it(
 def test_a_library_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("neonext_ascend.machine.diagnosis.child.SECONDS", 0)
     assert not diagnose().can("onnx").possible
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (
+            ["numpy>=1", 'numpy>=1; extra == "b"', 'no-such-thing[x]>=1; extra == "a"', 'torch_npu; extra == "npu"'],
+            "b; without a: pip install '.[a]' in the checkout",
+        ),
+        (["numpy>=1; extra == 'b'"], "b"),
+        (['no-such-thing; extra == "a"'], "none; without a: pip install '.[a]' in the checkout"),
+    ],
+)
+def test_extras_are_told(lines: list[str], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "requires", lambda _: lines)
+    assert python.extras().value == words

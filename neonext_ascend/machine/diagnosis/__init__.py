@@ -22,7 +22,7 @@ from neonext_ascend.machine.diagnosis.docker import DockerLines, docker_lines
 from neonext_ascend.machine.diagnosis.findings import Finding
 from neonext_ascend.machine.diagnosis.host import machine_findings
 from neonext_ascend.machine.diagnosis.npu import acl_finding, torch_npu_finding
-from neonext_ascend.machine.diagnosis.python import library, onnxruntime, python_finding
+from neonext_ascend.machine.diagnosis.python import extras, library, onnxruntime, python_finding
 
 __all__ = ["ABILITIES", "Ability", "Can", "Diagnosis", "Finding", "diagnose"]
 
@@ -61,7 +61,17 @@ def diagnose(root: Path = Path("/"), environ: Mapping[str, str] = os.environ) ->
     torch_npu, usable = torch_npu_finding(cann, environ)
     acl = acl_finding(cann, environ)
     docker = docker_lines(cann)
-    findings = (python_finding(), torch, onnx, *ort, torch_npu, acl, *cann_findings(cann), *machine_findings())
+    findings = (
+        python_finding(),
+        torch,
+        onnx,
+        *ort,
+        extras(),
+        torch_npu,
+        acl,
+        *cann_findings(cann),
+        *machine_findings(),
+    )
     onnx_ability = can_use_onnx((torch, onnx, *ort))
     abilities = (
         onnx_ability,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from importlib import metadata
@@ -24,6 +25,24 @@ def installed(name: str) -> str | None:
 def python_finding() -> Finding:
     """The interpreter."""
     return Finding("python", "ok", f"{sys.version.split()[0]} ({sys.executable})")
+
+
+def extras() -> Finding:
+    """Which of this package's extras have all that they ask for; torch_npu has a finding of its own."""
+    wanted: dict[str, list[str]] = {}
+    try:
+        lines = metadata.requires("neonext-ascend") or []
+    except metadata.PackageNotFoundError:
+        return Finding("extras", "info", "unknown: the package itself is not installed")
+    for line in lines:
+        if (found := re.match(r"""([\w.-]+).*; *extra == ['"](\w+)['"]""", line)) and found[2] != "npu":
+            wanted.setdefault(found[2], []).append(found[1])
+    absent = [extra for extra, names in wanted.items() if not all(map(installed, names))]
+    there = ", ".join(extra for extra in wanted if extra not in absent) or "none"
+    if not absent:
+        return Finding("extras", "info", there)
+    words = f"{there}; without {', '.join(absent)}: pip install '.[{','.join(absent)}]' in the checkout"
+    return Finding("extras", "info", words)
 
 
 def library(name: str, environ: Mapping[str, str]) -> Finding:
