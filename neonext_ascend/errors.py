@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 # How a word begins that is spoken with a vowel; of one that is spelled, its first letter.
 _VOWEL = re.compile("[AEFHILMNORSX][A-Z]|[AEI](?![A-Z])|O(?!ne|[A-Z])|U(n(?!i)|p)|[aeio]")
 
-# User and password, up to the ``@``; also where a slash in a password, which should be ``%2F``, ends the host's place.
-_PASSWORD = re.compile(r"(?<=://)(?:[^/?#]*@|[^/?#:@\[]*:(?!\d*(?:[/?#]|$)).*@)")
-
 
 def counted(number: int, what: str) -> str:
     """``1 node``, ``2 nodes``, ``2 entries``, ``2 classes``."""
@@ -29,11 +26,6 @@ def counted(number: int, what: str) -> str:
 def with_article(word: str) -> str:
     """``a MatMul``, ``an Identity``; a name in capitals is spelled: ``an LSTM``."""
     return f"{'an' if _VOWEL.match(word) else 'a'} {word}"
-
-
-def without_password(url: str) -> str:
-    """An address as it may be shown, without user and password."""
-    return _PASSWORD.sub("", url, count=1)
 
 
 class NeoNextError(Exception):

@@ -17,8 +17,12 @@ if TYPE_CHECKING:  # a machine that runs an ONNX file of standard operators does
 
 QUANT, DEQUANT = "AscendQuant", "AscendDequant"
 _ZERO = 128
-# Of ai.onnx, of ONNX Runtime's own (QGemm, QLinearAdd, MatMulNBits, ...), and of the vendor's tool.
-_QUANTISED = re.compile("(Dynamic)?Quantize|Dequantize|QLinear|Q[A-Z]|.*Integer|.*NBits|Ascend.*[Qq]uant")
+# Of ai.onnx, of ONNX Runtime's own (QGemm, QLinearAdd, MatMulNBits, ...), of the vendor's tool, and of OpenVINO's.
+_QUANTISED = re.compile(
+    "(Dynamic)?Quantize(Linear|LSTM|MatMul|BFP|WithOrder)|Dequantize(Linear|BFP|WithOrder)|Q(Linear|Ordered)[A-Z].*"
+    "|Q(Attention|EmbedLayerNormalization|Gemm|MoE)|(Conv|MatMul|Mul|ReduceSum)Integer(16|ToFloat)?"
+    "|MatMul(NBits.*|Bnb4|FpQ4|BlockQuantized.*)|GatherBlockQuantized|FakeQuantize|Ascend.*[Qq]uant.*"
+)
 
 
 def scales_of(parameter: NDArray[np.uint64]) -> NDArray[np.float32]:
@@ -30,7 +34,7 @@ def scales_of(parameter: NDArray[np.uint64]) -> NDArray[np.float32]:
 
 def is_quantised(operator: str) -> bool:
     """Whether an operator takes or gives integers in place of floating-point numbers."""
-    return _QUANTISED.match(operator) is not None
+    return _QUANTISED.fullmatch(operator) is not None
 
 
 def holds_int8(model: ModelProto) -> bool:

@@ -11,7 +11,7 @@ import click
 
 from neonext_ascend.cli.options import PATH, given, json_option, runtime_options
 from neonext_ascend.cli.terminal import put_json, say, shown_path, watching, working
-from neonext_ascend.errors import UsageError, without_password
+from neonext_ascend.errors import UsageError
 
 if TYPE_CHECKING:
     from neonext_ascend.jobs.benchmarking import Benchmark
@@ -81,6 +81,8 @@ def command(artifacts: tuple[str, ...], as_json: bool, **options: Any) -> None:
     it serves several. Clients wait for their answers (closed loop), or requests come at a --rate, and then each
     latency counts from the moment that it was meant to be sent. Several servers are asked in turns.
     """
+    from neonext_ascend.client.place import without_password
+
     urls = [word for word in artifacts if word.startswith(("http://", "https://"))]
     if 0 < len(urls) < len(artifacts):
         other = (set(artifacts) - set(urls)).pop()

@@ -12,8 +12,8 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from neonext_ascend.client.place import model_path, place_of, trusting
-from neonext_ascend.errors import ArtifactError, FileAccessError, ToolchainError, UsageError, without_password
+from neonext_ascend.client.place import model_path, place_of, trusting, without_password
+from neonext_ascend.errors import ArtifactError, FileAccessError, ToolchainError, UsageError
 from neonext_ascend.runtimes.classifying import Guess
 from neonext_ascend.serving.protocol.rest import HEADER, headers_of, parse_answer, request_body
 from neonext_ascend.serving.protocol.tensors import SENT, Tensor
@@ -117,7 +117,11 @@ class Client:
             ToolchainError: nobody answers there, not in time, or no server of the protocol.
             ArtifactError: the model gives text.
         """
-        path, rows = f"{model_path(model, version)}/infer", np.asarray(rows)
+        path = f"{model_path(model, version)}/infer"
+        try:
+            rows = np.asarray(rows)
+        except ValueError:  # lists of several lengths
+            raise UsageError("rows: are no array; expected rows that are all of one shape") from None
         if rows.dtype not in SENT:
             raise UsageError(f"rows: are {rows.dtype}; expected {', '.join(map(str, SENT))}")
         if (model, version) not in self._inputs:
@@ -186,18 +190,19 @@ def other_server(url: str) -> ToolchainError:
     return ToolchainError(f"{url}: its answer is not one of the Open Inference Protocol; is another server there?")
 
 
-def words_of(body: bytes) -> str | None:
-    """What a refusal says, where it has the protocol's form."""
+def words_of(body: bytes, otherwise: str) -> str:
+    """What a refusal says, in one line; where it has not the protocol's form, something else."""
     try:
-        return str(json.loads(body)["error"])
+        words = str(json.loads(body)["error"])
     except OTHER_FORM:
-        return None
+        words = otherwise
+    return " ".join(words.split())
 
 
 def refusal_of(got: httpx.Response, what: str) -> RefusedError:
     """What an answer that is none says: the server's words, and after how many seconds to try again."""
-    words, moved = words_of(got.content), got.headers.get("location")
-    if words is None:
-        words = f"{got.reason_phrase} for {what}" + (f"; it is at {without_password(moved)}" if moved else "")
+    moved = got.headers.get("location")
+    other = f"{got.reason_phrase} for {what}" + (f"; it is at {without_password(moved)}" if moved else "")
+    words = words_of(got.content, other)
     seconds = got.headers.get("retry-after", "")
     return RefusedError(got.status_code, words, int(seconds) if seconds.isdecimal() and len(seconds) < 10 else None)

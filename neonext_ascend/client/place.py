@@ -10,11 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from neonext_ascend.errors import FileAccessError, UsageError, without_password
+from neonext_ascend.errors import FileAccessError, UsageError
 
+# Behind the host a prefix, in which no path of the protocol begins, and perhaps a model.
 _URL = re.compile(
-    r"https?://[^/?#]+(.*?)(?:/v2(?:/models/([^/]+)(?:/versions/([^/]+))?(?:/infer)?)?)?/?", re.IGNORECASE
+    r"https?://[^/?#]+((?:(?!/v2/(?:models|health|repository)(?:/|$)).)*?)"
+    r"(?:/v2(?:/models/([^/]+)(?:/versions/([^/]+))?(?:/infer)?)?)?/?",
+    re.IGNORECASE,
 )
+# User and password, up to the ``@``; also where a slash in a password, which should be ``%2F``, ends the host's place,
+# and what stands before it looks like a port. A model's name may have an ``@``.
+_PASSWORD = re.compile(r"(?<=://)(?:[^/?#]*@|[^/?#:@\[]*:(?:(?!/v2/models/).)*@|[^/?#:@\[]*:(?!\d*(?:[/?#]|$)).*@)")
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,11 @@ class Place:
     version: str
 
 
+def without_password(url: str) -> str:
+    """An address as it may be shown, without user and password."""
+    return _PASSWORD.sub("", url, count=1)
+
+
 def place_of(url: str) -> Place:
     """Take an address apart.
 
@@ -55,9 +66,12 @@ def place_of(url: str) -> Place:
         host, port = parts.hostname, parts.port
         authority = parts.netloc.rpartition("@")[2].encode("ascii").decode()
     except ValueError:  # no number of a port, or a host that is no ASCII
-        host = None
-    if not host or found is None or parts.query or parts.fragment or re.search(r"[\x00-\x20\x7f-\U0010ffff]", url):
+        host = port = None
+    odd = port == 0 or parts.query or parts.fragment or re.search(r"[\x00-\x20\x7f-\U0010ffff]", url)
+    if not host or found is None or odd:
         raise UsageError(f"{shown}: expected http://HOST:PORT or http://HOST:PORT/v2/models/NAME")
+    if parts.username is None and shown != url:  # that host would be a user
+        raise UsageError(f"{shown}: write %2F for a slash in a password, and %40 for an @ in a path")
     https, prefix = parts.scheme == "https", found[1].rstrip("/")
     headers = {}
     if parts.username is not None:

@@ -187,7 +187,7 @@ def _try(subject: Subject, timeout: float) -> None:
         what = f"no answer within {timeout:g} s" if reply.kind == TIMEOUT else "closes the connection"
         raise ToolchainError(f"{subject.url}: {what} when it is sent a request")
     if reply.kind != "200":
-        words = words_of(reply.body) or reply.body.decode("utf-8", "replace")
+        words = words_of(reply.body, reply.body.decode("utf-8", "replace"))
         raise _told(subject.url, int(reply.kind), words[:300])
     try:
         parse_answer(reply.body, reply.length)
@@ -197,4 +197,4 @@ def _try(subject: Subject, timeout: float) -> None:
 
 def _told(url: str, status: int, words: str) -> NeoNextError:
     kind = OF_EXIT_CODE[RefusedError(status, words).exit_code]
-    return kind(f"{url}: HTTP status {status}: {' '.join(words.split())}")
+    return kind(f"{url}: HTTP status {status}: {words}")

@@ -73,7 +73,9 @@ class Wire(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         if self._transport is None or self._transport.is_closing():
             host, port, tls = self._address.host, self._address.port, self._address.tls
-            await loop.create_connection(lambda: self, host, port, ssl=tls, happy_eyeballs_delay=_NEXT_ADDRESS)
+            # A number is one address: nothing to try beside, in which asyncio loses a socket when it is cancelled.
+            delay = None if ":" in host or host.replace(".", "").isdecimal() else _NEXT_ADDRESS
+            await loop.create_connection(lambda: self, host, port, ssl=tls, happy_eyeballs_delay=delay)
         assert self._transport is not None
         self._begun, self._reply = False, loop.create_future()
         self._transport.write(request)

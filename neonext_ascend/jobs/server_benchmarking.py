@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from neonext_ascend.errors import ArgumentError, ToolchainError, UsageError, without_password
+from neonext_ascend.errors import ArgumentError, ToolchainError, UsageError
 from neonext_ascend.jobs.benchmarking import MOST, NAME_IN_PLOT, Benchmark, Counting, uncounted
 from neonext_ascend.jobs.checking import BatchSize, checked
 from neonext_ascend.jobs.watching import SILENT, Watch
@@ -84,6 +84,7 @@ def benchmark_servers(
     """
     try:
         from neonext_ascend.client.load import measure_servers
+        from neonext_ascend.client.place import without_password
         from neonext_ascend.client.subject import subject_of
         from neonext_ascend.serving.web.security import read_key
     except ImportError as error:

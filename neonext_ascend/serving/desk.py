@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -104,9 +105,7 @@ class Desk:
             RefusedError: any reason why not.
         """
         model, pictures = self.engine.models.find(name, version)
-        asked = request.parameters.get("timeout")  # microseconds, as Triton's clients say
-        bounds = [seconds, min(asked, 10**15) / 1e6 if isinstance(asked, int) and asked > 0 else None]
-        async with self._answering(model, min((b for b in bounds if b is not None), default=None)) as trail:
+        async with self._answering(model, seconds, request.parameters.get("timeout")) as trail:
             known = ["index", "label", "score"] if pictures else [spec.name for spec in model.manifest.outputs]
             for wanted in request.outputs:
                 if wanted not in known:
@@ -134,11 +133,13 @@ class Desk:
         first = next(iter(models.classifying), models.names[0])
         named, _ = models.find(name or first, version)
         model, _ = models.find(named.name + PICTURES, named.version)
-        async with self._answering(model, None) as trail:
+        async with self._answering(model) as trail:
             return await self._classify(model, pictures, _top(top), trail)
 
     @asynccontextmanager
-    async def _answering(self, model: Served, seconds: float | None) -> AsyncIterator[Trail]:
+    async def _answering(
+        self, model: Served, seconds: float | None = None, timeout: object = None
+    ) -> AsyncIterator[Trail]:
         """A request under way: counted, timed, bounded; every error of ours is a refusal."""
         if self.draining:
             raise RefusedError(503, "the server is ending; ask another", 1)
@@ -146,7 +147,8 @@ class Desk:
         start, status, trail = time.perf_counter(), _GONE, Trail()
         try:
             try:
-                async with asyncio.timeout(min(seconds or self.settings.timeout, self.settings.timeout)):
+                bounds = (self.settings.timeout, seconds, _seconds(timeout))
+                async with asyncio.timeout(min(bound for bound in bounds if bound is not None)):
                     yield trail
             except TimeoutError:
                 raise RefusedError(504, "not computed in time: given up") from None
@@ -209,16 +211,21 @@ def _pictures(tensor: Tensor) -> list[bytes]:
     return [bytes(item) for item in tensor.data]
 
 
+def _seconds(timeout: object) -> float | None:
+    """Of the parameter of Triton's extension *schedule policy*: whole microseconds, 0 for none."""
+    if timeout is None:
+        return None
+    if not isinstance(timeout, int) or isinstance(timeout, bool) or timeout < 0:
+        raise RefusedError(400, f"timeout {str(timeout)[:40]!r}; expected whole microseconds, as an integer")
+    return min(timeout, 10**15) / 1e6 or None
+
+
 def _top(given: object) -> int:
     if given is None:
         return TOP
-    try:
-        number = int(str(given))
-    except ValueError:
-        number = 0
-    if not 1 <= number <= 1000:
+    if not re.fullmatch("[1-9][0-9]{0,2}|1000", str(given)):
         raise RefusedError(400, f"top {str(given)[:40]}; expected a whole number from 1 to 1000")
-    return number
+    return int(str(given))
 
 
 def _guesses(tops: Sequence[Sequence[Guess]]) -> list[Tensor]:

@@ -27,7 +27,11 @@ class _Line(logging.Handler):
     """What a library has to say, as one of ours."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        said = {"level": record.levelname.lower(), "by": record.name, "words": record.getMessage()}
+        try:
+            words: object = record.getMessage()
+        except Exception:  # its arguments do not fit; whoever says it is not to fall over that
+            words = record.msg
+        said = {"level": record.levelname.lower(), "by": record.name, "words": words}
         if record.exc_info:
             said["traceback"] = logging.Formatter().formatException(record.exc_info)
         log("library", **said)

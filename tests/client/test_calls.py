@@ -12,9 +12,9 @@ import pytest
 
 from neonext_ascend import jobs
 from neonext_ascend.client import Client
-from neonext_ascend.client.place import place_of
+from neonext_ascend.client.place import place_of, without_password
 from neonext_ascend.client.subject import subject_of
-from neonext_ascend.errors import FileAccessError, NeoNextError, ToolchainError, UsageError, without_password
+from neonext_ascend.errors import FileAccessError, NeoNextError, ToolchainError, UsageError
 from neonext_ascend.serving.refusals import RefusedError
 from tests.standins.server import standing
 from tests.standins.talking import says, talking
@@ -41,6 +41,7 @@ CALLS: dict[str, Call] = {
         ("http://h/a/b/v2/models/m%20n/versions/2", "http://h/a/b", ("h", 80, "h", "/a/b", "m n", "2")),
         ("https://h/prefix/", "https://h/prefix", ("h", 443, "h", "/prefix", "", "")),
         ("http://[::1]:8000/v2", "http://[::1]:8000", ("::1", 8000, "[::1]:8000", "", "", "")),
+        ("http://h/v2/x/v2/models/m", "http://h/v2/x", ("h", 80, "h", "/v2/x", "m", "")),
         ("HTTP://u:p%40q@h:1/x", "http://h:1/x", ("h", 1, "h:1", "/x", "", "")),
     ],
 )
@@ -53,7 +54,8 @@ def test_an_address_is_taken_apart(url: str, base: str, rest: tuple[object, ...]
 
 NO_ADDRESSES = [
     "h:8000", "ftp://h", "http://", "http://h:x", "http://h:99999", "http://h?x=1", "http://h/#x", "http://h/a b",
-    "http://h/v2\r\nX: y", "http://\xe9",
+    "http://h/v2\r\nX: y", "http://\xe9", "http://h:0", "http://h/v2/models", "http://h/v2/models/", "http://h/v2/health/ready",
+    "http://h/a/v2/models/m/ready", "http://h/v2/models/m/versions/1/ready", "http://h/v2/repository/index",
 ]  # fmt: skip
 
 
@@ -66,7 +68,15 @@ def test_what_is_no_address_is_said(url: str) -> None:
 def test_a_password_is_sent_and_never_shown(capfd: pytest.CaptureFixture[str]) -> None:
     assert without_password("http://u:p@h:1/x@y") == "http://h:1/x@y"
     assert without_password("http://u:p/q?r@h/x") == "http://h/x"
-    assert without_password("http://h:8000/v2/models/a@b") == "http://h:8000/v2/models/a@b"
+    for shown in ("http://h:8000/v2/models/a@b", "http://h/a@b", "http://[::1]:8000/v2/models/a@b"):
+        assert without_password(shown) == shown
+    # What looks like a port may be a password's beginning.
+    for rest in ("/3", "?3", "#3", "/v2/3"):
+        given = f"http://u:12{rest}@h/v2/models/a@b"
+        assert without_password(given) == "http://h/v2/models/a@b"
+        with pytest.raises(UsageError, match=r"%2F for a slash|expected http") as refused:
+            Client(given)
+        assert "12" not in str(refused.value)
     with standing() as up:
         url = up.url.replace("//", "//user:geheim@")
         with Client(url) as client:
@@ -123,7 +133,7 @@ def test_each_refusal_tells_its_words_and_whether_to_try_again() -> None:
         (400, "", False), (401, "", False), (404, "", False), (405, "", False), (413, "", False), (415, "", False),
         (408, "", True), (429, "3", True), (500, "", False), (502, "x", True), (503, "30", True), (504, "9" * 99, True),
     ):  # fmt: skip
-        words = '{"error": "as it has it"}'
+        words = '{"error": "as it\\n has\\r\\nit"}'
         answer = head.format(status, len(words), retry, words).encode()
         refused = pytest.raises(RefusedError, match="as it has it")
         with talking(says(answer)) as port, Client(f"http://127.0.0.1:{port}") as client, refused as caught:
@@ -149,6 +159,9 @@ def test_silence_and_absence_are_one_error_of_ours(tmp_path: Path) -> None:
             client.classify(tmp_path / "nothing.png")
         with pytest.raises(UsageError, match="are complex64; expected bool"):
             client.infer("m", ROWS.astype(np.complex64))
+        ragged: Any = [[1], [1, 2]]
+        with pytest.raises(UsageError, match="rows: are no array; expected rows that are all of one shape"):
+            client.infer("m", ragged)
     with pytest.raises(FileAccessError, match="cannot be used as a certificate"):
         Client("https://h", certificate=tmp_path / "nothing.pem")
     with pytest.raises(UsageError, match="api_key"):

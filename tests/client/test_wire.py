@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import ssl
 
 import pytest
 
 from neonext_ascend.client import wire
-from neonext_ascend.client.wire import Address, Reply, Wire
+from neonext_ascend.client.wire import Address, Reply, Wire, asked_once
 from tests.standins.talking import Script, says, talking
 
 ASKED = b"POST /v2/models/m/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
@@ -103,3 +105,19 @@ def test_an_address_of_version_6() -> None:
     except OSError:
         pytest.skip("this machine has no IPv6")
     assert ask(says(GOOD), host="::1")[0].kind == "200"
+
+
+@pytest.mark.parametrize("tls", [None, ssl.create_default_context()])
+def test_a_request_given_up_at_any_moment_leaves_nothing_open(tls: ssl.SSLContext | None) -> None:
+    async def play(port: int, turns: int) -> None:
+        asking = asyncio.create_task(asked_once(Address("127.0.0.1", port, tls), 30, ASKED))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        for turns in range(20):  # of the loop; to connect and to begin a handshake takes fewer
+            asyncio.run(play(silent.getsockname()[1], turns))
+    gc.collect()  # what was left open would be told now

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,9 @@ import pytest
 from PIL import Image
 
 from neonext_ascend import jobs
+from neonext_ascend.artifacts.int8_twins import is_quantised
 from neonext_ascend.cli.main import run
+from neonext_ascend.jobs.int8.calibration import read_inputs
 from neonext_ascend.precision.int8.sensitivity import agreement, answers
 from tests.support.int8_graphs import drawn, every_kind, graph
 from tests.support.om_commands import SOC
@@ -167,8 +171,10 @@ REFUSED: dict[str, tuple[Any, list[str], str]] = {
                "it.onnx: y (If) has a body of its own; int8 takes plain graphs alone"),
     "sparse": (sparse, [], "it.onnx: its constant w is sparse; int8 takes dense ones"),
     "places in the input": (of(("Conv", ["x", "w"], "a", {}), ("ArgMax", ["x"], "y", {}), w=drawn(4, 3, 3, 3)), [],
-                            "it.onnx: its output y is INT64; int8 is held against floating-point outputs: take it out"),
+                            "its output y is INT64; int8 is held against FLOAT or FLOAT16 or DOUBLE: take it out"),
     "no products": (of(("Relu", ["x"], "y", {})), [], "it.onnx: no product of this graph can be int8: it has none"),
+    "bfloat16": (of(CONV, ("Cast", ["a"], "y", {"to": 16}), w=drawn(4, 3, 3, 3)), [],
+                 "its output y is BFLOAT16; int8 is held against FLOAT or FLOAT16 or DOUBLE: cut Cast off: "),
     "opset 12": (lambda: squeezed(opset=12), [], "opset 12: int8 needs 13 to 18"),
     "opset 19": (lambda: squeezed(opset=19), [], "opset 19: int8 needs 13 to 18"),
     "quantised": (of(("QuantizeLinear", ["x", "s"], "q", {}), ("DequantizeLinear", ["q", "s"], "y", {}),
@@ -183,7 +189,7 @@ REFUSED: dict[str, tuple[Any, list[str], str]] = {
                        w=drawn(4, 3, 3, 3).astype(np.float16)), [], "its constant is FLOAT16; int8 takes"),
     "no channel": (of(CONV, w=drawn(0, 3, 3, 3)), [], "its constant is empty"),
     "classes": (of(CONV, ("ArgMax", ["a"], "y", {}), w=drawn(4, 3, 3, 3)),
-                [], "it.onnx: its output y is INT64; int8 is held against floating-point outputs: cut ArgMax off: "),
+                [], "its output y is INT64; int8 is held against FLOAT or FLOAT16 or DOUBLE: cut ArgMax off: "),
     "a bias beyond int32": (of(("Conv", ["x", "w", "b"], "y", {}), w=drawn(4, 3, 3, 3), b=drawn(4) * np.float32(1e9)),
                             [], "no product of this graph can be int8: int32 does not hold its bias"),
     "tiny weights": (of(("Conv", ["x", "w", "b"], "y", {}), w=drawn(4, 3, 3, 3) * np.float32(1e-42), b=drawn(4)),
@@ -215,6 +221,32 @@ def test_inputs_of_another_shape_or_that_are_none(tmp_path: Path, capfd: pytest.
     np.save(folder / "0.npy", drawn(0, 4, 6, 7))
     assert run([*command, "--calibration-anyway"]) == 2
     assert "its files hold no row; expected inputs of (4, 6, 7)" in capfd.readouterr().err
+
+
+def test_no_file_stays_open_and_no_row_beyond_the_most_is_kept(tmp_path: Path) -> None:
+    for number in range(60):
+        np.save(tmp_path / f"{number:02}.npy", drawn(5, 4, 6, 7, seed=number))
+    kept = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len([*Path("/dev/fd").iterdir()]) + 30, kept[1]))
+    try:
+        found = read_inputs(tmp_path, (4, 6, 7))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, kept)
+    assert (found.found, found.pixels.shape) == (60, (256, 4, 6, 7))
+    np.testing.assert_array_equal(found.pixels[251:], [*drawn(5, 4, 6, 7, seed=50)[1:], drawn(5, 4, 6, 7, seed=51)[0]])
+
+
+@pytest.mark.parametrize(
+    ("operators", "quantised"),
+    [
+        ("QuantizeLinear DequantizeLinear DynamicQuantizeLinear DynamicQuantizeLSTM QLinearConv QOrderedMatMul", True),
+        ("QGemm QAttention QMoE ConvInteger MatMulIntegerToFloat MatMulInteger16 MatMulNBits MatMulBnb4", True),
+        ("GatherBlockQuantized FakeQuantize AscendQuant AscendDequant AscendWeightQuant AscendAntiQuant", True),
+        ("QRDecomposition IntegerDivide QuickGelu QuantizeMyWay MyQuantizeLinear Conv MatMul Query", False),
+    ],
+)
+def test_which_operators_are_quantised(operators: str, quantised: bool) -> None:
+    assert {one: is_quantised(one) for one in operators.split()} == dict.fromkeys(operators.split(), quantised)
 
 
 def cut(path: Path) -> None:
@@ -269,9 +301,14 @@ def with_topk() -> onnx.ModelProto:
     return onnx.shape_inference.infer_shapes(model)
 
 
+ODD = """a"'`b`$HOME\\"""
 ENDS: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
-    "TopK": (with_topk, "['f']"),
-    "ArgMax": (of(CONV, ("ArgMax", ["a"], "b", {}), ("Squeeze", ["b"], "y", {}), w=drawn(4, 3, 3, 3)), "['a']"),
+    "TopK": (with_topk, "f"),
+    "a name that a shell reads": (
+        of(("Conv", ["x", "w"], ODD, {}), ("ArgMax", [ODD], "y", {}), w=drawn(4, 3, 3, 3)),
+        ODD,
+    ),
+    "ArgMax": (of(CONV, ("ArgMax", ["a"], "b", {}), ("Squeeze", ["b"], "y", {}), w=drawn(4, 3, 3, 3)), "a"),
     "a constant first": (
         of(
             ("Constant", [], "two", {"value_int": 2}),
@@ -280,7 +317,7 @@ ENDS: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
             ("Mul", ["two", "b"], "y", {}),
             w=drawn(4, 3, 3, 3),
         ),
-        "['a']",
+        "a",
     ),
 }
 
@@ -294,9 +331,10 @@ def test_a_file_that_ends_in_places_is_taken_once_it_is_cut_as_was_said(
     saved(model(), tmp_path / "IN.onnx")
     command = ["--dtype", "int8", "--calibration", str(pictures)]
     assert run(["export", "IN.onnx", *command]) == 2
-    _, said = capfd.readouterr().err.strip().split('python -c "import onnx; ')
-    assert said == f"onnx.utils.extract_model('IN.onnx', 'OUT.onnx', ['x'], {kept})\""
-    onnx.utils.extract_model("IN.onnx", "OUT.onnx", ["x"], [kept[2:-2]])
+    _, said = capfd.readouterr().err.strip().split(" python -c ")
+    code = subprocess.run(["sh", "-c", f"printf %s {said}"], check=True, capture_output=True, text=True).stdout
+    assert code == f'import onnx; onnx.utils.extract_model("IN.onnx", "OUT.onnx", ["x"], {json.dumps([kept])})'
+    exec(code, {})
     assert run(["export", "OUT.onnx", *command]) == 0
 
 

@@ -1,7 +1,7 @@
 """The long runs, by hand: ``python -m tests.serving.endurance`` kills devices; ``--requests 200000`` looks at memory.
 
 A server with two devices on the CPU, clients on raw sockets, pictures of noise whose logits are known. Every request is
-counted: answered right, refused with an honest status, or an answer lost or wrong, which fails the run.
+counted, and :func:`faults` says what may not be.
 """
 
 from __future__ import annotations
@@ -28,6 +28,12 @@ from tests.support.serving import Served, serving
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 ROWS = 16
+# Of the server, from a fifth of the run to its end. What is under way comes and goes with the moment: 32 clients' rows
+# are 3.5 MB, received, and copied for the device. So much is a leak of 63 bytes a request in 200,000, of 630 in 20,000.
+MOST_GROWN = 10.0  # MB
+# Where devices are killed all rows wait at times, and processes and their buffers come and go: 60 to 79 MB were seen
+# in 20 kills, 65 to 73 MB in 120.
+MOST_GROWN_KILLED = 30.0
 
 
 def request_of(row: NDArray[np.float32]) -> bytes:
@@ -103,6 +109,23 @@ async def go(up: Served, run: Run, clients: int, kills: int, seed: int) -> list[
     return memory
 
 
+def faults(answers: Counter[str], requests: int, kills: int, memory: list[tuple[int, dict[str, float]]]) -> list[str]:
+    """What is wrong with a run.
+
+    A request is refused (500) where two processes that computed it were killed. The second computed it alone: each kill
+    but the first refuses one at most. Whatever else is no right answer is a fault, 503 too: a device comes again.
+    """
+    found = [f"{count} {kind}" for kind, count in answers.items() if kind not in ("right", "500")]
+    if answers["500"] > max(0, kills - 1):
+        found.append(f"{answers['500']} refused with {kills} kills")
+    if answers.total() != requests:
+        found.append(f"{answers.total()} answers to {requests} requests")
+    sizes = {part: size["server"] for part, size in memory}
+    if not sizes[10] - sizes[2] <= (MOST_GROWN_KILLED if kills else MOST_GROWN):
+        found.append(f"the server's memory grew from {sizes[2]:.1f} to {sizes[10]:.1f} MB")
+    return found
+
+
 def resident(pid: int) -> float:
     """MB in memory."""
     try:
@@ -112,7 +135,7 @@ def resident(pid: int) -> float:
 
 
 def main() -> int:
-    """Exit status: 0 each request was answered, right or honestly; 1 not."""
+    """Exit status: 0 nothing is wrong; 1 something is, and said."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name, default in (("requests", 2000), ("kills", None), ("clients", 32), ("seed", 0), ("devices", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
@@ -135,8 +158,9 @@ def main() -> int:
     print(f"{asked.requests / seconds:.0f} a second; p50 {p50:.1f} ms, p99 {p99:.1f} ms")
     for part, sizes in memory:
         print(f"after {part * 10:3} %: " + ", ".join(f"{name} {size:.1f} MB" for name, size in sizes.items()))
-    answered = sum(run.answers.values()) == asked.requests and run.answers.keys() <= {"right", "500", "503"}
-    return int(not answered)
+    wrong = faults(run.answers, asked.requests, kills, memory)
+    print("; ".join(wrong) or "nothing is wrong")
+    return int(bool(wrong))
 
 
 if __name__ == "__main__":

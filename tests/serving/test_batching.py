@@ -27,6 +27,12 @@ def test_the_best_gear_is_the_quickest_a_row_and_of_those_about_equal_the_smalle
     assert (Gears({8: 1.0, 16: 1.92}).best, Gears({8: 1.0, 16: 1.88}).best) == (8, 16)
 
 
+def test_what_a_batch_costs_beside_counts_where_it_is_a_third_of_it_and_not_where_it_is_a_twentieth() -> None:
+    # Twice as long for twice the rows: the larger one saves that cost alone, 40 % and 2 % of the rate.
+    assert Gears({1: 0.0004, 2: 0.0008}).choose(2) == 2
+    assert Gears({1: 0.004, 2: 0.008}).choose(2) == 1
+
+
 def test_only_a_gear_is_filled_up() -> None:
     assert Gears({4: 1.0}).fed(4, 3) == 4
     assert Gears({4: 1.0}, free=True).fed(4, 3) == 3

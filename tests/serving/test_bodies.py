@@ -16,6 +16,17 @@ from neonext_ascend.serving.web.bodies import picture_of
 
 FILE = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
 FIELD = b'--b\r\nContent-Disposition: form-data; name="top"\r\n\r\n2\r\n'
+# Fields whose name or type tells of a file, and which are none.
+NO_FILES = [
+    b"--b\r\nContent-Disposition: form-data; name=%s\r\n%s\r\ncat.png\r\n" % told
+    for told in (
+        (b'"filename"', b""),
+        (b"filename", b""),
+        (b'"a; filename=b"', b""),
+        (b'"a\\"; filename=b"', b""),
+        (b'"a"', b"X: a; filename=b\r\n"),
+    )
+]
 DATA = b"\x89PNG\r\n\r\n--a --b \r\n-\r\n--"
 
 
@@ -28,6 +39,10 @@ DATA = b"\x89PNG\r\n\r\n--a --b \r\n-\r\n--"
         ("multipart/form-data; boundary=b", b"preamble\r\n" + FILE + DATA + b"\r\n--b--", DATA),
         ("multipart/form-data; boundary=b", FILE + b"\r\n--b--", b""),
         ("multipart/form-data; boundary=b", FILE.replace(b"filename", b"FileName*") + b"x\r\n--b", b"x"),
+        ("multipart/form-data; boundary=b ; charset=utf-8", FILE + DATA + b"\r\n--b--", DATA),
+        ("multipart/form-data; xboundary=q; boundary=b", FILE + DATA + b"\r\n--b--", DATA),
+        ('multipart/form-data; boundary="b c"', FILE.replace(b"--b", b"--b c") + DATA + b"\r\n--b c--", DATA),
+        *(("multipart/form-data; boundary=b", field + FILE + DATA + b"\r\n--b--", DATA) for field in NO_FILES),
     ],
 )
 def test_a_forms_file(kind: str, body: bytes, want: bytes) -> None:
@@ -49,6 +64,7 @@ NESTED = b"".join(b"--%d\r\nContent-Type: multipart/mixed; boundary=%d\r\n\r\n" 
         ("multipart/form-data; boundary=b", FIELD * 101 + FILE + DATA + b"\r\n--b--"),
         ("multipart/form-data; boundary=b", b"--b\r\n\r\na\r\n" * 2**20),
         ("multipart/form-data; boundary=0", NESTED),
+        ("multipart/form-data; boundary=b", b"--b\r\nContent-Disposition: " + b'"; ' * 2**22 + b"\r\n\r\nx\r\n--b--"),
     ],
 )
 def test_a_form_without_a_file_is_refused(kind: str, body: bytes) -> None:
@@ -91,6 +107,15 @@ def test_byte_strings_without_number_are_not_read() -> None:
     raw = struct.pack("<I", 1) + b"a" + bytes(2**22)
     with pytest.raises(RefusedError, match="its bytes are not 1 elements"):
         parse_request(*binary(raw, datatype="BYTES", shape=[1]))
+
+
+@pytest.mark.parametrize("inner", [b"[[[]]]", b"[]", b"{}"])
+def test_lists_without_number_are_not_read(inner: bytes) -> None:
+    count = 2**22 // (len(inner) // 2) + 1
+    body = b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [' + (inner + b",") * count + b"1]}]}"
+    with pytest.raises(RefusedError, match="more than 4194304 lists in JSON; send numbers flat, or binary") as caught:
+        parse_request(body, None)
+    assert caught.value.status == 413
 
 
 @pytest.mark.parametrize(

@@ -26,3 +26,12 @@ def test_what_a_library_says_is_one_line(capfd: pytest.CaptureFixture[str]) -> N
     assert (told["event"], told["level"], told["by"]) == ("library", "error", "asyncio")
     assert told["words"] == "exception in a\ncallback"
     assert told["traceback"].endswith("have lines")
+
+
+def test_a_call_whose_arguments_do_not_fit_is_a_line_and_no_error(capfd: pytest.CaptureFixture[str]) -> None:
+    with libraries_logged():
+        handler = logging.lastResort
+        assert handler is not None
+        handler.handle(logging.LogRecord("other", logging.WARNING, "", 0, "%d rows", ("a",), None))
+    (line,) = capfd.readouterr().err.splitlines()
+    assert json.loads(line)["words"] == "%d rows"

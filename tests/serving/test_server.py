@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import onnx
@@ -159,10 +160,24 @@ def test_grpc_answers_the_same(served: Served, nano: Nano) -> None:
         with pytest.raises(grpc.RpcError) as caught:
             call("ModelMetadata", name="nothing")
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+        fields = {"model_name": "nano", "inputs": [image], "raw_input_contents": [raw]}
+        for wrong in ({"bool_param": True}, {"string_param": "1"}, {"double_param": 1.5}, {"int64_param": -1}):
+            with pytest.raises(grpc.RpcError, match="expected whole microseconds") as caught:
+                call("ModelInfer", **fields, parameters={"timeout": wrong})
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        for none in (0, 10**9):
+            assert call("ModelInfer", **fields, parameters={"timeout": {"int64_param": none}}).raw_output_contents
+        # gRPC's own words: a body, and a head.
+        for body, head in ((bytes(2**21 + 1), 1), (b"", 2**16)):
+            with pytest.raises(grpc.RpcError) as caught:
+                channel.unary_unary(f"/{SERVICE}/ModelInfer", bytes, bytes)(body, 30, [("x", "x" * head)])
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert channel.unary_unary(f"/{SERVICE}/ServerLive", bytes, bytes)(b"", 30, [("x", "x" * 60000)])
 
 
-def one_input(**fields: object) -> bytes:
-    return json.dumps({"inputs": [{"name": "image", "data": [1], **fields}]}).encode()
+def one_input(parameters: object = None, **fields: object) -> bytes:
+    entry = {"name": "image", "datatype": "FP32", "shape": [1], "data": [1], **fields}
+    return json.dumps({"inputs": [entry], "parameters": parameters or {}}).encode()
 
 
 def test_the_client_asks_in_a_line(served: Served, nano: Nano) -> None:
@@ -207,7 +222,14 @@ REFUSED = [
     ),
     ("POST", "/classify", b"no picture", 400, "picture 1: not a picture"),
     ("POST", "/classify", b"", 400, "picture 1"),
-    ("POST", "/classify?top=x", PICTURE.read_bytes(), 400, "top x; expected"),
+    *(
+        ("POST", f"/classify?top={quote(top)}", PICTURE.read_bytes(), 400, f"top {top}; expected a whole number")
+        for top in ("x", "2.0", "+2", "1_0", "\u0662", " 2", "0", "1001")
+    ),
+    *(
+        ("POST", INFER, one_input(parameters={"timeout": wrong}), 400, "expected whole microseconds")
+        for wrong in (True, False, "1", 1.5, -1)
+    ),
     ("POST", "/classify", bytes(50 * 2**20), 413, "at most 2097152 bytes"),
     ("GET", "/nothing", None, 404, "no such path"),
     ("GET", "/classify", None, 405, "GET is not for this path"),
@@ -228,7 +250,8 @@ def test_what_is_compressed_is_refused_whole(served: Served, nano: Nano) -> None
         for encoding in ("gzip", "deflate", "rot13"):
             got = served.ask("POST", path, sent, {"Content-Encoding": encoding})
             assert (got.status, got.json["error"].split(":")[0]) == (415, f"Content-Encoding {encoding}")
-    assert served.ask("POST", INFER, tensor_request(nano.rows[:1]), {"Content-Encoding": "identity"}).status == 200
+    for plain in ("identity", "Identity", ""):
+        assert served.ask("POST", INFER, tensor_request(nano.rows[:1]), {"Content-Encoding": plain}).status == 200
 
 
 def test_more_pictures_than_may_ever_wait_are_no_matter_of_time(served: Served) -> None:

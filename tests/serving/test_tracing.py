@@ -7,12 +7,14 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -113,7 +115,16 @@ def sender() -> list[threading.Thread]:
 @pytest.mark.parametrize("silent", [False, True])
 def test_a_collector_that_is_away_does_not_hold_the_end(silent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[str, dict[str, object]]] = []
+    ended: list[object] = []
     monkeypatch.setattr(tracing, "_LAST", 0.05)
+    monkeypatch.setattr(tracing, "_GIVE_UP", 0.05 if silent else 30.0)
+    end: Callable[[Any], object] = OTLPSpanExporter.shutdown
+
+    def shutdown(exporter: object) -> None:
+        ended.append(exporter)
+        end(exporter)
+
+    monkeypatch.setattr(OTLPSpanExporter, "shutdown", shutdown)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1] if silent else 1
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
@@ -122,6 +133,9 @@ def test_a_collector_that_is_away_does_not_hold_the_end(silent: bool, monkeypatc
             begun = time.monotonic()
         # The library's own end comes after 10 seconds at the earliest.
         assert time.monotonic() - begun < 5
+        # It is told to end meanwhile, and waited for: only a request that is under way goes on.
+        assert len(ended) == 1
+        assert silent or not sender()
     for thread in sender():  # that of the silent one's request, which ends with its connection
         thread.join(30)
     assert told == [("traces not delivered", {"spans": 2, "of": 2})]

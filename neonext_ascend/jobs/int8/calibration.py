@@ -95,7 +95,7 @@ def read_inputs(folder: Path, shape: Sequence[int]) -> Pictures:
         FileAccessError: one cannot be read, or is cut off.
     """
     named = input_files(folder)
-    rows, digest = [], hashlib.sha256()
+    rows, digest = list[NDArray[Any]](), hashlib.sha256()
     for path in (named[place] for place in _spread(len(named))):
         value = read_array(path)
         expected = f"{path}: holds {value.dtype} {value.shape}; expected float32 of {tuple(shape)}, or rows of it"
@@ -105,11 +105,12 @@ def read_inputs(folder: Path, shape: Sequence[int]) -> Pictures:
             raise UsageError(expected)
         if not np.isfinite(value).all():
             raise UsageError(f"{path}: holds NaN or infinity; expected numbers such as the network will be fed")
-        rows.append(value.reshape(-1, *shape))
+        left = MOST - sum(map(len, rows))
+        rows.append(np.array(value.reshape(-1, *shape)[:left]))  # read: a file that is only mapped stays open
         digest.update(f"{path.relative_to(folder)}\0{sha256_of(path)}\n".encode("utf-8", "surrogateescape"))
     if not any(map(len, rows)):
         raise UsageError(f"--calibration {folder}: its files hold no row; expected inputs of {tuple(shape)}")
-    return Pictures(folder, len(named), np.concatenate(rows)[:MOST], (), digest.hexdigest(), None)
+    return Pictures(folder, len(named), np.concatenate(rows), (), digest.hexdigest(), None)
 
 
 def input_files(folder: Path) -> list[Path]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import shlex
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
@@ -86,14 +88,20 @@ def _of_outputs(model: ModelProto, name: str) -> str:
     whole = [one for one in outputs if kinds.get(one, TensorProto.FLOAT) not in _FLOATING]
     if not whole:
         return ""
-    told = f"its output {whole[0]} is {dtype_name(kinds[whole[0]])}; int8 is held against floating-point outputs"
+    takes = " or ".join(map(dtype_name, _FLOATING))
+    told = f"its output {whole[0]} is {dtype_name(kinds[whole[0]])}; int8 is held against {takes}"
     last = {id(makers[one]): makers[one] for one in whole if one in makers}
     kept = [_before(makers[one], makers, kinds) if id(makers.get(one)) in last else one for one in outputs]
     if not last or not all(kept) or not {*kept}.isdisjoint(whole):
         return f"{told}: take it out"
     ends = " and ".join(dict.fromkeys(node.op_type for node in last.values()))
-    cut = f"onnx.utils.extract_model('IN.onnx', 'OUT.onnx', [{name!r}], {list(dict.fromkeys(kept))})"
-    return f'{told}: cut {ends} off: python -c "import onnx; {cut}"'
+    # In the double quotes of JSON, which are Python's too, names stand as they are within the shell's single ones.
+    cut = f'onnx.utils.extract_model("IN.onnx", "OUT.onnx", {_quoted([name])}, {_quoted(kept)})'
+    return f"{told}: cut {ends} off: python -c {shlex.quote(f'import onnx; {cut}')}"
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return json.dumps(list(dict.fromkeys(names)), ensure_ascii=False)
 
 
 def _before(node: NodeProto, makers: Mapping[str, NodeProto], kinds: Mapping[str, int]) -> str:

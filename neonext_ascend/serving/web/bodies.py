@@ -16,8 +16,16 @@ from neonext_ascend.serving.refusals import RefusedError
 
 _T = TypeVar("_T")
 _LINGER = 5.0  # seconds
-_BOUNDARY = re.compile(r"""boundary="?([0-9A-Za-z'()+_,./:=? -]{1,70})""", re.IGNORECASE)  # RFC 2046, 5.1.1
-_MOST_PARTS = 100  # of a form
+# RFC 2046, 5.1.1: a blank inside, or none where it is not quoted.
+_BOUNDARY = re.compile(
+    r"""(?:^|;)\s*boundary=(?:"([0-9A-Za-z'()+_,./:=? -]{1,70})"|([0-9A-Za-z'()+_,./:=?-]{1,70})\s*(?:;|$))""",
+    re.IGNORECASE,
+)
+# RFC 7578, 4.2: a parameter of that name, not a field of that name, nor a word in quotes.
+_FILE = re.compile(
+    rb'\r\ncontent-disposition:(?:[^"\r\n]|"(?:[^"\\\r\n]|\\[^\r\n])*")*?;\s*filename\*?=', re.IGNORECASE
+)
+_MOST_PARTS, _MOST_HEAD = 100, 2**14  # of a form; bytes that stand before a part's own
 
 
 class Gone(Exception):  # noqa: N818 -- nothing is wrong
@@ -49,7 +57,7 @@ async def read_body(request: Request, most: int, seconds: float) -> bytes:
         RefusedError: 413 it is too large; 415 it is compressed; 408 it did not come in time.
         Gone: its client has gone.
     """
-    encoding = request.headers.get("content-encoding", "identity")
+    encoding = request.headers.get("content-encoding") or "identity"
     if encoding.lower() != "identity":
         raise UnreadError(415, f"Content-Encoding {encoding[:40]}: expected a body that is not compressed")
     length = request.headers.get("content-length", "")
@@ -108,14 +116,14 @@ def picture_of(body: bytes, content_type: str) -> bytes:
     if not content_type.lower().startswith("multipart/form-data"):
         return body
     found = _BOUNDARY.search(content_type)
-    line = b"--" + (found[1].encode() if found else b"")
+    line = b"--" + ((found[1] or found[2]).encode() if found else b"")
     start = body.find(line) if found else -1
     for _ in range(_MOST_PARTS):
         head = body.find(b"\r\n\r\n", start)
         end = body.find(b"\r\n" + line, head + 2)
         if -1 in (start, head, end):
             break
-        if b"filename" in body[start:head].lower():
+        if _FILE.search(body[start : min(head, start + _MOST_HEAD)]):
             return body[head + 4 : end]
         start = end + 2
     raise RefusedError(400, "the form holds no file; send one, as curl -F file=@PICTURE does")

@@ -103,6 +103,9 @@ async def start_rpc(desk: Desk, key: str | None, log: Log, tls: tuple[Path, Path
         options=[
             ("grpc.max_receive_message_length", most),
             ("grpc.max_send_message_length", -1),
+            # As over HTTP; its own are 16 KiB, and a lot's word from 8 on.
+            ("grpc.max_metadata_size", 2**16),
+            ("grpc.absolute_max_metadata_size", 2**16),
             ("grpc.so_reuseport", 0),  # a port that another has is an error
         ]
     )
