@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from neonext_ascend.serving.refusals import RefusedError
 
 _T = TypeVar("_T")
-_LINGER = 5.0  # seconds
+LINGER = 5.0  # seconds in which a client that still sends comes to read a refusal
 # RFC 2046, 5.1.1: a blank inside, or none where it is not quoted.
 _BOUNDARY = re.compile(
     r"""(?:^|;)\s*boundary=(?:"([0-9A-Za-z'()+_,./:=? -]{1,70})"|([0-9A-Za-z'()+_,./:=?-]{1,70})\s*(?:;|$))""",
@@ -44,7 +44,7 @@ class LingeringResponse(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": bytes(self.body), "more_body": True})
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LINGER):
+            async with asyncio.timeout(LINGER):
                 while (await receive()).get("more_body", False):
                     pass
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -21,9 +21,12 @@ class JoinedTransport:
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport, self._loop = transport, loop
         self._parts: list[bytes] = []
+        self._ended = False
 
     def write(self, data: bytes) -> None:
-        """As asyncio has it."""
+        """As asyncio has it; what comes after the end is dropped."""
+        if self._ended:
+            return
         if len(data) >= _LARGE:
             self._flush()
             self._transport.write(data)
@@ -40,6 +43,7 @@ class JoinedTransport:
     def write_eof(self) -> None:
         """As asyncio has it; what was written before is sent."""
         self._flush()
+        self._ended = True
         self._transport.write_eof()
 
     def _flush(self) -> None:
