@@ -103,6 +103,10 @@ def staged(target: Path) -> Iterator[Staging]:
         raise FileAccessError(
             f"{target}: writing failed: {error.strerror or error}; nothing was left behind"
         ) from error
+    except KeyboardInterrupt as error:
+        # Worth a word only where something was being written.
+        error.args = error.args or ("nothing was left half-written",)
+        raise
     except NeoNextError as error:
         # The folder is gone when this is read.
         error.args = tuple(_of_target(word, folder, target) for word in error.args)

@@ -62,7 +62,7 @@ _OF_SERVERS = (
     help="Of tensors; auto: binary where the server has it.",
 )
 @click.option("--timeout", type=float, default=30.0, show_default=True, help="Seconds until a request is given up.")
-@click.option("--api-key-file", type=PATH, metavar="FILE", help="One line, which is sent to the server.")
+@click.option("--api-key-file", type=PATH, metavar="FILE", help="One line, which is sent to each server given.")
 @click.option("--certificate", type=PATH, metavar="FILE", help="PEM; of an https server that the system does not know.")
 @click.option("--plot", type=PATH, metavar="FILE.svg", help="Draw the latencies.")
 @json_option
@@ -83,13 +83,19 @@ def command(artifacts: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """
     from neonext_ascend.client.place import without_password
 
-    urls = [word for word in artifacts if word.startswith(("http://", "https://"))]
+    urls = [word for word in artifacts if word.lower().startswith(("http://", "https://"))]
     if 0 < len(urls) < len(artifacts):
         other = (set(artifacts) - set(urls)).pop()
         raise UsageError(f"{without_password(urls[0])} is a server, {other} is not; time them one by one")
     for name in sorted(given(*(_OF_FILES if urls else _OF_SERVERS))):
         option, what = f"--{name.replace('_', '-')}", "files and models" if urls else "servers"
         raise UsageError(f"{option} is for {what}; {without_password(artifacts[0])} is none: leave it out")
+    for name in sorted(given("arrivals", "seed")):
+        if options["rate"] is None or (name == "seed" and options["arrivals"] == "fixed"):
+            needed = (
+                "an open loop; give --rate with it" if options["rate"] is None else "arrivals at random; leave it out"
+            )
+            raise UsageError(f"--{name} is of {needed}")
     for name in _OF_FILES if urls else _OF_SERVERS:
         options.pop(name)
     if urls and options["seconds"] is None:
@@ -107,7 +113,8 @@ def command(artifacts: tuple[str, ...], as_json: bool, **options: Any) -> None:
 
 
 def _lines(result: Benchmark) -> list[str]:
-    from neonext_ascend.reporting.latency import latency_table, load_lines, machine_lines, ratio_lines
+    from neonext_ascend.reporting.latency import latency_table, machine_lines, ratio_lines
+    from neonext_ascend.reporting.load import load_lines
 
     settings = result.settings
     lines = machine_lines(result.machine, result.versions)

@@ -167,7 +167,9 @@ def _say(made: Made, quiet: bool, last: bool) -> None:
     if isinstance(made, Bundle):
         lines = words.bundle_lines(made.path, made.nbytes, made.top, made.gated)
     elif isinstance(made, TritonModel):
-        lines = words.triton_lines(shown_path(made.path), made.path.parent, made.gears, made.precision)
+        lines = words.triton_lines(
+            shown_path(made.path), shown_path(made.path.parent), made.gears, made.precision, made.replaced
+        )
     elif isinstance(made, OnnxExport):
         lines = words.onnx_lines(shown_path(made.path), made.manifest, made.report, made.verdict, made.gated)
         lines += (

@@ -87,8 +87,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         hint = f"; see {error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else ""
         return _fail(error.format_message().rstrip(".") + hint, 2)
-    except (KeyboardInterrupt, click.Abort):
-        return _fail("interrupted; nothing was left half-written", INTERRUPTED)
+    except (KeyboardInterrupt, click.Abort) as error:
+        told = (error.__cause__ or error).args  # click raises its own from it
+        return _fail("; ".join(("interrupted", *map(str, told))), INTERRUPTED)
     except (BrokenPipeError, SystemExit):  # click turns a closed pipe into an exit of its own
         return 0  # the reader has seen enough
     except OSError as error:

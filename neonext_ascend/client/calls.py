@@ -177,12 +177,22 @@ class Client:
         except httpx.TimeoutException:
             raise ToolchainError(f"{self._url}: no answer within {self._timeout:g} s; is a server there?") from None
         except httpx.RequestError as error:
-            unknown = "CERTIFICATE_VERIFY_FAILED" in str(error)
-            what = "give its certificate, if you trust it" if unknown else "is a server there?"
-            raise ToolchainError(f"{self._url}: no answer ({error}); {what}") from None
+            raise ToolchainError(f"{self._url}: {_unanswered(error)}") from None
         if got.status_code != 200:
             raise refusal_of(got, f"{self._url}{path}")
         return got
+
+
+def _unanswered(error: httpx.RequestError) -> str:
+    """What it is likely to be, and what to do."""
+    told = str(error)
+    if "CERTIFICATE_VERIFY_FAILED" in told:
+        return f"no answer ({told}); give its certificate, if you trust it (--certificate FILE)"
+    if "WRONG_VERSION_NUMBER" in told:
+        return "speaks no TLS; take http://"
+    if isinstance(error, httpx.RemoteProtocolError) and "illegal" in told:
+        return "answers, but not in HTTP/1.1; is it a port of another protocol, such as gRPC's?"
+    return f"no answer ({told}); is a server there?"
 
 
 def other_server(url: str) -> ToolchainError:

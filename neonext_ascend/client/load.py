@@ -14,7 +14,7 @@ from typing import Any
 from neonext_ascend.client.subject import Subject
 from neonext_ascend.client.wire import Wire
 from neonext_ascend.timing.latency import without_collection
-from neonext_ascend.timing.load import Load, LoadSitting, warm_up_seconds
+from neonext_ascend.timing.load import NOT_SENT, Load, LoadSitting, warm_up_seconds
 
 _GOOD = "200"
 
@@ -26,7 +26,7 @@ def measure_servers(
     sittings: int,
     after_sitting: Callable[[], Any] = lambda: None,
 ) -> list[list[LoadSitting]]:
-    """What each server did in each sitting.
+    """What each server did in each sitting; the last is the first one in which a server gave no good answer.
 
     Args:
         subjects: the servers, and what they are asked.
@@ -42,6 +42,8 @@ def measure_servers(
             with without_collection():
                 turn = _Turn(subjects[i], load, seconds / sittings / len(subjects), number)
                 found[i].append(asyncio.run(turn.play()))
+            if not found[i][-1].latencies:
+                return found
         after_sitting()
     return found
 
@@ -90,21 +92,27 @@ class _Turn:
         self._count_from(self._begin + self._warm_up)
         meant: asyncio.Queue[float | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
-        moments = self._load.moments(self._warm_up + self._found.span, self._number)
+        moments = self._load.moments(self._found.span, self._number)
+        latest = self._end + self._load.latest(self._found.span)
 
         def pace() -> None:
             """In a thread, which sleeps to a tenth of a millisecond; asyncio's epoll counts whole ones."""
             with suppress(RuntimeError):  # the loop has been closed by Ctrl-C
                 for moment in moments:
-                    if self._over.wait(max(0.0, self._begin + moment - time.perf_counter())):
+                    if self._over.wait(max(0.0, self._start + moment - time.perf_counter())):
                         return
-                    loop.call_soon_threadsafe(meant.put_nowait, self._begin + moment)
+                    loop.call_soon_threadsafe(meant.put_nowait, self._start + moment)
                 for _ in self._wires:
                     loop.call_soon_threadsafe(meant.put_nowait, None)
 
         async def client(wire: Wire) -> None:
             while (moment := await meant.get()) is not None:
-                await self._one(wire, moment)
+                counts, now = moment >= self._start, time.perf_counter()
+                # Else nothing that counts would be sent where all is late from the first moment on.
+                if now < (latest if counts else self._start):
+                    await self._one(wire, moment)
+                elif counts:
+                    self._found.errors[NOT_SENT] += 1
 
         await asyncio.gather(asyncio.to_thread(pace), *map(client, self._wires))
 

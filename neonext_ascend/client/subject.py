@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,6 @@ class Subject:
     where: str
 
 
-def is_url(word: str) -> bool:
-    """Whether it is a server's."""
-    return word.startswith(("http://", "https://"))
-
-
 def subject_of(
     given: str,
     *,
@@ -80,6 +76,7 @@ def subject_of(
     url, name, version = place.url, place.model, place.version
     # Requests go to the server itself, and so do these.
     options: dict[str, Any] = {"api_key": api_key, "timeout": timeout, "certificate": certificate, "proxies": False}
+    server: dict[str, Any] = {}
     try:
         with Client(given, **options) as client:
             server = client.server()
@@ -91,7 +88,11 @@ def subject_of(
             binary = encoding == "binary" or (encoding == "auto" and BINARY in server.get("extensions", ()))
         made = _batches(url, name, inputs, rows, pictures)
     except RefusedError as refused:
-        raise _told(url, refused.status, str(refused)) from None
+        told = str(refused)
+        if refused.status == HTTPStatus.NOT_FOUND and place.prefix and not server:
+            root = place.base.removesuffix(place.prefix)
+            told += f"; expected {root} or {root}/v2/models/NAME"
+        raise _told(url, refused.status, told) from None
     except OTHER_FORM:
         raise other_server(url) from None
     extra = place.headers if api_key is None else {**place.headers, "X-API-Key": api_key}

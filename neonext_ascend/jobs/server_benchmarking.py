@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from neonext_ascend.errors import ArgumentError, ToolchainError, UsageError
+from neonext_ascend.errors import ArgumentError, ToolchainError, UsageError, counted
 from neonext_ascend.jobs.benchmarking import MOST, NAME_IN_PLOT, Benchmark, Counting, uncounted
 from neonext_ascend.jobs.checking import BatchSize, checked
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.environment import machine, versions
+from neonext_ascend.reporting.load import errors_words, sittings_words
 from neonext_ascend.reporting.plotting import plotting
+from neonext_ascend.reporting.words import digits
 from neonext_ascend.spec import Bounds
 from neonext_ascend.timing.entry import Contender, ratios_to_first
 from neonext_ascend.timing.latency import CONFIDENCE, FEWEST_SITTINGS, Plan, Run, Timing
-from neonext_ascend.timing.load import Arrivals, Encoding, Load, LoadEntry, LoadSitting
+from neonext_ascend.timing.load import NOT_SENT, Arrivals, Encoding, Load, LoadEntry, LoadSitting
 
 MANY = 64  # clients of an open loop
 _MANY_ENOUGH = 100  # requests expected in a sitting
@@ -79,7 +81,8 @@ def benchmark_servers(
 
     Raises:
         UsageError: wrong usage, no such model, or one that does not take this.
-        ToolchainError: nobody answers, the server is not ready, or answered nothing in a whole sitting.
+        ToolchainError: nobody answers, the server is not ready, or answered nothing in a whole sitting, which is the
+            last; ``watch`` is told of those before.
         FileAccessError: a file cannot be read or written.
     """
     try:
@@ -93,6 +96,8 @@ def benchmark_servers(
         ) from None
     if len(urls) > MOST:
         raise UsageError(f"{len(urls)} servers; at most {MOST}, a letter each")
+    if certificate is not None and not any(url.lower().startswith("https:") for url in urls):
+        raise UsageError(f"--certificate is for https; {without_password(urls[0])} is without: leave it out")
     load = Load(clients or (1 if rate is None else MANY), rate, arrivals, seed, timeout)
     if rate is not None:
         _refuse_rarity(load, rate, seconds, sittings, len(urls))
@@ -116,8 +121,7 @@ def benchmark_servers(
                 )
         with counting(sittings) as after_sitting:
             found = measure_servers(subjects, load, seconds, sittings, after_sitting)
-        for subject, each in zip(subjects, found, strict=True):
-            _refuse_silence(subject.url, each)
+        _refuse_silence([subject.url for subject in subjects], found, sittings, watch)
         timings = [Timing([[sitting.latencies] for sitting in each]) for each in found]
         contenders = [Contender(s.url, None, s.dtype, s.rows, None, s.where, _not_opened) for s in subjects]
         entries = tuple(
@@ -135,7 +139,9 @@ def benchmark_servers(
         "rate": rate,
         "arrivals": None if rate is None else arrivals,
         "seed": None if rate is None else seed,
-        "batch_size": batch_size,
+        "batch_size": subjects[0].rows if len({subject.rows for subject in subjects}) == 1 else None,
+        "pictures": None if pictures is None else str(pictures),
+        "encoding": encoding,
         "timeout": timeout,
         "seconds": seconds,
         "sittings": sittings,
@@ -162,14 +168,16 @@ def _refuse_rarity(load: Load, rate: float, seconds: float, sittings: int, serve
     raise ArgumentError("rate", f"{rate:g}", words)
 
 
-def _refuse_silence(url: str, sittings: Sequence[LoadSitting]) -> None:
-    for sitting in sittings:
-        if not sitting.latencies:
-            kinds = ", ".join(f"{kind} {count} times" for kind, count in sitting.errors.items()) or "nothing was sent"
-            raise ToolchainError(
-                f"{url}: no good answer in a sitting of {sitting.span:g} s ({kinds}); see its log, or give more "
-                "--seconds"
-            )
+def _refuse_silence(urls: Sequence[str], found: Sequence[Sequence[LoadSitting]], sittings: int, watch: Watch) -> None:
+    """Raise where a sitting has nothing to tell, and tell what the others had."""
+    for url, each in zip(urls, found, strict=True):
+        if each and not (last := each[-1]).latencies:
+            for other, theirs in zip(urls, found, strict=True):
+                if good := [sitting for sitting in theirs if sitting.latencies]:
+                    watch.note(f"{other}: {sittings_words(good, sittings)}")
+            what = f"no good answer in sitting {len(each)} of {sittings}, {last.span:g} s long"
+            why = errors_words(last.errors) or "nothing was sent"
+            raise ToolchainError(f"{url}: {what} ({why}); see its log, or give more --seconds")
 
 
 def _doubts(entries: Sequence[LoadEntry], watch: Watch) -> None:
@@ -179,7 +187,7 @@ def _doubts(entries: Sequence[LoadEntry], watch: Watch) -> None:
                 f"{entry.of.name}: this client took {entry.client:.2f} of a core, which may be what limits the figures"
             )
         if not entry.keeps_up:
-            watch.warn(
-                f"{entry.of.name}: answers {entry.answers_per_second:.0f} of {entry.asked_per_second:.0f} requests a "
-                "second; it does not keep up, and latencies grow with --seconds"
-            )
+            told = f"answers {digits(entry.answers_per_second)} of {digits(entry.asked_per_second)} requests a second"
+            if skipped := entry.errors[NOT_SENT]:
+                told += f", and {counted(skipped, 'request')} could not be sent in time"
+            watch.warn(f"{entry.of.name}: {told}; it or this side does not keep up, and latencies grow with --seconds")

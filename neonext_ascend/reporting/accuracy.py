@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neonext_ascend.evaluate.accuracy import Accuracy, Share
 from neonext_ascend.evaluate.paired import Pair
 from neonext_ascend.images.pace import Pace
-from neonext_ascend.reporting.words import labelled
+from neonext_ascend.reporting.words import LETTERS, labelled
 
-LETTERS = string.ascii_uppercase
 _TESTS = {"exact": "McNemar, exact", "continuity-corrected": "McNemar, continuity-corrected"}
 
 

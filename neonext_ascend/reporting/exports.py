@@ -137,12 +137,13 @@ def bundle_lines(path: Path, nbytes: int, top: str, gated: object | None = None)
     return [*lines, _copied(f"tar xzf {quoted(path.name)} && python3 {quoted(top)}/run.py")]
 
 
-def triton_lines(path: str, repository: Path, gears: Sequence[int], precision: str) -> list[str]:
-    """The model's folder, what the backend makes of it, and what to start."""
+def triton_lines(path: str, repository: str, gears: Sequence[int], precision: str, replaced: bool) -> list[str]:
+    """The model's folder, what the backend makes of it, what was there before, and what to start."""
     batches = f"gears of 1 to {max(gears)} rows" if gears else "a static graph"
     lines = labelled("triton", f"{path} ({batches}, precision {precision}; compiled when it is loaded)")
-    lines += labelled("next", "in a container with Triton and the backend npu_ge, outside this folder:")
-    return [*lines, _copied(f"tritonserver --model-repository {quoted(str(repository.absolute()))}")]
+    lines += labelled("replaced", "the model that was there, with its ONNX file") if replaced else []
+    where = f"mount {repository} at /models in a container of Triton with the backend npu_ge, and outside /models:"
+    return [*lines, *labelled("next", where), _copied("tritonserver --model-repository /models")]
 
 
 def quoted(path: str) -> str:

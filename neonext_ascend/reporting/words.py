@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import string
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,6 +21,8 @@ if TYPE_CHECKING:  # these load PyTorch or more
     from neonext_ascend.verify.parity import ParityReport
 
 WIDTH, LABEL_WIDTH = 80, 9
+# Each of what is set side by side is a letter in words.
+LETTERS = string.ascii_uppercase
 FOLDED = {
     "fold_batchnorm": "BatchNorm",
     "fold_layer_scale": "LayerScale",
@@ -39,6 +43,11 @@ GELUS = {
     "tanh": "the tanh form, as asked for: up to 4.7e-4 from the exact one, so judged as half precision is",
     "npu": "npu::NPUGeluV2, as asked for: for 910B; here ONNX Runtime's Gelu is checked in its place",
 }
+
+
+def digits(number: float) -> str:
+    """Three or more significant digits."""
+    return f"{number:.{max(0, 2 - math.floor(math.log10(number))) if number < 100 else 0}f}" if number > 0 else "0"
 
 
 def weights_text(weights: Weights) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,9 @@ from neonext_ascend.spec import BATCH, INPUT, NUMPY_DTYPES, OUTPUT, TensorSpec
 from neonext_ascend.timing.entry import Contender
 
 UNFOLDED = ":unfolded"
+# An address of another scheme, or of none, without user and password: http:// is a server's, and told apart before.
+_HOST = r"((?:[\w.-]+|\[[0-9a-f:]+\]):\d+(?:/.*)?)"
+_ADDRESS = re.compile(rf"(?!file:)[a-z][a-z0-9+.-]*://(?:.*@)?([^@]+)|(?:.*@)?{_HOST}", re.IGNORECASE)
 _DTYPES = {numpy_name: name for name, numpy_name in NUMPY_DTYPES.items()} | {"float64": "fp64"}
 
 
@@ -48,6 +52,9 @@ def named_by(word: str | Path) -> Named:
         return Named(str(word), path=word)
     model, colon, form = word.partition(":")
     path = Path(word)
+    if model not in VARIANTS and not path.exists() and (found := _ADDRESS.fullmatch(word)):
+        address = found[1] or found[2]
+        raise UsageError(f"{address}: is a server meant? write http://{address}")
     if is_artifact(word) or (path.is_dir() and word not in VARIANTS):
         return Named(word, path=path)
     find_variant(model)

@@ -7,6 +7,7 @@ requests that it kept from being sent (G. Tene's *coordinated omission*).
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ Encoding = Literal["auto", "binary", "json"]  # of tensors; ``auto`` is binary w
 # In each sitting, before what counts: a share of its seconds, within bounds.
 _WARM_UP, _SHORTEST, _LONGEST = 0.2, 0.05, 2.0
 KEEPS_UP = 0.9  # a server that answers a smaller share of what it was to be sent does not keep up
+NOT_SENT = "not sent"  # the kind of error where no client was free, and the sitting long over
+_LATEST = 0.2  # seconds after a sitting in which is sent what was meant for it, at least; else as long as it was
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +46,28 @@ class Load:
     seed: int = 0
     timeout: float = 30.0
 
-    def moments(self, seconds: float, sitting: int) -> list[float]:
-        """When the requests of an open loop are meant to be sent, in seconds from its start; as often as is given."""
-        expected = (self.rate or 0.0) * seconds
+    def moments(self, span: float, sitting: int) -> list[float]:
+        """When the requests of an open loop are meant to be sent, in seconds from when they count, for ``span`` more.
+
+        Those below 0 warm up.
+        """
+        before, rate = warm_up_seconds(span), self.rate or 0.0
         if self.arrivals == "fixed":
-            return [number * seconds / expected for number in range(int(expected))]
+            # 0.07 * 100 is a little more than 7, which is no eighth request.
+            return [number / rate for number in range(-int(rate * before), math.ceil(round(rate * span, 6)))]
         lots = np.random.RandomState([self.seed, sitting])
         # Given their number, a Poisson process's moments are uniform.
-        found: list[float] = np.sort(lots.uniform(0.0, seconds, lots.poisson(expected))).tolist()
+        found: list[float] = np.sort(lots.uniform(-before, span, lots.poisson(rate * (before + span)))).tolist()
         return found
+
+    def latest(self, span: float) -> float:
+        """Seconds after a sitting from which on nothing more is sent of what was meant for it."""
+        return min(self.timeout, max(_LATEST, span))
 
     def fewest(self, span: float, sittings: int) -> int:
         """Requests that count in that of an open loop's sittings which has fewest; ``span`` seconds of each count."""
-        before = warm_up_seconds(span)
-        each = (self.moments(before + span, sitting) for sitting in range(sittings))
-        return min(sum(moment >= before for moment in moments) for moments in each)
+        each = (self.moments(span, sitting) for sitting in range(sittings))
+        return min(sum(moment >= 0 for moment in moments) for moments in each)
 
     def words(self) -> str:
         """For people."""
@@ -80,7 +90,8 @@ class LoadSitting:
         span: its seconds.
         latencies: of good answers, in seconds from the moment meant.
         answered: good answers that came within it, whenever they were asked for.
-        errors: others, by HTTP status, or ``timeout`` (given up by the client) and ``connection`` (none, or lost).
+        errors: others, by HTTP status, or ``timeout`` (given up by the client), ``connection`` (none, or lost) and
+            :data:`NOT_SENT`.
         late: seconds from the moment meant until a client was free and sent it.
         client: the share of a core that this side took.
     """
@@ -91,6 +102,11 @@ class LoadSitting:
     errors: Counter[str] = field(default_factory=Counter)
     late: list[float] = field(default_factory=list)
     client: float = 0.0
+
+    @property
+    def answers_per_second(self) -> float:
+        """Good ones."""
+        return _over(self.answered, self.span)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +119,12 @@ class LoadEntry(Entry):
     @property
     def answers_per_second(self) -> float:
         """Good ones, over all sittings."""
-        return sum(sitting.answered for sitting in self.sittings) / sum(sitting.span for sitting in self.sittings)
+        return _over(sum(sitting.answered for sitting in self.sittings), self._span)
 
     @property
     def images_per_second(self) -> float:
         """Rows of good answers a second."""
-        return self.of.batch * self.answers_per_second
+        return _over(self.of.batch * sum(sitting.answered for sitting in self.sittings), self._span)
 
     @property
     def errors(self) -> Counter[str]:
@@ -124,7 +140,11 @@ class LoadEntry(Entry):
     def asked_per_second(self) -> float:
         """Requests that were meant to be sent, a second."""
         meant = sum(len(sitting.latencies) + sitting.errors.total() for sitting in self.sittings)
-        return meant / sum(sitting.span for sitting in self.sittings)
+        return _over(meant, self._span)
+
+    @property
+    def _span(self) -> float:
+        return math.fsum(sitting.span for sitting in self.sittings)
 
     @property
     def keeps_up(self) -> bool:
@@ -134,7 +154,7 @@ class LoadEntry(Entry):
     def to_json(self) -> dict[str, Any]:
         """By name; intervals are of a sitting's figure."""
         told = Entry.to_json(self)
-        per_second = [sitting.answered / sitting.span for sitting in self.sittings]
+        per_second = [sitting.answers_per_second for sitting in self.sittings]
         intervals = {"answers_per_second": sign_interval(per_second)}
         for name in ("p50", "p99"):
             each = [1e3 * float(np.percentile(s.latencies, int(name[1:]))) for s in self.sittings]
@@ -144,7 +164,7 @@ class LoadEntry(Entry):
             **{name: told[name] for name in told if name not in ("path", "threads", "warm_up_runs", "runtime")},
             "server": self.of.where,
             "answers_per_second": self.answers_per_second,
-            "median_of_sittings": median(per_second),
+            "median_of_sittings": round(median(per_second), 6),
             "intervals": {name: {"low": low, "high": high} for name, (low, high) in intervals.items()},
             "errors": dict(self.errors),
             "asked_per_second": self.asked_per_second,
@@ -152,3 +172,8 @@ class LoadEntry(Entry):
             "sent_late_ms": {"p50": float(np.percentile(late, 50)), "p99": float(np.percentile(late, 99))},
             "client_cores": self.client,
         }
+
+
+def _over(count: int, span: float) -> float:
+    """A second, without the last digits, which are rounding."""
+    return round(count / span, 6)

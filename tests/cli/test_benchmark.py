@@ -137,8 +137,12 @@ def test_an_interrupt_leaves_no_drawing(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("neonext_ascend.jobs.benchmarking.measure", interrupted)
-    assert call(nano, "--plot", tmp_path / "new" / "p.svg").code == 130
+    drawing = call(nano, "--plot", tmp_path / "new" / "p.svg")
+    assert (drawing.code, drawing.err.strip()) == (130, "error: interrupted; nothing was left half-written")
     assert list(tmp_path.iterdir()) == []
+    # Of what is not written there is nothing to say.
+    writing_nothing = call(nano)
+    assert (writing_nothing.code, writing_nothing.err.strip()) == (130, "error: interrupted")
 
 
 def saved(path: Path, inputs: dict[str, list[int | str]], kind: int = TensorProto.FLOAT, op: str = "Neg") -> Path:

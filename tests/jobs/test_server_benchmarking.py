@@ -8,6 +8,8 @@ import json
 import re
 import socket
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,8 +52,19 @@ def test_a_closed_loop_waits_and_counts_what_came(call: Call) -> None:
         result = call(up.url, "--clients", 3, *QUICK, "--json")
     assert result.code == 0, result.err
     data = result.json
-    assert data["settings"]["clients"] == 3
-    assert data["settings"]["rate"] is None
+    assert data["settings"] == {
+        "clients": 3,
+        "rate": None,
+        "arrivals": None,
+        "seed": None,
+        "batch_size": 1,
+        "pictures": None,
+        "encoding": "auto",
+        "timeout": 30.0,
+        "seconds": 1.8,
+        "sittings": 6,
+        "confidence": 0.95,
+    }
     (entry,) = data["servers"]
     assert entry["server"] == "stand-in 9, m: x FP32[1, 3] in binary"
     assert set(entry["errors"]) == {"429", "connection"}
@@ -64,6 +77,9 @@ def test_a_closed_loop_waits_and_counts_what_came(call: Call) -> None:
         assert interval["low"] <= entry.get("median_of_sittings", figure) or interval["low"] <= figure
         assert 0 < interval["low"] <= interval["high"]
     assert entry["images_per_second"] == entry["answers_per_second"]
+    ends = entry["intervals"]["answers_per_second"].values()
+    for figure in (entry["answers_per_second"], entry["asked_per_second"], entry["median_of_sittings"], *ends):
+        assert figure == round(figure, 6)
     header, body = up.bodies[0]
     length = int(header["Inference-Header-Content-Length"])
     (asked,) = json.loads(body[:length])["inputs"]
@@ -90,8 +106,13 @@ def test_words_tell_rate_errors_and_the_difference(call: Call) -> None:
     assert "open loop, 100 requests a second (poisson), 8 clients; 6 sittings" in result.out
     assert "A: " in result.out
     assert "errors: none" in result.out
-    assert re.search(r"errors: \d+ 504 \(deadline\)", result.out.replace("\n   ", " "))
-    assert "B / A: " in result.out
+    assert re.search(r"errors: HTTP 504 \(deadline\): \d+", result.out.replace("\n   ", " "))
+    assert "\nlatency, as the median of the sittings' ratios of p50\nB / A: " in result.out
+    # One name and one rounding of one figure.
+    speed = re.search(r"^A: (\S+) answers/s", result.out, re.M)
+    assert speed
+    assert re.search(rf"p50 .* answers/s\nA .* {re.escape(speed[1])}$", result.out, re.M)
+    assert "images" not in result.out
     assert max(map(len, result.out.splitlines())) <= WIDTH
     assert b'"data":[' in up.bodies[0][1]
 
@@ -125,24 +146,70 @@ def test_a_folder_is_read_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
 
 def test_the_moments_of_an_open_loop() -> None:
-    assert Load(rate=10, arrivals="fixed").moments(1.0, 3) == pytest.approx([n / 10 for n in range(10)])
+    assert Load(rate=10, arrivals="fixed").moments(1.0, 3) == pytest.approx([n / 10 for n in range(-2, 10)])
+    for rate, span, count in ((50, 0.2, 10), (100, 0.07, 7), (3, 0.5, 2), (49, 0.2, 10), (1e6, 0.3, 300_000)):
+        assert Load(rate=rate, arrivals="fixed").fewest(span, 1) == count, (rate, span)
     some, again, others = (Load(rate=500, seed=4).moments(2.0, sitting) for sitting in (0, 0, 1))
     assert some == again != others
     gaps = np.diff(some)
-    # 1,000 expected: five standard deviations of a Poisson count; its gaps' deviation is their mean.
-    assert abs(len(some) - 1000) < 5 * 1000**0.5
+    # 1,200 expected with warming up: five standard deviations of a Poisson count; its gaps' deviation is their mean.
+    assert abs(len(some) - 1200) < 5 * 1200**0.5
+    assert -0.4 <= some[0] < some[-1] < 2
     assert gaps.std() == pytest.approx(gaps.mean(), rel=0.2)
     assert [warm_up_seconds(s) for s in (0.01, 1, 100)] == [0.05, 0.2, 2.0]
 
 
+def test_what_cannot_be_sent_in_time_is_counted_and_told(call: Call) -> None:
+    # A request takes 20 ms at least, so that of 2,000 a second most are not sent; clients stop 0.2 s after a sitting.
+    given = ("--rate", 2000, "--arrivals", "fixed", "--clients", 2, "--seconds", 0.6, *QUICK[2:], "--json")
+    before = time.monotonic()
+    with standing(infer=stalls(1, 0.02)) as up:
+        result = call(up.url, *given)
+    assert time.monotonic() - before < 8
+    assert result.code == 0, result.err
+    (entry,) = result.json["servers"]
+    assert entry["runs"] + entry["errors"]["not sent"] == 6 * 200
+    assert entry["asked_per_second"] == 2000
+    assert entry["keeps_up"] is False
+    missing = f"{entry['errors']['not sent']:,} requests could not be sent in time"
+    assert f"of 2000 requests a second, and {missing}; it or this side does not keep up" in result.err
+
+
 def test_a_server_that_is_lost_or_silent_is_told(call: Call) -> None:
-    with standing(infer=lambda n: 0 if n > 20 else 200) as up:
-        result = call(up.url, *QUICK)
-    assert result.code == 3
-    assert "no good answer in a sitting of 0.3 s (connection" in result.err
+    over = threading.Event()
+
+    def ends(number: int) -> int:
+        if number == 500:
+            over.set()
+        return (503 if number % 2 else 0) if over.is_set() else 200
+
+    with standing(infer=ends) as up:
+        result = call(up.url, "--rate", 500, "--arrivals", "fixed", "--clients", 4, *QUICK)
+    assert (result.code, result.out) == (3, "")
+    told, error = result.err.splitlines()
+    found = re.fullmatch(
+        rf"note: {up.url}: until then (\d) of 6 sittings: (\d+) answers/s, p50 \S+ ms, p99 \S+ ms", told
+    )
+    assert found
+    number = int(found[1])
+    assert 1 <= number <= 5
+    why = rf"no good answer in sitting {number + 1} of 6, 0\.3 s long \((.*)\); see its log"
+    kinds = re.search(why, error)
+    assert kinds
+    assert set(re.sub(r"\d+(?=,|$)", "", kinds[1]).split(", ")) == {"HTTP 503 (not now): ", "connection lost: "}
+    # It ended there, not at the sixth.
+    assert len(up.bodies) < 500 + 2 * 180 + 20
+    with standing(infer=lambda n: 0 if n else 200) as up:
+        assert call(up.url, *QUICK).err.startswith(
+            f"error: {up.url}: no good answer in sitting 1 of 6, 0.3 s long (conn"
+        )
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = Address("127.0.0.1", silent.getsockname()[1])
         assert asyncio.run(asked_once(address, 0.05, b"GET / HTTP/1.1\r\n\r\n")).kind == "timeout"
+
+
+def tls(standing: Standing) -> str:
+    return standing.url.replace("http:", "https:")
 
 
 Arguments = Callable[[Standing], list[object]]
@@ -173,7 +240,7 @@ REFUSED: list[tuple[str, dict[str, Any], Arguments, int, str]] = [
     ("a list of others", {"/v2/repository/index": (200, ["m"])}, lambda s: [s.url], 3, "/index: its answer is not"),
     ("a password", {}, lambda s: [s.url.replace("//", "//u:geheim@") + "/v2/models/n"], 2, "error: http://127."),
     ("no JSON", {"/v2": (200, "hello")}, lambda s: [s.url], 3, "/v2: its answer is not one of the Open Inference Pr"),
-    ("a path", {}, lambda s: [f"{s.url}/some/where"], 2, "HTTP status 404: unknown /some/where/v2"),
+    ("a path", {}, lambda s: [f"{s.url}/some/where"], 2, "/some/where/v2; expected http://127.0.0.1:"),
     ("a query", {}, lambda s: [f"{s.url}/v2?x=1"], 2, "expected http://HOST:PORT or http"),
     ("no host", {}, lambda s: ["http://:80"], 2, "expected http://HOST:PORT or http"),
     ("a port", {}, lambda s: ["http://127.0.0.1:x"], 2, "expected http://HOST:PORT"),
@@ -196,7 +263,29 @@ REFUSED: list[tuple[str, dict[str, Any], Arguments, int, str]] = [
     ("no rate", {}, lambda s: [s.url, "--rate", "nan"], 2, "--rate nan: expected a number"),
     ("too many", {}, lambda s: [s.url] * 27, 2, "27 servers; at most 26"),
     ("no key", {}, lambda s: [s.url, "--api-key-file", "/nothing"], 5, "/nothing: cannot read the API key"),
-    ("no certificate", {}, lambda s: [s.url, "--certificate", "/nothing"], 5, "/nothing: cannot be used as a cert"),
+    ("no certificate", {}, lambda s: [tls(s), "--certificate", "/nothing"], 5, "/nothing: cannot be used as a cert"),
+    ("no https", {}, lambda s: [s.url, "--certificate", "/nothing"], 2, "--certificate is for https; http://127.0.0.1"),
+    ("no TLS", {}, lambda s: [tls(s)], 3, ": speaks no TLS; take http://"),
+    ("arrivals", {}, lambda s: [s.url, "--arrivals", "fixed"], 2, "--arrivals is of an open loop; give --rate"),
+    ("a seed", {}, lambda s: [s.url, "--seed", 0], 2, "--seed is of an open loop; give --rate with it"),
+    (
+        "a seed of nothing",
+        {},
+        lambda s: [s.url, "--rate", 9, "--arrivals", "fixed", "--seed", 1],
+        2,
+        "--seed is of arrivals at random; leave it out",
+    ),
+    ("no scheme", {}, lambda s: [s.url[7:]], 2, "is a server meant? write http://127.0.0.1:"),
+    ("a host's name", {}, lambda s: ["localhost:8000/v2"], 2, "is a server meant? write http://localhost:8000/v2"),
+    ("a password and no scheme", {}, lambda s: ["u:geheim@h:8"], 2, "error: h:8: is a server meant? write http://h:8"),
+    ("an IPv6 address", {}, lambda s: ["[::1]:8000"], 2, "[::1]:8000: is a server meant? write http://[::1]:8000"),
+    (
+        "another scheme",
+        {},
+        lambda s: ["ftp://u:geheim@h:8/x"],
+        2,
+        "error: h:8/x: is a server meant? write http://h:8/x",
+    ),
 ]
 
 
@@ -222,6 +311,24 @@ def test_what_a_server_refuses_is_said_in_its_words(call: Call) -> None:
         assert call(url, "--timeout", 0.1).code == 3
     refused = call(url)
     assert (refused.code, "is a server there?" in refused.err) == (3, True)
+
+
+def test_a_port_of_grpc_is_told_from_nobody(call: Call) -> None:
+    settings = bytes(3) + b"\x04" + bytes(5)  # the frame with which HTTP/2 begins
+
+    def answer() -> None:
+        with listening.accept()[0] as connection:
+            connection.recv(4096)
+            connection.sendall(settings)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(60)
+        thread = threading.Thread(target=answer)
+        thread.start()
+        result = call(f"http://127.0.0.1:{listening.getsockname()[1]}", *QUICK)
+        thread.join()
+    assert result.code == 3
+    assert ": answers, but not in HTTP/1.1; is it a port of another protocol, such as gRPC's?" in result.err
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

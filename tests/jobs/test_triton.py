@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -12,12 +13,12 @@ import pytest
 from neonext_ascend import jobs
 from neonext_ascend.cli.main import run
 from neonext_ascend.errors import FileAccessError, UsageError
+from neonext_ascend.exporters.triton_repository.writing import write_model
 from neonext_ascend.jobs.making.onnx_file import ParityFailedError
 from neonext_ascend.jobs.making.triton_model import TritonModel
 from tests.support.networks import overflowing_checkpoint
 
 STATIC = """\
-# Made by neonext-ascend export --triton.
 name: "neonext_nano"
 backend: "npu_ge"
 max_batch_size: 0
@@ -29,7 +30,6 @@ parameters { key: "session.ge.exec.precision_mode_v2" value { string_value: "fp1
 parameters { key: "static_model" value { string_value: "1" } }
 """
 FREE = """\
-# Made by neonext-ascend export --triton.
 name: "neonext_nano"
 backend: "npu_ge"
 max_batch_size: 3
@@ -52,11 +52,21 @@ def made(folder: Path, request: dict[str, Any] | None = None, **options: Any) ->
     return model
 
 
+def config_of(model: TritonModel) -> str:
+    """Without its first line, which holds a checksum of the others."""
+    first, _, rest = (model.path / "config.pbtxt").read_text().partition("\n")
+    assert first.startswith("# ")
+    assert first.endswith(hashlib.sha256(rest.encode()).hexdigest())
+    return rest
+
+
 def test_a_static_batch_is_a_static_graph_and_a_free_one_has_every_gear(tmp_path: Path) -> None:
     static = made(tmp_path, batch_size=2)
-    assert (static.path / "config.pbtxt").read_text() == STATIC
+    assert config_of(static) == STATIC
+    assert not static.replaced
     free = made(tmp_path, {"batch_gears": (1, 2, 3), "soc_version": "Ascend310P3"}, dtype="fp16")
-    assert (free.path / "config.pbtxt").read_text() == FREE
+    assert config_of(free) == FREE
+    assert free.replaced
     # The earlier file is gone: the backend takes the first .onnx that it finds.
     found = sorted(str(path.relative_to(tmp_path / "models")) for path in tmp_path.glob("models/**/*"))
     name = "neonext_nano-96-bdyn-fp16"
@@ -93,9 +103,36 @@ def test_the_command_puts_a_verified_model_there(tmp_path: Path, capfd: pytest.C
         "version": "1",
         "batch_gears": [],
         "precision": "fp16",
+        "replaced": False,
     }
     assert onnx["format"] == "onnx"
+    assert run([*given, "--no-verify"]) == 0
+    words = " ".join(capfd.readouterr().out.split())
+    assert "replaced the model that was there, with its ONNX file next mount " in words
+    assert words.endswith("tritonserver --model-repository /models")
     assert run(["verify", str(Path(model["path"]) / "1" / Path(onnx["path"]).name)]) == 0
+
+
+@pytest.mark.parametrize("changed", ["by hand", "by its first line", "written by an earlier version"])
+def test_a_configuration_that_was_changed_is_not_replaced(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], changed: str
+) -> None:
+    model = tmp_path / "models" / "neonext_nano"
+    write_model(model.parent, model.name, [], STATIC)
+    config = model / "config.pbtxt"
+    first, _, rest = config.read_text().partition("\n")
+    text = {
+        "by hand": f"{first}\n{rest.replace('count: 1', 'count: 2')}",
+        "by its first line": f"{first}0\n{rest}",
+        "written by an earlier version": f"# Made by neonext-ascend export --triton.\n{rest}",
+    }[changed]
+    config.write_text(text)
+    given = ["export", "neonext_nano", "--triton", str(model.parent), "-o", str(tmp_path / "out")]
+    assert run(given) == 2
+    told = f"{config}: was changed since it was written; move it away, or give another --triton DIR"
+    assert capfd.readouterr() == ("", f"error: {told}\n")
+    assert config.read_text() == text
+    assert not (tmp_path / "out").exists()
 
 
 def test_half_precision_is_tried_before_the_backend_computes_in_it(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_the_table_keeps_its_width_whatever_it_holds() -> None:
         ((1.004, 0.98, 1.02), "B / A: 1.00 (95 % interval 0.98 to 1.02): no difference seen"),
         ((0.98, 0.96, 0.9996), "B / A: 0.9800 (95 % interval 0.9600 to 0.9996)"),
         ((1.0012, 1.0008, 1.0021), "B / A: 1.001 (95 % interval 1.001 to 1.002)"),
-        ((12.34, 10.0, 20.0), "B / A: 12.3 (95 % interval 10.0 to 20.0)"),
+        ((12.34, 10.0, 20.0), "B / A: 12.34 (95 % interval 10.00 to 20.00)"),
         ((1.0, 1.0, 1.0), "B / A: 1.00000 (95 % interval 1.00000 to 1.00000): no difference seen"),
     ],
 )

@@ -20,6 +20,13 @@ def somebodys(folder: Path) -> Path:
     return folder / "models"
 
 
+def changed(folder: Path) -> Path:
+    """A model's folder with a configuration that is not as it was written."""
+    (folder / "models" / "neonext_nano").mkdir(parents=True)
+    write(folder / "models" / "neonext_nano" / "config.pbtxt", "instance_group [ { count: 2 } ]")
+    return folder / "models"
+
+
 TRITON = [
     Refusal(
         "int8 for Triton",
@@ -81,6 +88,13 @@ TRITON = [
         2,
         "holds notes.txt, which no export made",
         "Remove it, or another `--triton DIR`.",
+    ),
+    Refusal(
+        "a configuration of Triton's model that was changed by hand",
+        lambda folder: ["export", "neonext_nano", "--triton", changed(folder), "-o", folder / "out"],
+        2,
+        "was changed since it was written",
+        "Move it away, or another `--triton DIR`.",
     ),
 ]
 

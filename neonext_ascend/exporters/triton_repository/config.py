@@ -44,7 +44,6 @@ def config_text(
     else:
         parameters["static_model"] = "1"
     lines = [
-        "# Made by neonext-ascend export --triton.",
         f"name: {json.dumps(name, ensure_ascii=False)}",
         f'backend: "{BACKEND}"',
         f"max_batch_size: {max(gears, default=0)}",

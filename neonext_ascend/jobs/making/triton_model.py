@@ -122,12 +122,13 @@ class TritonPlan:
 
 @dataclass(frozen=True, slots=True)
 class TritonModel:
-    """What was made: the model's folder, its name, and how the backend is to compile it."""
+    """What was made: the model's folder, its name, how the backend is to compile it, and whether one was there."""
 
     path: Path
     name: str
     gears: tuple[int, ...]
     precision: Precision
+    replaced: bool
 
     def to_json(self) -> dict[str, Any]:
         """The model's entry in ``--json``."""
@@ -138,6 +139,7 @@ class TritonModel:
             "version": VERSION,
             "batch_gears": list(self.gears),
             "precision": self.precision,
+            "replaced": self.replaced,
         }
 
 
@@ -159,5 +161,5 @@ def write_triton(plan: TritonPlan, loaded: LoadedNetwork, made: OnnxExport, watc
     files = [*(made.path.with_name(file.name) for file in manifest.artifact.files), manifest_path(made.path)]
     config = config_text(folder.name, manifest.inputs, manifest.outputs, plan.precision, plan.gears)
     with watch.working(f"writing {folder}"):
-        write_model(plan.repository, folder.name, files, config)
-    return TritonModel(folder, folder.name, plan.gears, plan.precision)
+        replaced = write_model(plan.repository, folder.name, files, config)
+    return TritonModel(folder, folder.name, plan.gears, plan.precision, replaced)
