@@ -13,6 +13,7 @@ from neonext_ascend.artifacts.finding import manifest_beside
 from neonext_ascend.artifacts.manifest import VERSION, Manifest, manifest_path
 from neonext_ascend.artifacts.structs import below, shown, struct
 from neonext_ascend.errors import ArtifactError, FileAccessError
+from neonext_ascend.files.foreign import HEAD, describe
 
 _MAX_DEPTH = 32  # a manifest has seven levels
 _SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can escape half a character, which no terminal prints
@@ -27,19 +28,36 @@ def manifest_of(artifact: Path) -> Manifest:
 
     Raises:
         FileAccessError: one of the two cannot be read.
-        ArtifactError: the manifest is missing or damaged.
+        ArtifactError: the manifest is missing or damaged, or the file another kind.
     """
     if not artifact.exists():
         raise FileAccessError(f"{artifact}: cannot read the artifact: No such file or directory")
     FileAccessError.refuse_special(artifact, "an artifact")
     beside = manifest_beside(artifact)
     if beside is None:
+        _refuse_foreign(artifact)
         name = manifest_path(artifact).name
         # Whoever has an ONNX file of other hands learns what takes it all the same.
         others = "; a file made elsewhere has none: predict, eval, benchmark and debug --against do without"
         told = others if artifact.suffix == ".onnx" else ""
         raise ArtifactError(f"{artifact}: its manifest {name} is missing; expected beside it: copy both files{told}")
     return read_manifest(beside)
+
+
+def _refuse_foreign(artifact: Path) -> None:
+    """Raise for what ``export`` never wrote, which no manifest would help."""
+    try:
+        with artifact.open("rb") as file:
+            head = file.read(HEAD)
+    except OSError as error:
+        raise FileAccessError(f"{artifact}: cannot read the artifact: {error.strerror}") from None
+    if not head:
+        raise FileAccessError(f"{artifact}: is empty; expected what export wrote; copy it again")
+    what = describe(head, "what export wrote")
+    if what is None and min(head) >= ord("\t"):  # an ONNX file's first byte is below, and an OM has zeros
+        what = "text; give what export wrote"
+    if what is not None:
+        raise ArtifactError(f"{artifact}: is {what}")
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,7 @@ def command(artifacts: tuple[str, ...], host: str, api_key_file: Path | None, **
         if host not in ("127.0.0.1", "::1", "localhost") and api_key_file is None:
             note(f"whoever reaches {host} may use this server: no --api-key-file")
         where = f"{ready.url}, gRPC at {ready.grpc}" if ready.grpc else ready.url
-        say(f"{', '.join(ready.models)} at {where}")
+        with contextlib.suppress(BrokenPipeError):  # whoever started it need not listen; the log goes on
+            say(f"{', '.join(ready.models)} at {where}")
 
     serve(artifacts, host=host, api_key_file=api_key_file, **options, watch=watching(), started=told)

@@ -27,16 +27,20 @@ _KINDS: tuple[tuple[bytes, str, str], ...] = (
     (b"%PDF-", "a PDF document", "give {wanted}"),
     (b'{"', "JSON, as a server's answer", "download the file itself"),
 )
+_PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
 _HEIF = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
-def describe(head: bytes, wanted: str = "the PyTorch checkpoint") -> str | None:
+def describe(head: bytes, wanted: str = "the PyTorch checkpoint", picture: bool = False) -> str | None:
     """What a file that starts with ``head`` is and what to do, or ``None`` where nothing known.
 
     Args:
         head: its first :data:`HEAD` bytes, or fewer.
         wanted: what to give in its place.
+        picture: whether that is a picture, so that one is nothing foreign.
     """
+    if not picture and head.startswith(_PICTURES):
+        return f"a picture; give {wanted}"
     if head[257:262] == b"ustar":
         return "a tar archive; unpack it first"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()

@@ -71,7 +71,7 @@ def read_picture(path: Path, content: bytes | None = None) -> Picture:
             head = file.read(foreign.HEAD)
             if not head:
                 raise FileAccessError(f"{path}: is empty; expected a picture; copy it again") from None
-            if what := foreign.describe(head, "a PNG or JPEG"):
+            if what := foreign.describe(head, "a PNG or JPEG", picture=True):
                 raise UsageError(f"{path}: {what}") from None
             # Text and profiles are no pixels: a PNG whose text is too large or damaged is a picture all the same.
             plain = without_text(file)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from neonext_ascend.errors import ToolchainError
+from neonext_ascend.errors import ArgumentError, ToolchainError
 from neonext_ascend.jobs.checking import Device, checked
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.runtimes.registry import Runtime
@@ -78,6 +78,8 @@ def serve(
         raise ToolchainError(
             f"serve needs {error.name}, which is not installed: pip install '.[serve]' in the checkout"
         ) from None
+    if len(set(devices)) < len(devices):
+        raise ArgumentError("devices", ", ".join(map(str, devices)), "each number once")
     settings = Settings(
         host=host,
         port=port,

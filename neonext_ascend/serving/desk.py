@@ -136,6 +136,11 @@ class Desk:
         async with self._answering(model) as trail:
             return await self._classify(model, pictures, _top(top), trail)
 
+    def count(self, refusal: RefusedError) -> None:
+        """A refusal before any model had the request; under no name, since a stranger may send any."""
+        if not refusal.counted:
+            self.metrics.requests.labels("", "", str(refusal.status)).inc()
+
     @asynccontextmanager
     async def _answering(
         self, model: Served, seconds: float | None = None, timeout: object = None
@@ -158,7 +163,7 @@ class Desk:
                 raise RefusedError(400, str(error)) from None
             status = "200"
         except RefusedError as refusal:
-            status = str(refusal.status)
+            status, refusal.counted = str(refusal.status), True
             raise
         finally:
             self.active -= 1
@@ -197,8 +202,8 @@ def _rows(tensor: Tensor, model: Served) -> NDArray[np.generic]:
     inner, datatype = [int(n) for n in spec.shape[1:]], datatype_of(spec.dtype)
     fits = tensor.name == spec.name and tensor.datatype == datatype and list(tensor.shape[1:]) == inner
     if not fits or not tensor.shape or tensor.shape[0] < 1:
-        given, takes = f"{tensor.name} {tensor.datatype}{list(tensor.shape)}"[:120], f"[N, {str(inner)[1:]}"
-        raise RefusedError(400, f"{given}; expected {spec.name} {datatype}{takes}, pictures to {model.name}{PICTURES}")
+        given = f"{tensor.name} {tensor.datatype}{list(tensor.shape)}"[:120]
+        raise RefusedError(400, f"{given}; expected {model.takes}")
     assert isinstance(tensor.data, np.ndarray)
     if not np.isfinite(tensor.data).all():
         raise RefusedError(400, f"{tensor.name}: holds NaN or infinity; expected numbers")

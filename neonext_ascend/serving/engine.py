@@ -34,6 +34,8 @@ class Engine:
         self._dispatcher = Dispatcher(models, settings.queue, settings.max_delay, settings.ahead, metrics)
         self.processes = [Process(d, models, settings, self._dispatcher, metrics, log) for d in settings.devices]
         self._dispatcher.lanes.extend(self.processes)
+        for device in settings.devices:
+            metrics.restarts.labels(str(device))  # 0 is told from the start
         self._decoders = ThreadPoolExecutor(DECODERS, "decoder")
         self._decoding = 0
         # On the CPU a device's number is only a name.
@@ -44,6 +46,14 @@ class Engine:
     def ready(self) -> bool:
         """Whether a device answers."""
         return any(process.ready for process in self.processes)
+
+    def told(self) -> list[dict[str, str]]:
+        """Each model as it is served, for the log: the file that was opened, and what a user should doubt."""
+        opened = zip(self.models.all, self.processes[0].opened, strict=True)
+        return [
+            {"name": model.name, "version": model.version, "path": str(model.path), **found["told"]}
+            for model, found in opened
+        ]
 
     async def start(self) -> None:
         """Start every device.
@@ -120,13 +130,18 @@ class Engine:
         if self._decoding + len(pictures) > self._settings.queue:
             raise RefusedError(429, f"{self._decoding} pictures wait of {self._settings.queue} that may; try again", 1)
         loop, recipe = asyncio.get_running_loop(), model.recipe
+        many = len(pictures) > 1
         self._decoding += len(pictures)
         try:
             return list(
                 await asyncio.gather(
                     *(
                         loop.run_in_executor(
-                            self._decoders, read_prepared, Path(f"picture {n}"), recipe.preprocessing, data
+                            self._decoders,
+                            read_prepared,
+                            Path(f"picture {n}" if many else "what was sent"),
+                            recipe.preprocessing,
+                            data,
                         )
                         for n, data in enumerate(pictures, 1)
                     )

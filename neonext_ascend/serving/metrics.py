@@ -17,7 +17,10 @@ class Metrics:
         self._registry = CollectorRegistry()
         name, model = "neonext_", ["model", "version"]
         self.requests = Counter(
-            f"{name}requests", "Answered requests by status", [*model, "status"], registry=self._registry
+            f"{name}requests",
+            "Answered requests by status; without a model where none had them",
+            [*model, "status"],
+            registry=self._registry,
         )
         self.seconds = Histogram(
             f"{name}request_seconds",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,12 +14,13 @@ from neonext_ascend.artifacts.reading import manifest_of
 from neonext_ascend.errors import UsageError
 from neonext_ascend.models.variants import VARIANTS
 from neonext_ascend.runtimes.classifying import Recipe
-from neonext_ascend.serving.refusals import RefusedError, unknown_model
+from neonext_ascend.serving.protocol.tensors import datatype_of
+from neonext_ascend.serving.refusals import RefusedError
 from neonext_ascend.spec import TensorSpec, maps_form
 
 # The protocol's model of pictures beside that of tensors.
 PICTURES = "-pictures"
-_NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)=(.+)", re.DOTALL)
+_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,13 @@ class Served:
     def gives(self) -> list[str]:
         """Names of its outputs."""
         return [spec.name for spec in self.manifest.outputs]
+
+    @property
+    def takes(self) -> str:
+        """The same in the protocol's words."""
+        inner = ", ".join(["N", *map(str, self.input.shape[1:])])
+        words = f"{self.input.name} {datatype_of(self.input.dtype)}[{inner}]"
+        return f"{words}, pictures to {self.name}{PICTURES}" if self.classifies else words
 
     @property
     def classifies(self) -> bool:
@@ -98,6 +107,15 @@ class Models:
         """Of a model, in the order given."""
         return list(self._by_name[name.removesuffix(PICTURES)])
 
+    @contextmanager
+    def explaining(self, name: str) -> Iterator[None]:
+        """What is wrong with a request's form is told with what its model takes."""
+        try:
+            yield
+        except RefusedError as refusal:
+            takes = f"; {name} takes {self.find(name)[0].takes}" if name in self._by_name else ""
+            raise RefusedError(refusal.status, f"{refusal}{takes}") from None
+
     def find(self, name: str, version: str = "") -> tuple[Served, bool]:
         """The model, and whether it is asked for pictures; without a version the last one.
 
@@ -105,8 +123,10 @@ class Models:
             RefusedError: 404, there is none.
         """
         versions = self._by_name.get(name.removesuffix(PICTURES), {})
-        if not versions or (version and version not in versions):
-            raise unknown_model(name, version, self.names)
+        if not versions:
+            raise RefusedError(404, f"unknown model {name!r}; served are {', '.join(self.names)}")
+        if version and version not in versions:
+            raise RefusedError(404, f"unknown version {version[:40]!r} of {name}, which has {', '.join(versions)}")
         model, pictures = versions[version or list(versions)[-1]], name.endswith(PICTURES)
         if pictures and not model.classifies:
             raise RefusedError(
@@ -124,16 +144,18 @@ def read_models(words: Sequence[str]) -> Models:
     """
     served: list[Served] = []
     for word in words:
-        named = None if Path(word).exists() else _NAMED.fullmatch(word)
-        path = Path(named[2] if named else word)
+        given, sign, file = word.partition("=")
+        # What is before a file is meant as a name, however wrong; a path may hold the sign as well.
+        named = sign and not Path(word).exists() and (_NAME.fullmatch(given) or Path(file).is_file())
+        path = Path(file if named else word)
         if not path.exists() and str(path) in VARIANTS:
             raise UsageError(f"{path}: is a model's name; what is served is a file: neonext-ascend export {path}")
         manifest = manifest_of(path)
         form = "" if manifest.features is None else maps_form(manifest.features.layout)
-        name = named[1] if named else str(manifest.network.get("name") or path.stem) + form
-        if name.endswith(PICTURES) or not _NAMED.fullmatch(f"{name}=x"):
+        name = given if named else str(manifest.network.get("name") or path.stem) + form
+        if name.endswith(PICTURES) or not _NAME.fullmatch(name):
             raise UsageError(
-                f"{name}: no model can be served so; expected letters, digits, '.', '_', '-', without {PICTURES}: "
+                f"{name!r}: no model can be served so; expected letters, digits, '.', '_', '-', without {PICTURES}: "
                 f"NAME={path}"
             )
         before = [model for model in served if model.name == name]

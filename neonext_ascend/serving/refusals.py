@@ -13,20 +13,17 @@ class RefusedError(NeoNextError):
             500 the device gave no good answer, 503 not now, 504 too late.
         words: what happened, and what to do.
         retry_after: seconds after which another try may do better.
+
+    Attributes:
+        counted: whether a model's metrics have it already.
     """
 
     def __init__(self, status: int, words: str, retry_after: int | None = None) -> None:
         super().__init__(words)
-        self.status, self.retry_after = status, retry_after
+        self.status, self.retry_after, self.counted = status, retry_after, False
         self.exit_code = (ToolchainError if self.again or status == 500 else UsageError).exit_code
 
     @property
     def again(self) -> bool:
         """Whether the same request may get its result later; after ``retry_after`` seconds where that is known."""
         return self.status in (408, 429, 502, 503, 504)
-
-
-def unknown_model(name: str, version: str, known: list[str]) -> RefusedError:
-    """404, with the names that there are."""
-    what = f"model {name!r}" + (f" version {version!r}" if version else "")
-    return RefusedError(404, f"unknown {what}; served are {', '.join(known)}")

@@ -58,16 +58,20 @@ async def serve_until_told(
     """
     key = None if settings.api_key_file is None else read_key(settings.api_key_file)
     tls = _tls(settings)
+    if settings.port and settings.port == settings.grpc_port:
+        raise UsageError(f"--grpc-port {settings.port}: is --port as well; give two ports")
     metrics, tracing = Metrics(), sending_traces(log) if settings.traces else contextlib.nullcontext()
     frozen = gc.get_freeze_count() > 0
-    with tracing as traces, _listen(settings) as listening:
+    with tracing as traces, _listen(settings, "--port", settings.port) as listening:
+        settings = replace(settings, port=listening.getsockname()[1])
+        if settings.grpc_port is not None:
+            _listen(settings, "--grpc-port", settings.grpc_port).close()  # gRPC says not why it cannot, and late
         engine = Engine(read_models(words), settings, metrics, log)
         await engine.start()
         desk = Desk(engine, settings, metrics, traces)
         life = _Life(desk, words, log)
         rpc: Any = None
         try:
-            settings = replace(settings, port=listening.getsockname()[1])
             grpc_address = None
             if settings.grpc_port is not None:
                 from neonext_ascend.serving.web.rpc import start_rpc
@@ -90,11 +94,12 @@ async def serve_until_told(
             web = _Uvicorn(config)
             _settle()
             serving = asyncio.create_task(web.serve([listening]))
-            doubts = tuple(str(m["doubts"]) for p in engine.processes for m in p.opened if m["doubts"])
+            served = engine.told()
+            doubts = tuple(model["doubts"] for model in served if "doubts" in model)
             with life.signals():
                 url = f"{'https' if tls else 'http'}://{settings.address}:{settings.port}"
                 pids = tuple(process.pid for process in engine.processes)
-                log("ready", url=url, grpc=grpc_address, models=engine.models.names)
+                log("ready", url=url, grpc=grpc_address, models=served)
                 told = Started(url, grpc_address, tuple(engine.models.titles), doubts, pids, life.stop, life.reload)
                 started(told)
                 await life.over(serving)
@@ -181,7 +186,7 @@ class _Life:
             return
         desk.engine = engine
         self.replaced.append(old)
-        self._log("reloaded", models=engine.models.names)
+        self._log("reloaded", models=engine.told())
         await old.drain(desk.settings.timeout)
         await old.close()
         self.replaced.remove(old)
@@ -189,15 +194,15 @@ class _Life:
         _settle()
 
 
-def _listen(settings: Settings) -> socket.socket:
+def _listen(settings: Settings, option: str, port: int) -> socket.socket:
     try:
-        family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
-        listening = socket.create_server((settings.host, settings.port), family=family, backlog=1024)
+        family = socket.getaddrinfo(settings.host, port, type=socket.SOCK_STREAM)[0][0]
+        listening = socket.create_server((settings.host, port), family=family, backlog=1024)
     except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise FileAccessError(
-            f"{settings.host}:{settings.port}: cannot listen there: {why}; take another --port or --host"
-        ) from None
+        # Python says in brackets what it tried.
+        why = str(getattr(error, "strerror", None) or error).partition(" (while")[0]
+        words = f"{settings.address}:{port}: cannot listen there: {why}; take another {option} or --host"
+        raise FileAccessError(words) from None
     # Inherited by what is accepted; asyncio sets it only where a socket names TCP. Without it answers wait 40 ms.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
@@ -212,9 +217,9 @@ def _tls(settings: Settings) -> Any:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*pair)  # type: ignore[arg-type] # neither is None
     except ssl.SSLError as error:
-        raise UsageError(
-            f"{settings.tls_cert}: no certificate with the key {settings.tls_key}: {error.reason}"
-        ) from None
+        why = (error.reason or "not to be read").replace("_", " ").lower()
+        words = f"{settings.tls_cert}: no certificate with the key {settings.tls_key}: {why}; expected PEM files"
+        raise UsageError(words) from None
     except OSError as error:
         raise FileAccessError(f"{settings.tls_cert} or {settings.tls_key}: cannot read it: {error.strerror}") from None
     return pair

@@ -86,11 +86,26 @@ def test_a_manifest_is_found_beside_its_artifact(path: Path) -> None:
     artifact = path.with_name(MANIFEST.artifact.files[0].name)
     with pytest.raises(FileAccessError, match="No such file"):
         manifest_of(artifact)
-    artifact.touch()
+    artifact.write_bytes(b"\x08")
     assert manifest_of(artifact).artifact.files == MANIFEST.artifact.files
     path.unlink()
     with pytest.raises(ArtifactError, match=r"its manifest tiny-96-bdyn-fp32.json is missing; .* copy both"):
         manifest_of(artifact)
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (b"", "is empty"),
+        (b"\xff\xd8\xff\xe0", "is a picture; give what export wrote"),
+        (b"three\n", "is text; give"),
+        (b"\x1f\x8b\x08", "is compressed with gzip"),
+    ],
+)
+def test_what_export_never_wrote_wants_no_manifest(tmp_path: Path, head: bytes, words: str) -> None:
+    (tmp_path / "a.onnx").write_bytes(head)
+    with pytest.raises((FileAccessError, ArtifactError), match=f"a.onnx: {words}"):
+        manifest_of(tmp_path / "a.onnx")
 
 
 def test_a_manifest_that_ends_too_early_is_truncated_wherever_it_was_cut(path: Path) -> None:

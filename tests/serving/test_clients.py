@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from neonext_ascend.artifacts.staging import sha256_of
 from neonext_ascend.serving.server import serve_until_told
 from neonext_ascend.serving.settings import Settings
 from neonext_ascend.serving.started import Started
@@ -147,15 +149,25 @@ def test_what_is_not_computed_in_time_is_given_up(up: Started, nano: Nano) -> No
         assert status(waiting) == "200"
 
 
-def test_what_is_under_way_is_answered_by_what_is_replaced_and_by_what_ends(nano: Nano) -> None:
-    log = Events()
-    with ExitStack() as stack, server(nano, log) as up:
+def test_what_is_under_way_is_answered_by_what_is_replaced_and_by_what_ends(nano: Nano, tmp_path: Path) -> None:
+    path = tmp_path / "latest.onnx"
+    path.with_suffix(".json").write_bytes(nano.one.with_suffix(".json").read_bytes())
+    path.write_bytes(nano.one.read_bytes())
+    log, told = Events(), {"name": "nano", "version": "1", "path": str(path)}
+    with ExitStack() as stack, server(nano._replace(one=path), log) as up:
+        assert log.last["ready"]["models"] == [told | {"sha256": sha256_of(nano.one)}]
+        (ready,) = log.last["device ready"]["models"]
+        assert 0 < ready["gear_ms"]["1"] < 1000
         slow = [stack.enter_context(connect(up)) for _ in range(12)]  # 3.6 seconds of work
         for connection in slow:
             connection.sendall(request_of(marked(nano.rows[:1], "slow")[0]))
         until(lambda: come(up) >= 12)
+        path.write_bytes(path.read_bytes() + b"\x32\x01x")  # protobuf's field 6, the text of a model
         up.reload()
         until(lambda: log.seen["reloaded"])
+        (model,) = log.last["reloaded"]["models"]
+        assert model.pop("doubts").startswith("changed since its export")
+        assert model == told | {"sha256": sha256_of(path)}
         fresh = stack.enter_context(connect(up))
         fresh.sendall(request_of(nano.rows[0]))
         assert status(fresh) == "200"

@@ -36,8 +36,10 @@ class Events:
 
     def __init__(self) -> None:
         self.seen: Counter[str] = Counter()
+        self.last: dict[str, dict[str, Any]] = {}
 
-    def __call__(self, event: str, **_: Any) -> None:
+    def __call__(self, event: str, **details: Any) -> None:
+        self.last[event] = details
         self.seen[event] += 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+import os
 import re
 import shutil
 import signal
@@ -205,7 +206,44 @@ REFUSED = [
     ("POST", INFER, tensor_request(np.zeros((0, 3, 96, 96))), 400, "expected image FP32[N, 3, 96, 96]"),
     ("POST", INFER, one_input(datatype="FP9", shape=[1]), 400, "FP9"),
     ("POST", INFER, one_input(datatype="FP32", shape=[-1]), 400, "shape"),
-    ("POST", INFER, one_input(datatype="FP32", shape=[2]), 400, "its data are not FP32[2]"),
+    (
+        "POST",
+        INFER,
+        one_input(datatype="FP32", shape=[2]),
+        400,
+        "values: 1; FP32[2] has 2: send as many; nano takes image",
+    ),
+    (
+        "POST",
+        INFER,
+        one_input(name="x", datatype="FP32", shape=[9]),
+        400,
+        "nano takes image FP32[N, 3, 96, 96], pictures to",
+    ),
+    (
+        "POST",
+        INFER,
+        one_input(datatype="FP32", shape=[2], data=["a", [2]]),
+        400,
+        "its data are not FP32; expected a list",
+    ),
+    (
+        "POST",
+        INFER,
+        one_input(datatype="INT8", shape=[1], data=[300]),
+        400,
+        "its data are not INT8: one is out of its range",
+    ),
+    (
+        "POST",
+        "/v2/models/nano-pictures/infer",
+        one_input(name="picture", datatype="BYTES", shape=[2], data=["aGVs"]),
+        400,
+        "picture: values: 1; BYTES[2] has 2: send as many",
+    ),
+    ("POST", "/v2/models/maps/infer", tensor_request(np.zeros((1, 1))), 400, "expected image FP32[N, 3, 96, 96]"),
+    ("GET", "/v2/models/nano/versions/7", None, 404, "unknown version '7' of nano, which has 1"),
+    ("POST", "/classify?model=nano&version=3", PICTURE.read_bytes(), 404, "unknown version '3' of nano, which has 1"),
     (
         "POST",
         INFER,
@@ -220,8 +258,8 @@ REFUSED = [
         400,
         "holds NaN or infinity",
     ),
-    ("POST", "/classify", b"no picture", 400, "picture 1: not a picture"),
-    ("POST", "/classify", b"", 400, "picture 1"),
+    ("POST", "/classify", b"no picture", 400, "what was sent: not a picture"),
+    ("POST", "/classify", b"", 400, "what was sent: is empty"),
     *(
         ("POST", f"/classify?top={quote(top)}", PICTURE.read_bytes(), 400, f"top {top}; expected a whole number")
         for top in ("x", "2.0", "+2", "1_0", "\u0662", " 2", "0", "1001")
@@ -230,9 +268,9 @@ REFUSED = [
         ("POST", INFER, one_input(parameters={"timeout": wrong}), 400, "expected whole microseconds")
         for wrong in (True, False, "1", 1.5, -1)
     ),
-    ("POST", "/classify", bytes(50 * 2**20), 413, "at most 2097152 bytes"),
+    ("POST", "/classify", bytes(50 * 2**20), 413, "at most 2 MiB"),
     ("GET", "/nothing", None, 404, "no such path"),
-    ("GET", "/classify", None, 405, "GET is not for this path"),
+    ("GET", "/classify", None, 405, "GET is not for this path; expected POST"),
 ]
 
 
@@ -242,6 +280,7 @@ def test_what_is_refused_says_why(
 ) -> None:
     got = served.ask(method, path, body)
     assert (got.status, words in str(got.json["error"])) == (status, True), got.body
+    assert not re.search("reshape|maps-pictures|out of bounds|Padding", str(got.json["error"]))
 
 
 def test_what_is_compressed_is_refused_whole(served: Served, nano: Nano) -> None:
@@ -355,9 +394,7 @@ def changed(one: Path, folder: Path, change: object) -> Path:
 def test_maps_have_a_name_of_their_own_and_are_no_version_of_classes(nano: Nano, maps: Path) -> None:
     models = read_models([str(nano.one), str(nano.free), str(maps)])
     assert models.titles == ["neonext_nano (versions 1, 2)", "neonext_nano-features"]
-    with pytest.raises(
-        UsageError, match=r"stage4, and .* logits: no versions of one model x"
-    ):
+    with pytest.raises(UsageError, match=r"stage4, and .* logits: no versions of one model x"):
         read_models([f"x={nano.one}", f"x={maps}"])
 
 
@@ -402,7 +439,32 @@ def test_a_port_that_another_has_is_told_at_once(nano: Nano, capfd: pytest.Captu
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert run(["serve", str(nano.one), "--port", port]) == 5
-        assert "cannot listen there: Address already in use" in capfd.readouterr().err
+        words = "cannot listen there: Address already in use; take another"
+        assert f"127.0.0.1:{port}: {words} --port" in capfd.readouterr().err
+        # Before anything is opened: there is no such file.
+        assert run(["serve", "absent.onnx", "--port", "0", "--grpc-port", port]) == 5
+        assert f"127.0.0.1:{port}: {words} --grpc-port" in capfd.readouterr().err
+    assert run(["serve", "absent.onnx", "--port", port, "--grpc-port", port]) == 2
+    assert f"--grpc-port {port}: is --port as well" in capfd.readouterr().err
+
+
+def test_whoever_started_it_need_not_listen(nano: Nano) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "neonext_ascend", "serve", str(nano.one), "--port", "0"]
+    with subprocess.Popen(command, stdout=writing, stderr=subprocess.PIPE, text=True) as process:
+        os.close(writing)
+        assert process.stderr is not None
+        try:
+            lines = (json.loads(line) for line in process.stderr)
+            url = next(line["url"] for line in lines if line["event"] == "ready")
+            with Client(url) as client:
+                assert client.ready()
+            process.terminate()
+            assert [line["event"] for line in lines] == ["draining", "ended"]
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("library", ["starlette", "uvicorn", "prometheus_client", "grpc"])
@@ -425,7 +487,16 @@ def test_an_api_key_keeps_others_out(nano: Nano, tmp_path: Path) -> None:
         assert up.ask("GET", "/").status == 200
         assert up.ask("GET", "/v2").status == 401
         assert up.ask("GET", "/v2", None, {"X-API-Key": "a-key-of-theirs"}).status == 401
-        assert up.ask("GET", "/v2", None, {"Authorization": "Bearer a-key-of-ours"}).status == 200
+        ours = {"Authorization": "Bearer a-key-of-ours"}
+        assert up.ask("GET", "/v2", None, ours).status == 200
+        for name in ("nothing", "else"):
+            assert up.ask("GET", f"/v2/models/{name}", None, ours).status == 404
+        counts = up.ask("GET", "/metrics", None, ours).body.decode()
+        # Under no name, whichever a stranger asks for.
+        for status in ("401", "404"):
+            assert f'neonext_requests_total{{model="",status="{status}",version=""}} 2.0' in counts
+        assert "nothing" not in counts
+        assert 'neonext_device_restarts_total{device="0"} 0.0' in counts
         # The device's process ends with the server, however that ends.
         (child,) = up.devices()
         up.process.kill()

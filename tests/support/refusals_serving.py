@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from neonext_ascend import jobs
+from neonext_ascend.data import sample_pictures
 from tests.support.refusal_case import Arguments, Refusal, write
 
 
@@ -111,11 +112,26 @@ def serve(*more: object) -> Arguments:
 SERVING = [
     Refusal("a file to serve that is not there", serve(), 5, "cannot read the artifact", "Check the path."),
     Refusal(
-        "a name with a slash, which is no name but a path",
-        lambda folder: ["serve", f"a/b={folder / 'm.onnx'}", "--port", 0],
-        5,
-        "cannot read the artifact",
+        "a name with a slash",
+        lambda folder: ["serve", f"a/b={exported(folder)}", "--port", 0],
+        2,
+        "'a/b': no model can be served so",
         "Letters, digits, `.`, `_` and `-`.",
+    ),
+    Refusal(
+        "a picture to serve",
+        lambda _: ["serve", sample_pictures()[0], "--port", 0],
+        2,
+        "is a picture; give what export wrote",
+        "`predict ARTIFACT PICTURE` classifies it.",
+    ),
+    Refusal("a device given twice", serve("--device", 1, "--device", 1), 2, "each number once", "Each once."),
+    Refusal(
+        "one port for REST and gRPC",
+        serve("--port", 8000, "--grpc-port", 8000),
+        2,
+        "is --port as well",
+        "Two ports.",
     ),
     Refusal(
         "a model's name in place of a file",
@@ -159,5 +175,12 @@ SERVING = [
         2,
         "--tls-cert and --tls-key belong together",
         "Give both.",
+    ),
+    Refusal(
+        "a certificate for TLS that is none",
+        lambda folder: serve("--tls-cert", write(folder / "x", "x"), "--tls-key", folder / "x")(folder),
+        2,
+        "not to be read; expected PEM files",
+        "Files that begin with `-----BEGIN`.",
     ),
 ]

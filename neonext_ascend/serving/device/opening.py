@@ -35,12 +35,14 @@ class Opened:
     """What serves.
 
     Attributes:
+        sha256: of the file, whatever the manifest says.
         gears: batch size -> seconds that it takes.
         free: whether it takes any batch up to the largest gear; else a smaller one is filled up.
         doubts: what a user should know, in words.
     """
 
     runner: Runner
+    sha256: str
     gears: dict[int, float]
     free: bool
     doubts: str | None
@@ -50,9 +52,8 @@ class Opened:
         return {
             "gears": list(self.gears.items()),
             "free": self.free,
-            "doubts": self.doubts,
-            "where": self.runner.where,
-            "outputs": [spec.name for spec in self.runner.outputs],
+            "told": {"sha256": self.sha256, **({"doubts": self.doubts} if self.doubts else {})},
+            "timed": {"gear_ms": {n: round(1e3 * s, 3) for n, s in self.gears.items()}, "where": self.runner.where},
         }
 
 
@@ -72,7 +73,8 @@ def open_checked(path: Path, runtime: Runtime, device: int, threads: int, descri
     if manifest.artifact.files[0].sha256 != described:
         raise ArtifactError(f"{path}: its manifest has changed since the server read it; send SIGHUP to load it anew")
     bounds = TOLERANCES[judged_on(manifest, runtime_for(path, runtime))]
-    if any(sha256_of(file) != made.sha256 for file, made in _files(path, manifest)):
+    found = [(sha256_of(file), made.sha256) for file, made in _files(path, manifest)]
+    if any(here != there for here, there in found):
         _check_inside(path, manifest, runtime, device, bounds)
     runner = open_runner(path, runtime=runtime, device=device, threads=threads)
     try:
@@ -81,7 +83,7 @@ def open_checked(path: Path, runtime: Runtime, device: int, threads: int, descri
     except BaseException:
         runner.close()
         raise
-    return Opened(runner, gears, _is_free(runner), doubts)
+    return Opened(runner, found[0][0], gears, _is_free(runner), doubts)
 
 
 def _files(path: Path, manifest: Manifest) -> list[tuple[Path, Any]]:

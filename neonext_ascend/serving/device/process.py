@@ -154,8 +154,8 @@ class Process:
                 raise ToolchainError(f"device {self._device}: its process cannot be started: {error}") from None
             raise
         self.ready, self.broken = True, False
-        told = [{key: model[key] for key in ("gears", "where")} for model in self.opened]
-        self._log("device ready", device=self._device, pid=self.pid, models=told)
+        timed = [model["timed"] for model in self.opened]
+        self._log("device ready", device=self._device, pid=self.pid, models=timed)
 
     def _take_opened(self, opened: list[dict[str, Any]]) -> None:
         self.opened = opened

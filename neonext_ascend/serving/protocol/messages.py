@@ -13,7 +13,7 @@ from google.protobuf import (  # type: ignore[import-untyped] # protobuf has no 
     message_factory,
 )
 
-from neonext_ascend.serving.protocol.tensors import BYTES, InferRequest, Tensor, dtype_of, elements
+from neonext_ascend.serving.protocol.tensors import BYTES, InferRequest, Tensor, dtype_of, refuse_count
 from neonext_ascend.serving.refusals import RefusedError
 
 SERVICE = "inference.GRPCInferenceService"
@@ -81,17 +81,15 @@ def answer(
 
 def _from_contents(item: Any) -> Tensor:
     shape, field = list(item.shape), _CONTENTS.get(item.datatype)
-    count = elements(item.name, shape)
     if field is None:
         dtype_of(item.name, item.datatype)
         raise RefusedError(400, f"{item.name}: {item.datatype} has no typed contents; send raw_input_contents")
     values = getattr(item.contents, field)
-    if len(values) != count:
-        raise RefusedError(400, f"{item.name}: {len(values)} elements in {field}; {item.datatype}{shape} has {count}")
+    refuse_count(item.name, len(values), item.datatype, shape)
     if item.datatype == BYTES:
         return Tensor(item.name, BYTES, tuple(shape), list(values))
     try:
         array = np.asarray(values, dtype=dtype_of(item.name, item.datatype)).reshape(shape)
-    except OverflowError as error:
-        raise RefusedError(400, f"{item.name}: {error}") from None
+    except OverflowError:
+        raise RefusedError(400, f"{item.name}: its data are not {item.datatype}: one is out of its range") from None
     return Tensor(item.name, item.datatype, tuple(shape), array)

@@ -8,14 +8,21 @@ in JSON is half a megabyte, which msgspec reads in 1 ms, and Python's own module
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from neonext_ascend.serving.protocol.tensors import BYTES, InferRequest, Tensor, dtype_of, elements, refuse_many
+from neonext_ascend.serving.protocol.tensors import (
+    BYTES,
+    InferRequest,
+    Tensor,
+    dtype_of,
+    elements,
+    refuse_count,
+    refuse_many,
+)
 from neonext_ascend.serving.refusals import RefusedError
 
 HEADER = "Inference-Header-Content-Length"
@@ -192,20 +199,24 @@ def _from_json(item: Mapping[str, Any], name: str) -> Tensor:
     shape, datatype, data = _shape(item, name), str(item.get("datatype")), item.get("data")
     if not isinstance(data, list):
         raise RefusedError(400, f"{name}: data is missing; expected a list, or binary_data_size and the bytes")
+    wanted = "strings in base64" if datatype == BYTES else datatype
     try:
         if datatype == BYTES:
             refuse_many(name, len(data))
-            found = [base64.b64decode(value, validate=True) for value in data]
-            if len(found) != elements(name, shape):
-                raise ValueError(f"{len(found)} elements for the shape {shape}")
-            return Tensor(name, datatype, tuple(shape), found)
+            texts = [base64.b64decode(value, validate=True) for value in data]
+            refuse_count(name, len(texts), datatype, shape)
+            return Tensor(name, datatype, tuple(shape), texts)
         with np.errstate(over="ignore"):  # what is too large is infinite, which is refused where it is used
-            array = np.asarray(data, dtype=dtype_of(name, datatype)).reshape(shape)
+            array = np.asarray(data, dtype=dtype_of(name, datatype))
         # numpy cuts 1.7 to 1, and any text is true.
         kind = _EXACT.get(array.dtype.kind)
         if kind is not None and not set(map(type, np.asarray(data, object).ravel().tolist())) <= {kind}:
-            raise ValueError(f"expected {'true or false' if kind is bool else 'whole numbers'}")
-    except (ValueError, TypeError, OverflowError, binascii.Error, RecursionError) as error:
-        what = "strings in base64" if datatype == BYTES else f"{datatype}{shape}"
-        raise RefusedError(400, f"{name}: its data are not {what}: {str(error)[:120]}") from None
-    return Tensor(name, datatype, tuple(shape), array)
+            wanted += ": true or false" if kind is bool else ": whole numbers"
+            raise TypeError
+    except OverflowError:
+        raise RefusedError(400, f"{name}: its data are not {datatype}: one is out of its range") from None
+    except (ValueError, TypeError, RecursionError):  # their words are numpy's and Python's, who know no tensor
+        words = f"{name}: its data are not {wanted}; expected a list of them, flat or nested in equal lists"
+        raise RefusedError(400, words) from None
+    refuse_count(name, array.size, datatype, shape)
+    return Tensor(name, datatype, tuple(shape), array.reshape(shape))

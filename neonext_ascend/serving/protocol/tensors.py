@@ -116,6 +116,13 @@ def elements(name: str, shape: Sequence[object]) -> int:
     return math.prod(sizes)
 
 
+def refuse_count(name: str, given: int, datatype: str, shape: Sequence[int]) -> None:
+    """Raise for another number of values than the shape's."""
+    count = elements(name, shape)
+    if given != count:
+        raise RefusedError(400, f"{name}: values: {given}; {datatype}{list(shape)} has {count}: send as many")
+
+
 def refuse_many(name: str, texts: int) -> None:
     """Raise for more byte strings than are read while others wait."""
     if texts > _MOST_TEXTS:

@@ -65,16 +65,23 @@ class App:
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        path, method = request.scope["path"], request.scope["method"]
+        try:
+            return await self._handled(request, request.scope["path"], request.scope["method"])
+        except RefusedError as refusal:
+            self._desk.count(refusal)
+            raise
+
+    async def _handled(self, request: Request, path: str, method: str) -> Response:
         admit(self._key, path, request.headers)
-        known = False
+        others = []
         for pattern, wanted, handler in self._paths:
             if (found := pattern.fullmatch(path)) is not None:
                 if method == wanted or (method, wanted) == ("HEAD", "GET"):
                     return await handler(request, **found.groupdict(default=""))
-                known = True
-        what = f"{method} is not for this path" if known else "no such path"
-        raise RefusedError(405 if known else 404, f"{path[:120]}: {what}; see /v2")
+                others.append(wanted)
+        if others:
+            raise RefusedError(405, f"{path[:120]}: {method} is not for this path; expected {' or '.join(others)}")
+        raise RefusedError(404, f"{path[:120]}: no such path; expected /v2, /v2/models/NAME, /classify or /metrics")
 
 
 class _Doors:
@@ -105,7 +112,8 @@ class _Doors:
     async def infer(self, request: Request, name: str, version: str) -> Response:
         settings = self._desk.settings
         body = await read_body(request, settings.max_body, settings.timeout)
-        asked = parse_request(body, request.headers.get(HEADER))
+        with self._desk.engine.models.explaining(name):
+            asked = parse_request(body, request.headers.get(HEADER))
         model, outputs = await unless_gone(request, self._desk.infer(name, version, asked))
         text, json_length = answer_body(asked, name, model.version, outputs, {})
         return Response(text, headers=headers_of(json_length))

@@ -130,4 +130,4 @@ def picture_of(body: bytes, content_type: str) -> bytes:
 
 
 def _too_large(most: int) -> UnreadError:
-    return UnreadError(413, f"the body is too large; expected at most {most} bytes")
+    return UnreadError(413, f"the body is too large; expected at most {most / 2**20:g} MiB")

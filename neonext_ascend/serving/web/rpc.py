@@ -56,14 +56,15 @@ class _Answers:
         return MESSAGES["ModelMetadataResponse"](**self._desk.model_metadata(request.name, request.version))
 
     async def model_infer(self, request: Any, context: Any) -> Any:
-        asked = parse_request(request)
+        with self._desk.engine.models.explaining(request.model_name):
+            asked = parse_request(request)
         model, outputs = await self._desk.infer(
             request.model_name, request.model_version, asked, context.time_remaining()
         )
         return answer(asked, request.model_name, model.version, outputs, {})
 
 
-def _guarded(name: str, method: Callable[[Any, Any], Awaitable[Any]], key: str | None, log: Log) -> Any:
+def _guarded(name: str, method: Callable[[Any, Any], Awaitable[Any]], desk: Desk, key: str | None, log: Log) -> Any:
     message = MESSAGES[f"{name}Request"]
 
     async def call(request: bytes, context: Any) -> Any:
@@ -74,8 +75,10 @@ def _guarded(name: str, method: Callable[[Any, Any], Awaitable[Any]], key: str |
                 raise RefusedError(401, "expected the API key, as authorization: Bearer KEY or x-api-key: KEY")
             return await method(message.FromString(request), context)
         except DecodeError:
+            desk.count(RefusedError(400, ""))
             code, words = grpc.StatusCode.INVALID_ARGUMENT, f"the request is no {message.DESCRIPTOR.name}"
         except RefusedError as refusal:
+            desk.count(refusal)
             code, words = _CODES.get(refusal.status, grpc.StatusCode.UNKNOWN), str(refusal)
             if refusal.retry_after is not None:
                 context.set_trailing_metadata((("retry-after", str(refusal.retry_after)),))
@@ -117,7 +120,7 @@ async def start_rpc(desk: Desk, key: str | None, log: Log, tls: tuple[Path, Path
         answers.model_metadata,
         answers.model_infer,
     )
-    handlers = {name: _guarded(name, method, key, log) for name, method in zip(METHODS, methods, strict=True)}
+    handlers = {name: _guarded(name, method, desk, key, log) for name, method in zip(METHODS, methods, strict=True)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     where, port = f"{settings.address}:{settings.grpc_port}", 0
     with contextlib.suppress(RuntimeError):  # grpc's word for a port that cannot be had
@@ -130,6 +133,6 @@ async def start_rpc(desk: Desk, key: str | None, log: Log, tls: tuple[Path, Path
                 raise FileAccessError(f"{error.filename}: cannot read it: {error.strerror}") from None
             port = server.add_secure_port(where, grpc.ssl_server_credentials([pair]))
     if not port:
-        raise FileAccessError(f"{where}: cannot listen for gRPC there; take another --grpc-port or --host")
+        raise FileAccessError(f"{where}: cannot listen there; take another --grpc-port or --host")
     await server.start()
     return server, port

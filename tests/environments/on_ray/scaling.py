@@ -151,7 +151,7 @@ def _counts(port: int) -> dict[str, float]:
     for _ in range(8):
         page = _asked(port, "GET", "/metrics")[1]
         began, count = (
-            re.search(rf"^neonext_requests_{kind}{{.*}} (.*)$", page, re.M) for kind in ("created", "total")
+            re.search(f"^neonext_requests_{kind}{{model=.nano.*}} (.*)$", page, re.M) for kind in ("created", "total")
         )
         if began is not None and count is not None:
             found[began[1]] = float(count[1])

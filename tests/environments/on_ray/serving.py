@@ -61,7 +61,7 @@ def _converse(port: int, path: Path) -> None:
         ("GET", "/v2/models/none", 404, "unknown model"),
         ("GET", "/nothing", 404, "no such path"),
         ("PUT", "/v2", 405, "is not for this path"),
-        ("POST", "/classify", 400, "picture 1"),
+        ("POST", "/classify", 400, "what was sent: not a picture"),
     ):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request(method, url, b"no picture")
