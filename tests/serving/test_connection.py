@@ -6,7 +6,11 @@ import asyncio
 import contextlib
 import json
 import logging
+import shutil
+import ssl
+import subprocess
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,6 +53,7 @@ def play(
     app: Any = echo,
     state: ServerState | None = None,
     make: Callable[..., Connection] = Connection,
+    tls: tuple[ssl.SSLContext, ssl.SSLContext] | tuple[None, None] = (None, None),
     **settings: Any,
 ) -> None:
     """Each on a connection of its own, all at once."""
@@ -56,10 +61,12 @@ def play(
     given = made(app, state, **settings)
 
     async def run() -> None:
-        server = await asyncio.get_running_loop().create_server(lambda: make(seconds, **given), "127.0.0.1", 0)
+        server = await asyncio.get_running_loop().create_server(
+            lambda: make(seconds, **given), "127.0.0.1", 0, ssl=tls[0]
+        )
 
         async def one(each: Play) -> None:
-            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname(), ssl=tls[1])
             try:
                 async with asyncio.timeout(30):
                     await each(reader, writer)
@@ -87,7 +94,9 @@ async def answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 @pytest.mark.parametrize("body", [b"", b"body", b"GET /other HTTP/1.1\r\nHost: x\r\n\r\n", bytes(2**20) + b"end"])
 @pytest.mark.parametrize("parts", [1, 2])
-def test_a_request_that_offers_an_upgrade_is_answered_with_its_body(body: bytes, parts: int) -> None:
+def test_a_request_that_offers_an_upgrade_is_answered_with_its_body(
+    body: bytes, parts: int, caplog: pytest.LogCaptureFixture
+) -> None:
     async def each(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for _ in range(2):  # the connection is kept
             head = OFFER + b"Content-Length: %d\r\n\r\n" % len(body)
@@ -113,6 +122,7 @@ def test_a_request_that_offers_an_upgrade_is_answered_with_its_body(body: bytes,
             assert await answer(reader) == (200, b"POST /p ")
 
     play(each, chunked, closed, many)
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize(
@@ -188,7 +198,7 @@ def test_a_head_has_its_time() -> None:
         here.timeout_keep_alive_handler()  # as it comes after 30 s
         assert (await answer(reader))[0] == 408
 
-    play(slow, state=state)
+    play(slow, state=state, timeout_keep_alive=100)  # longer than any test
 
 
 def test_a_connection_that_waits_for_nothing_is_closed() -> None:
@@ -365,3 +375,23 @@ def test_an_answer_leaves_in_one_write() -> None:
 
     play(each, make=Noted)
     assert len(writes) == 1
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="nothing here makes a certificate")
+def test_a_connection_is_kept_over_tls(tmp_path: Path) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    subprocess.run([*made, "-keyout", key, "-out", cert], check=True, capture_output=True)
+    ours, theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context(cafile=cert)
+    ours.load_cert_chain(cert, key)
+    theirs.check_hostname = False  # it is named by its address here
+
+    async def each(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(3):
+            writer.write(HEAD + b"Content-Length: 4\r\n\r\nbody")
+            assert await answer(reader) == (200, b"POST /p body")
+        writer.write((HEAD + b"\r\n") * 10000)
+        for _ in range(10000):
+            assert await answer(reader) == (200, b"POST /p ")
+
+    play(each, tls=(ours, theirs))
