@@ -79,7 +79,7 @@ def test_predict_and_evaluate_say_that_ray_is_missing(
     monkeypatch.setitem(sys.modules, "ray", None)  # not installed
     (tmp_path / "3").mkdir()
     (tmp_path / "3" / "a.png").write_bytes(sample_pictures()[3].read_bytes())
-    missing = pytest.raises(ToolchainError, match=r"--ray needs Ray.*pip install 'neonext-ascend\[ray\]'")
+    missing = pytest.raises(ToolchainError, match=r"--ray needs Ray.*pip install '\.\[ray\]'")
     with missing:
         jobs.predict(nano, tmp_path, ray="local")
     with missing:

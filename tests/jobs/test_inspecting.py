@@ -114,7 +114,7 @@ def test_a_plot_without_matplotlib_is_refused_before_anything_is_counted(
 
     monkeypatch.setattr("neonext_ascend.jobs.inspection.forms.network_rows", counted)
     plot = tmp_path / "new" / "it.svg"
-    with pytest.raises(ToolchainError, match=r"pip install 'neonext-ascend\[report\]'"):
+    with pytest.raises(ToolchainError, match=r"pip install '\.\[report\]'"):
         jobs.inspect("neonext_nano", soc_version=P3, plot=plot)
     assert run(["inspect", "neonext_nano", "--soc-version", P3, "--plot", str(plot)]) == 3
     said = "plots need matplotlib, which is not installed; pip install '.[report]' in the checkout"

@@ -51,7 +51,7 @@ def test_a_command_line_says_everything_as_text() -> None:
 
 def test_without_ray_the_application_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ToolchainError, match=r"needs ray, .*pip install 'neonext-ascend\[ray\]'"):
+    with pytest.raises(ToolchainError, match=r"needs ray, .*pip install '\.\[ray\]'"):
         application({"artifacts": "a.om"})
 
 
