@@ -138,7 +138,8 @@ WRONG: dict[str, tuple[bytes | None, type[NeoNextError], str]] = {
     "no number": (HEADER.encode() + b"a,Conv2D,1,N/A\nb,Relu,2,nan\nc,Relu,2,inf\n", ArtifactError, "with a time"),
     "cut off": (HEADER.encode() + b"a,Conv2D,1,2\nb,Re", ArtifactError, "line 3 has 2 of 4 columns"),
     "an open quote": (HEADER.encode() + b'a,"Conv2D,1,2\n', ArtifactError, "damaged table"),
-    "bytes": (b"\x89PNG\r\n\x1a\n\xff\xfe", ArtifactError, "is not UTF-8 text"),
+    "a picture": (b"\x89PNG\r\n\x1a\n\xff\xfe", ArtifactError, "is a picture; give op_summary"),
+    "bytes": (b"\x00\xc3\x28 nothing known", ArtifactError, "is not UTF-8 text"),
     "zeros": (b"\0" * 64, ArtifactError, "column 'Op Name'"),
     "of another model": (HEADER.encode() + b"nobody,Nothing,1,2\n", ArtifactError, "none of its 1 operator is a node"),
 }
