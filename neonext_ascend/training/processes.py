@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from neonext_ascend.errors import ToolchainError, UsageError
 
 DeviceName = Literal["auto", "cpu", "cuda", "npu"]
+_LATE = 10.0  # seconds that a thread of gloo may be kept from running
 _BACKENDS = {"cpu": "gloo", "cuda": "nccl", "npu": "hccl"}
 
 
@@ -44,7 +46,8 @@ class Team:
         # NCCL sums what lies on its device; HCCL knows no float64 there.
         kind = torch.float64 if self.device.type != "npu" else torch.float32
         held = torch.tensor(numbers, dtype=kind, device=self.device)
-        dist.all_reduce(held)
+        with _given_back(held):
+            dist.all_reduce(held)
         totals: list[float] = held.tolist()
         return totals
 
@@ -52,7 +55,8 @@ class Team:
         """Give every process the first one's tensors, in place."""
         if self.world > 1:
             for tensor in tensors:
-                dist.broadcast(tensor, 0)
+                with _given_back(tensor):
+                    dist.broadcast(tensor, 0)
 
     def wrapped(self, net: nn.Module) -> nn.Module:
         """The network with gradients averaged over all processes; alone, itself."""
@@ -94,6 +98,24 @@ def team(name: DeviceName) -> Iterator[Team]:
     finally:
         if joined:
             dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def _given_back(tensor: Tensor) -> Iterator[None]:
+    """Leave when gloo's threads hold the tensor no longer, which may be after they told the result.
+
+    A thread that drops a tensor of Python's while Python ends aborts the process (pytorch pull request 179291), and
+    DistributedDataParallel keeps these threads alive beyond ``destroy_process_group``.
+    """
+    before = _holders(tensor)
+    yield
+    late = time.monotonic() + _LATE
+    while tensor.device.type == "cpu" and _holders(tensor) > before and time.monotonic() < late:
+        time.sleep(0)
+
+
+def _holders(tensor: Tensor) -> int:
+    return int(tensor._use_count())  # type: ignore[attr-defined] # torch has no public name for it
 
 
 def _told(key: str, default: int) -> int:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 import torch
 
 from neonext_ascend.errors import NeoNextError, ToolchainError
-from neonext_ascend.training.processes import team
+from neonext_ascend.training.processes import Team, team
 from neonext_ascend.training.recipe import Recipe
 from neonext_ascend.training.states import Identity, Shelf, steps_in
 from tests.support.networks import tiny_config
@@ -61,6 +62,29 @@ def second_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(key, value)
     for name in ("init_process_group", "destroy_process_group"):
         monkeypatch.setattr(torch.distributed, name, lambda *_: None)
+
+
+def test_no_tensor_is_left_in_the_hands_of_a_thread_of_gloo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a thread, kept from running until Python ended, aborted the process."""
+    dropped: list[str] = []
+
+    def late(tensor: torch.Tensor, *_: int) -> None:
+        # The graph alone holds it, as gloo's work does: not through Python.
+        work = [torch.ones((), dtype=tensor.dtype, requires_grad=True) * tensor]
+
+        def drop() -> None:
+            dropped.append("one")
+            work.clear()
+
+        threading.Timer(0.2, drop).start()
+
+    for name in ("all_reduce", "broadcast"):
+        monkeypatch.setattr(torch.distributed, name, late)
+    of_two = Team(1, 2, torch.device("cpu"))
+    assert of_two.summed(1.0, 2.0) == [1.0, 2.0]
+    assert len(dropped) == 1
+    of_two.share(iter([torch.ones(2), torch.ones(3)]))
+    assert len(dropped) == 3
 
 
 @pytest.mark.usefixtures("second_of_two")
