@@ -101,6 +101,8 @@ class Connection(JoiningProtocol):
     def on_body(self, body: bytes) -> None:
         """As httptools has it."""
         self._came += len(body)
+        if not self.cycle.body:
+            self.cycle.body = b""  # the library's bytearray would copy what has come at once twice
         super().on_body(body)
 
     def on_headers_complete(self) -> None:
