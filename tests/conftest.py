@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import hypothesis
+import numpy as np
 import pytest
 import torch
 
@@ -29,6 +30,12 @@ def pytest_collection_finish() -> None:
     """Modules and tests stay to the end: a sitting of a benchmark, which collects garbage first, need not walk them."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_runtest_setup() -> None:
+    """The same random numbers in every run, whatever ran before: a failure repeats."""
+    torch.manual_seed(0)
+    np.random.seed(0)
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ class Connection(JoiningProtocol):
         """As httptools has it."""
         self._came += len(body)
         if not self.cycle.body:
-            self.cycle.body = b""  # the library's bytearray would copy what has come at once twice
+            self.cycle.body = b""  # type: ignore[assignment] # added to the library's bytearray it is copied twice
         super().on_body(body)
 
     def on_headers_complete(self) -> None:
