@@ -65,7 +65,8 @@ def place_of(url: str) -> Place:
         parts, found = urlsplit(url), _URL.fullmatch(url)
         host, port = parts.hostname, parts.port
         authority = parts.netloc.rpartition("@")[2].encode("ascii").decode()
-    except ValueError:  # no number of a port, or a host that is no ASCII
+        (host or "").encode("idna")
+    except ValueError:  # no number of a port, or a host that is no ASCII, or has a part that is empty or too long
         host = port = None
     odd = port == 0 or parts.query or parts.fragment or re.search(r"[\x00-\x20\x7f-\U0010ffff]", url)
     if not host or found is None or odd:

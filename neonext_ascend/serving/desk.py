@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,13 +19,14 @@ from neonext_ascend.serving.batching.work import Work
 from neonext_ascend.serving.engine import Engine
 from neonext_ascend.serving.metrics import Metrics
 from neonext_ascend.serving.models import PICTURES, Served
-from neonext_ascend.serving.protocol.tensors import BYTES, InferRequest, Tensor, datatype_of, metadata_of
+from neonext_ascend.serving.protocol.tensors import BYTES, InferRequest, Tensor, metadata_of
 from neonext_ascend.serving.refusals import RefusedError
 from neonext_ascend.serving.settings import Settings
+from neonext_ascend.serving.terms import PICTURE, guesses, pictures_of, rows_of, seconds_of, top_of
 from neonext_ascend.serving.tracing import Traces, Trail
 
-PICTURE, TOP = "picture", 5
 _GONE = "499"  # in the counts: whoever asked has gone
+_GIVEN_UP = 0.0  # on the loop's clock: long ago
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,22 @@ class Desk:
     Attributes:
         engine: the models that are served now; a reload puts another one here.
         draining: whether the server is ending: requests that come now are refused.
-        active: requests under way.
     """
 
     def __init__(self, engine: Engine, settings: Settings, metrics: Metrics, traces: Traces | None = None) -> None:
         self.engine, self.settings, self.metrics, self.traces = engine, settings, metrics, traces
-        self.draining, self.active = False, 0
+        self.draining, self._bounds = False, set[asyncio.Timeout]()
+
+    @property
+    def active(self) -> int:
+        """Requests under way."""
+        return len(self._bounds)
+
+    def give_up(self) -> None:
+        """Answer those with 503."""
+        for bound in self._bounds:
+            if not bound.expired():
+                bound.reschedule(_GIVEN_UP)
 
     @property
     def ready(self) -> bool:
@@ -104,7 +114,8 @@ class Desk:
         Raises:
             RefusedError: any reason why not.
         """
-        model, pictures = self.engine.models.find(name, version)
+        engine = self.engine  # a reload may put another here meanwhile
+        model, pictures = engine.models.find(name, version)
         async with self._answering(model, seconds, request.parameters.get("timeout")) as trail:
             known = ["index", "label", "score"] if pictures else [spec.name for spec in model.manifest.outputs]
             for wanted in request.outputs:
@@ -113,12 +124,11 @@ class Desk:
             if len(request.inputs) != 1:
                 raise RefusedError(400, f"{len(request.inputs)} inputs; {name} has one")
             if pictures:
-                found = await self._classify(
-                    model, _pictures(request.inputs[0]), _top(request.parameters.get("top")), trail
-                )
-                outputs = _guesses(found.tops)
+                sent, top = pictures_of(request.inputs[0]), top_of(request.parameters.get("top"))
+                found = await self._classify(engine, model, sent, top, trail)
+                outputs = guesses(found.tops)
             else:
-                work = await self._compute(model, _rows(request.inputs[0], model), trail)
+                work = await self._compute(engine, model, rows_of(request.inputs[0], model), trail)
                 named = zip(model.manifest.outputs, work.answer.result(), strict=True)
                 outputs = [Tensor.of(spec.name, values) for spec, values in named]
         return model, [tensor for tensor in outputs if not request.outputs or tensor.name in request.outputs]
@@ -129,12 +139,12 @@ class Desk:
         Raises:
             RefusedError: any reason why not.
         """
-        models = self.engine.models
+        engine, models = self.engine, self.engine.models
         first = next(iter(models.classifying), models.names[0])
         named, _ = models.find(name or first, version)
         model, _ = models.find(named.name + PICTURES, named.version)
         async with self._answering(model) as trail:
-            return await self._classify(model, pictures, _top(top), trail)
+            return await self._classify(engine, model, pictures, top_of(top), trail)
 
     def count(self, refusal: RefusedError) -> None:
         """A refusal before any model had the request; under no name, since a stranger may send any."""
@@ -148,14 +158,17 @@ class Desk:
         """A request under way: counted, timed, bounded; every error of ours is a refusal."""
         if self.draining:
             raise RefusedError(503, "the server is ending; ask another", 1)
-        self.active += 1
-        start, status, trail = time.perf_counter(), _GONE, Trail()
+        start, status, trail = time.perf_counter(), "500", Trail()  # unless it is told, a bug of ours
+        self._bounds.add(bound := asyncio.timeout(None))
         try:
             try:
-                bounds = (self.settings.timeout, seconds, _seconds(timeout))
-                async with asyncio.timeout(min(bound for bound in bounds if bound is not None)):
+                async with bound:
+                    given = (self.settings.timeout, seconds, seconds_of(timeout))
+                    bound.reschedule(asyncio.get_running_loop().time() + min(n for n in given if n is not None))
                     yield trail
             except TimeoutError:
+                if bound.when() == _GIVEN_UP:
+                    raise RefusedError(503, "given up: the server is ending; ask another", 1) from None
                 raise RefusedError(504, "not computed in time: given up") from None
             except RefusedError:
                 raise
@@ -165,28 +178,33 @@ class Desk:
         except RefusedError as refusal:
             status, refusal.counted = str(refusal.status), True
             raise
+        except asyncio.CancelledError:
+            status = _GONE
+            raise
         finally:
-            self.active -= 1
+            self._bounds.discard(bound)
             self.metrics.requests.labels(model.name, model.version, status).inc()
             self._observe(model, "whole", time.perf_counter() - start)
             if self.traces is not None:
                 self.traces.told(model.name, model.version, status, trail)
 
-    async def _classify(self, model: Served, pictures: list[bytes], top: int, trail: Trail) -> Classified:
+    async def _classify(
+        self, engine: Engine, model: Served, pictures: list[bytes], top: int, trail: Trail
+    ) -> Classified:
         start = time.perf_counter()
-        prepared = await self.engine.prepare(model, pictures)
+        prepared = await engine.prepare(model, pictures)
         rows = np.stack([picture.value for picture in prepared]).astype(model.input.dtype, copy=False)
         decoded = time.perf_counter() - start
         self._observe(model, "prepare", decoded)
         trail.prepared(decoded)
-        work = await self._compute(model, rows, trail)
+        work = await self._compute(engine, model, rows, trail)
         scores = model.recipe.answers.scores(work.answer.result()[0], model.name)
         seconds = {"prepare": decoded, "queue": work.waited, "compute": work.computed}
         tops = [best(row, model.recipe.labels, top) for row in scores]
         return Classified(model, tops, [picture.note for picture in prepared], seconds, work.batch)
 
-    async def _compute(self, model: Served, rows: NDArray[np.generic], trail: Trail) -> Work:
-        work = await self.engine.compute(model, rows)
+    async def _compute(self, engine: Engine, model: Served, rows: NDArray[np.generic], trail: Trail) -> Work:
+        work = await engine.compute(model, rows)
         since = asyncio.get_running_loop().time() - work.arrived
         trail.computed(since, work.waited, work.computed, work.batch)
         self._observe(model, "queue", work.waited)
@@ -195,49 +213,3 @@ class Desk:
 
     def _observe(self, model: Served, part: str, seconds: float) -> None:
         self.metrics.seconds.labels(model.name, model.version, part).observe(seconds)
-
-
-def _rows(tensor: Tensor, model: Served) -> NDArray[np.generic]:
-    spec = model.input
-    inner, datatype = [int(n) for n in spec.shape[1:]], datatype_of(spec.dtype)
-    fits = tensor.name == spec.name and tensor.datatype == datatype and list(tensor.shape[1:]) == inner
-    if not fits or not tensor.shape or tensor.shape[0] < 1:
-        given = f"{tensor.name} {tensor.datatype}{list(tensor.shape)}"[:120]
-        raise RefusedError(400, f"{given}; expected {model.takes}")
-    assert isinstance(tensor.data, np.ndarray)
-    if not np.isfinite(tensor.data).all():
-        raise RefusedError(400, f"{tensor.name}: holds NaN or infinity; expected numbers")
-    return tensor.data
-
-
-def _pictures(tensor: Tensor) -> list[bytes]:
-    if tensor.name != PICTURE or tensor.datatype != BYTES or not tensor.data:
-        raise RefusedError(400, f"{tensor.name} {tensor.datatype}{list(tensor.shape)}; expected {PICTURE} {BYTES}[N]")
-    return [bytes(item) for item in tensor.data]
-
-
-def _seconds(timeout: object) -> float | None:
-    """Of the parameter of Triton's extension *schedule policy*: whole microseconds, 0 for none."""
-    if timeout is None:
-        return None
-    if not isinstance(timeout, int) or isinstance(timeout, bool) or timeout < 0:
-        raise RefusedError(400, f"timeout {str(timeout)[:40]!r}; expected whole microseconds, as an integer")
-    return min(timeout, 10**15) / 1e6 or None
-
-
-def _top(given: object) -> int:
-    if given is None:
-        return TOP
-    if not re.fullmatch("[1-9][0-9]{0,2}|1000", str(given)):
-        raise RefusedError(400, f"top {str(given)[:40]}; expected a whole number from 1 to 1000")
-    return int(str(given))
-
-
-def _guesses(tops: Sequence[Sequence[Guess]]) -> list[Tensor]:
-    shape = (len(tops), len(tops[0]))
-    labels = [guess.label.encode() for top in tops for guess in top]
-    return [
-        Tensor.of("index", np.asarray([[guess.index for guess in top] for top in tops], np.int64)),
-        Tensor("label", BYTES, shape, labels),
-        Tensor.of("score", np.asarray([[guess.score for guess in top] for top in tops], np.float32)),
-    ]

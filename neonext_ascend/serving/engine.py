@@ -132,20 +132,19 @@ class Engine:
         loop, recipe = asyncio.get_running_loop(), model.recipe
         many = len(pictures) > 1
         self._decoding += len(pictures)
-        try:
-            return list(
-                await asyncio.gather(
-                    *(
-                        loop.run_in_executor(
-                            self._decoders,
-                            read_prepared,
-                            Path(f"picture {n}" if many else "what was sent"),
-                            recipe.preprocessing,
-                            data,
-                        )
-                        for n, data in enumerate(pictures, 1)
-                    )
-                )
+        decoding = [
+            loop.run_in_executor(
+                self._decoders,
+                read_prepared,
+                Path(f"picture {n}" if many else "what was sent"),
+                recipe.preprocessing,
+                data,
             )
+            for n, data in enumerate(pictures, 1)
+        ]
+        try:
+            return list(await asyncio.gather(*decoding))
         finally:
+            for each in decoding:
+                each.cancel()  # where one is none, the others are not decoded for nobody
             self._decoding -= len(pictures)

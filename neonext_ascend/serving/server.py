@@ -134,6 +134,7 @@ class _Life:
         self._desk, self._words, self._log = desk, words, log
         self._loop, self._ending = asyncio.get_running_loop(), asyncio.Event()
         self._reloading: asyncio.Task[None] | None = None
+        self._asked = False  # to reload, since the last one began
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._ending.set)
@@ -157,7 +158,7 @@ class _Life:
                 signal.signal(number, handler)
 
     async def over(self, serving: asyncio.Task[None]) -> None:
-        """Wait until it is told to end, and then until all under way is answered."""
+        """Wait until it is told to end, and then until all under way is answered: in time, or given up."""
         ending = asyncio.ensure_future(self._ending.wait())
         await asyncio.wait({ending, serving}, return_when=asyncio.FIRST_COMPLETED)
         ending.cancel()
@@ -167,13 +168,20 @@ class _Life:
         await asyncio.sleep(_LINGER)
         while self._desk.active and self._loop.time() < end:
             await asyncio.sleep(_LOOK)
+        self._desk.give_up()
         if self._reloading is not None:
             self._reloading.cancel()
             await asyncio.gather(self._reloading, return_exceptions=True)
 
     def _begin_reload(self) -> None:
+        self._asked = True
         if self._reloading is None or self._reloading.done():
-            self._reloading = asyncio.create_task(self._reload())
+            self._reloading = asyncio.create_task(self._reload_as_asked())
+
+    async def _reload_as_asked(self) -> None:
+        while self._asked:
+            self._asked = False
+            await self._reload()
 
     async def _reload(self) -> None:
         """Open what the files hold now beside what is served, then change over; what is under way finishes."""
@@ -198,9 +206,11 @@ def _listen(settings: Settings, option: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(settings.host, port, type=socket.SOCK_STREAM)[0][0]
         listening = socket.create_server((settings.host, port), family=family, backlog=1024)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         # Python says in brackets what it tried.
         why = str(getattr(error, "strerror", None) or error).partition(" (while")[0]
+        if isinstance(error, UnicodeError):
+            why = "no name of a host"
         words = f"{settings.address}:{port}: cannot listen there: {why}; take another {option} or --host"
         raise FileAccessError(words) from None
     # Inherited by what is accepted; asyncio sets it only where a socket names TCP. Without it answers wait 40 ms.

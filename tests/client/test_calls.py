@@ -56,6 +56,7 @@ NO_ADDRESSES = [
     "h:8000", "ftp://h", "http://", "http://h:x", "http://h:99999", "http://h?x=1", "http://h/#x", "http://h/a b",
     "http://h/v2\r\nX: y", "http://\xe9", "http://h:0", "http://h/v2/models", "http://h/v2/models/", "http://h/v2/health/ready",
     "http://h/a/v2/models/m/ready", "http://h/v2/models/m/versions/1/ready", "http://h/v2/repository/index",
+    "http://a..b", "http://.:1", f"http://{64 * 'a'}.com",
 ]  # fmt: skip
 
 

@@ -99,6 +99,13 @@ def test_a_request_that_crosses_an_idle_connections_end_is_sent_once_more(monkey
     assert [reply.kind for reply in ask(begins, says(GOOD), requests=[ASKED] * 2)] == ["200", "connection"]
 
 
+def test_a_name_may_have_several_addresses_and_nobody_may_be_there() -> None:
+    with talking(says(GOOD)) as port:
+        assert asyncio.run(asked_once(Address("localhost", port), 30, ASKED)).kind == "200"
+    for host in ("127.0.0.1", "localhost"):
+        assert asyncio.run(asked_once(Address(host, 1), 30, ASKED)).kind == "connection"
+
+
 def test_an_address_of_version_6() -> None:
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from neonext_ascend.serving.batching.gears import Gears
-from neonext_ascend.serving.batching.work import Queue, Work
+from neonext_ascend.serving.batching.work import Piece, Queue, Work
 
 # Seconds far above what a batch costs beside.
 PAYING = Gears({1: 1.0, 2: 1.2, 4: 1.6, 8: 4.0})
@@ -71,5 +71,32 @@ def test_what_nobody_waits_for_is_left_out_and_what_ended_a_process_travels_alon
         assert [piece.work for piece in queue.take(3)] == [other]
         assert queue.head() is None
         assert queue.rows == 0
+        # Behind another, too; its own pieces may go together.
+        queue.add(other)
+        for first in (0, 1):
+            queue._pieces.append(Piece(blamed, first, 1))
+        assert [piece.work for piece in queue.take(3)] == [other]
+        assert [piece.first for piece in queue.take(3)] == [0, 1]
+
+    asyncio.run(play())
+
+
+def test_who_has_gone_is_answered_nothing_and_takes_no_room() -> None:
+    async def play() -> None:
+        queue, first, gone, last = Queue(), work(1), work(2), work(3)
+        for each in (first, gone, last):
+            queue.add(each)
+        gone.answer.cancel()
+        gone.put(0, [np.zeros((2, 1))])
+        gone.fail(ValueError())
+        assert gone.answer.cancelled()
+        assert queue.rows == 6  # it stands between others
+        queue.drop_over()
+        assert queue.rows == 4
+        assert queue.clear() == [first, last]
+        assert (queue.rows, queue.head()) == (0, None)
+        last.fail(ValueError("words"))
+        with pytest.raises(ValueError, match="words"):
+            last.answer.result()
 
     asyncio.run(play())

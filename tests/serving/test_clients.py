@@ -13,11 +13,18 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from neonext_ascend.artifacts.staging import sha256_of
+from neonext_ascend.serving import server as lives
+from neonext_ascend.serving.desk import Desk
+from neonext_ascend.serving.metrics import Metrics
+from neonext_ascend.serving.models import read_models
+from neonext_ascend.serving.protocol.tensors import InferRequest, Tensor
+from neonext_ascend.serving.refusals import RefusedError
 from neonext_ascend.serving.server import serve_until_told
 from neonext_ascend.serving.settings import Settings
 from neonext_ascend.serving.started import Started
@@ -175,3 +182,62 @@ def test_what_is_under_way_is_answered_by_what_is_replaced_and_by_what_ends(nano
         assert [status(connection) for connection in slow] == ["200"] * 12
     assert log.seen["device ready"] == 2
     assert log.seen["ended"] == 1
+
+
+def test_a_reload_that_is_asked_for_during_another_comes_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files may have changed since that one read them."""
+    log, go = Events(), asyncio.Event()
+
+    class Slow:
+        async def start(self) -> None:
+            await go.wait()
+
+        async def drain(self, _: float) -> None:
+            pass
+
+        close = start
+
+        def told(self) -> None:
+            pass
+
+    for name, made in (("Engine", lambda *_: Slow()), ("read_models", lambda _: None), ("_settle", lambda: None)):
+        monkeypatch.setattr(lives, name, made)
+
+    async def play() -> None:
+        desk: Any = SimpleNamespace(engine=Slow(), settings=Settings(), metrics=None)
+        life = lives._Life(desk, [], log)
+        for _ in range(3):
+            life._begin_reload()
+            await asyncio.sleep(0)
+        go.set()
+        assert life._reloading is not None
+        await life._reloading
+        assert not life.replaced
+
+    asyncio.run(play())
+    assert log.seen["reloaded"] == 2
+
+
+def test_what_is_under_way_when_the_drain_is_over_is_answered_too(nano: Nano, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lives, "_LINGER", 0.0)
+
+    async def compute(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    async def play() -> None:
+        engine: Any = SimpleNamespace(models=read_models([f"nano={nano.one}"]), compute=compute)
+        desk = Desk(engine, Settings(drain=0.01), Metrics())
+        life, serving = lives._Life(desk, [], Events()), asyncio.create_task(compute())
+        request = InferRequest("", (Tensor.of("image", nano.rows[:1]),), {}, {})
+        asked = asyncio.create_task(desk.infer("nano", "", request))
+        await asyncio.sleep(0)
+        assert desk.active == 1
+        life._ending.set()
+        await life.over(serving)
+        with pytest.raises(RefusedError, match="given up: the server is ending") as caught:
+            async with asyncio.timeout(30):
+                await asked
+        assert (caught.value.status, caught.value.retry_after, desk.active) == (503, 1, 0)
+        serving.cancel()
+
+    asyncio.run(play())

@@ -7,7 +7,9 @@ import contextlib
 import json
 import logging
 import shutil
+import socket
 import ssl
+import struct
 import subprocess
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -77,6 +79,8 @@ def play(
             await asyncio.gather(*map(one, plays))
             while state.connections:  # until the server's side has gone, too
                 await asyncio.sleep(0.001)
+        timed: list[asyncio.TimerHandle] = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined] # no other tells
+        assert [handle for handle in timed if not handle.cancelled()] == []
 
     asyncio.run(run())
 
@@ -178,6 +182,35 @@ def test_what_is_large_and_no_head_is_taken() -> None:
     play(each)
 
 
+def test_what_one_request_brought_allows_the_next_nothing() -> None:
+    async def each(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + b"Content-Length: 1000000\r\n\r\n" + bytes(10**6))
+        assert (await answer(reader))[0] == 200
+        writer.write(CHUNKED + b"1;" + b"a" * 2**21)
+        assert (await answer(reader))[0] == 431
+
+    play(each)
+
+
+def test_what_has_come_is_not_copied_for_each_piece_that_follows() -> None:
+    state = ServerState()
+
+    async def each(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(CHUNKED)
+        await until(lambda: state.connections)
+        (here,) = state.connections
+        assert isinstance(here, Connection)
+        await until(lambda: here.cycle)
+        here.data_received(b"1\r\na\r\n" * 2)
+        held = here.cycle.body
+        here.data_received(b"1\r\na\r\n" * 2)
+        assert here.cycle.body is held
+        writer.write(b"0\r\n\r\n")
+        assert await answer(reader) == (200, b"POST /p aaaa")
+
+    play(each, state=state)
+
+
 def test_a_head_has_its_time() -> None:
     state = ServerState()
 
@@ -256,6 +289,20 @@ def test_a_client_that_does_not_read_is_let_go(ending: bool, caplog: pytest.LogC
     assert caplog.records == []
 
 
+@pytest.mark.parametrize("sent", [b"", HEAD, HEAD + b"\r\n", CHUNKED])
+def test_a_client_that_breaks_off_leaves_nothing_timed(sent: bytes) -> None:
+    state = ServerState()
+
+    async def each(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(sent)
+        await until(lambda: state.connections)
+        await asyncio.sleep(0.01)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()  # not an end, an error
+
+    play(each, state=state)
+
+
 def test_what_comes_while_a_request_is_answered_waits_unread() -> None:
     state, go, most = ServerState(), asyncio.Event(), 0
     request = HEAD + b"X: " + b"a" * 1000 + b"\r\n\r\n"
@@ -327,6 +374,27 @@ def test_a_refusal_comes_behind_the_answers_to_what_came_before(wrong: bytes, ca
     with caplog.at_level(logging.WARNING):
         play(each, app=app)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+@pytest.mark.parametrize("more", [True, False])
+def test_who_is_answered_before_his_body_has_come_is_answered_once(more: bool) -> None:
+    gone = asyncio.Event()
+
+    async def early(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 413, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"no", "more_body": more})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone.set()
+
+    async def each(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(CHUNKED)
+        assert await answer(reader) == (413, b"no")
+        writer.write(b"-1\r\n")
+        assert await reader.read() == b""
+        await gone.wait()
+
+    play(each, app=early)
 
 
 def test_who_is_refused_and_stays_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:

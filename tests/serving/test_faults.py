@@ -7,20 +7,28 @@ import os
 import random
 import signal
 import sys
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from neonext_ascend.errors import UsageError
+from neonext_ascend.images.decoding import DECODERS, Prepared
+from neonext_ascend.serving import engine as engines
+from neonext_ascend.serving.batching.gears import Gears
 from neonext_ascend.serving.desk import Desk
+from neonext_ascend.serving.device.opening import SIZES
 from neonext_ascend.serving.engine import Engine
 from neonext_ascend.serving.metrics import Metrics
 from neonext_ascend.serving.models import read_models
-from neonext_ascend.serving.protocol.tensors import InferRequest, Tensor
+from neonext_ascend.serving.protocol.tensors import BYTES, InferRequest, Tensor
 from neonext_ascend.serving.refusals import RefusedError
 from neonext_ascend.serving.settings import Settings
 from tests.serving.conftest import Nano
@@ -178,6 +186,8 @@ def test_errors_nan_late_and_gone(nano: Nano) -> None:
         assert await stood.ask(0) == "right"
         # Too late for what waits behind another batch: given up, and never computed.
         before = stood.batches()
+        # So few rows are no full batch, which would be sent ahead, whatever a busy machine has measured.
+        stood.desk.engine.processes[0].gears = [Gears(dict.fromkeys(SIZES, 0.001), free=True)]
         async with stood.busy() as first:
             late = [stood.ask(n, seconds=0.05) for n in range(3)]
             gone = asyncio.create_task(stood.ask(1))
@@ -257,3 +267,45 @@ def test_a_full_queue_says_when_to_come_again(nano: Nano) -> None:
         assert caught.value.status == 413
 
     run(nano, scene, queue=6, ahead=0.0)
+
+
+def test_a_picture_that_is_none_leaves_no_work_behind(nano: Nano, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go = [], threading.Event()
+
+    def reading(path: Path, *_: Any) -> None:
+        begun.append(path)
+        if len(begun) == 1:
+            raise UsageError(f"{path}: is none")
+        go.wait(60)
+
+    monkeypatch.setattr(engines, "read_prepared", reading)
+
+    async def scene() -> None:
+        engine = Engine(read_models([f"nano={nano.one}"]), Settings(), Metrics(), Events())
+        with pytest.raises(UsageError, match="is none"):
+            await engine.prepare(engine.models.find("nano")[0], [b""] * 200)
+        await asyncio.sleep(0.01)
+        go.set()
+        behind = engine._decoders.submit(len, "what was begun")
+        await asyncio.wrap_future(behind)
+        await engine.close()
+
+    asyncio.run(scene())
+    assert len(begun) <= 1 + DECODERS
+
+
+def test_pictures_are_computed_where_they_were_prepared_whatever_a_reload_does(nano: Nano) -> None:
+    async def prepare(*_: Any) -> list[Prepared[NDArray[np.float32]]]:
+        desk.engine = None  # type: ignore[assignment] # another, which knows nothing of them
+        return [Prepared(nano.rows[0])]
+
+    async def compute(*_: Any) -> None:
+        raise RefusedError(503, "by the old one")
+
+    old: Any = SimpleNamespace(models=read_models([f"nano={nano.one}"]), prepare=prepare, compute=compute)
+    for picture in ("classify", "infer"):
+        desk = Desk(old, Settings(), Metrics())
+        asked = InferRequest("", (Tensor("picture", BYTES, (1,), [b"x"]),), {}, {})
+        called = desk.classify("", "", [b"x"]) if picture == "classify" else desk.infer("nano-pictures", "", asked)
+        with pytest.raises(RefusedError, match="by the old one"):
+            asyncio.run(called)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from neonext_ascend.serving.desk import Desk
 from neonext_ascend.serving.engine import Engine
 from neonext_ascend.serving.metrics import Metrics
 from neonext_ascend.serving.models import read_models
+from neonext_ascend.serving.protocol.tensors import InferRequest, Tensor
 from neonext_ascend.serving.refusals import RefusedError
 from neonext_ascend.serving.settings import Settings
 from tests.serving.conftest import Nano
@@ -42,3 +46,19 @@ def test_the_metrics_tell_what_is_so_now(nano: Nano) -> None:
         await new.close()
 
     asyncio.run(play())
+
+
+def test_a_bug_is_counted_as_one_and_who_goes_as_gone(nano: Nano) -> None:
+    metrics = Metrics()
+    request = InferRequest("", (Tensor.of("image", nano.rows[:1]),), {}, {})
+
+    async def compute(*_: Any) -> None:
+        raise errors.pop()
+
+    engine: Any = SimpleNamespace(models=read_models([f"nano={nano.one}"]), compute=compute)
+    errors: list[BaseException] = [ValueError("a bug"), asyncio.CancelledError()]
+    for error in reversed(errors.copy()):
+        with pytest.raises(type(error)):
+            asyncio.run(Desk(engine, Settings(), metrics).infer("nano", "", request))
+    for status in ("499", "500"):
+        assert f'neonext_requests_total{{model="nano",status="{status}",version="1"}} 1.0' in metrics.page().decode()

@@ -446,6 +446,9 @@ def test_a_port_that_another_has_is_told_at_once(nano: Nano, capfd: pytest.Captu
         assert f"127.0.0.1:{port}: {words} --grpc-port" in capfd.readouterr().err
     assert run(["serve", "absent.onnx", "--port", port, "--grpc-port", port]) == 2
     assert f"--grpc-port {port}: is --port as well" in capfd.readouterr().err
+    for host in ("a..b", 64 * "a", "."):
+        assert run(["serve", "absent.onnx", "--host", host]) == 5
+        assert f"{host}:8000: cannot listen there: no name of a host; take another" in capfd.readouterr().err
 
 
 def test_whoever_started_it_need_not_listen(nano: Nano) -> None:

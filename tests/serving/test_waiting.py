@@ -19,6 +19,7 @@ from neonext_ascend.serving.batching.dispatcher import Dispatcher
 from neonext_ascend.serving.batching.gears import Gears
 from neonext_ascend.serving.batching.work import Batch, Work
 from neonext_ascend.serving.metrics import Metrics
+from neonext_ascend.serving.refusals import RefusedError
 
 # Seconds of a batch: 400 rows a second by eights, 125 one by one.
 GEARS = Gears({1: 0.008, 2: 0.010, 4: 0.013, 8: 0.020})
@@ -90,23 +91,31 @@ class Played:
     end: float
 
 
-def play(monkeypatch: pytest.MonkeyPatch, rate: float, gears: Gears = GEARS, ahead: float = 0.01) -> Played:
-    """1,000 requests of one row, at random moments of 64 clients who do not wait for each other."""
+LOOP = asyncio.new_event_loop()
+LOOP.close()  # futures must name one; nobody is called back
+
+
+def made(
+    monkeypatch: pytest.MonkeyPatch, *gears: Gears, ahead: float = 0.01, devices: int = 1
+) -> tuple[Clock, Dispatcher, list[Device]]:
+    """One model for each of these gears."""
     clock = Clock()
     monkeypatch.setattr(dispatcher, "asyncio", SimpleNamespace(get_running_loop=lambda: clock, TimerHandle=object))
-    device = Device(clock, [gears])
-    model = SimpleNamespace(name="m", version="1")
-    desk = Dispatcher(SimpleNamespace(all=[model]), 10**6, DELAY, ahead, Metrics())  # type: ignore[arg-type] # names alone
-    desk.lanes.append(device)
-    device.answer = desk.answered
-    seconds, alone = [0.0] * REQUESTS, [False] * REQUESTS
+    models = SimpleNamespace(all=[SimpleNamespace(name="m", version=str(number)) for number in range(len(gears))])
+    desk = Dispatcher(models, 10**6, DELAY, ahead, Metrics())  # type: ignore[arg-type] # names alone
+    lanes = [Device(clock, gears, answer=desk.answered) for _ in range(devices)]
+    desk.lanes.extend(lanes)
+    return clock, desk, lanes
 
-    loop = asyncio.new_event_loop()
-    loop.close()  # futures must name one; nobody is called back
+
+def play(monkeypatch: pytest.MonkeyPatch, rate: float, gears: Gears = GEARS, ahead: float = 0.01) -> Played:
+    """1,000 requests of one row, at random moments of 64 clients who do not wait for each other."""
+    clock, desk, (device,) = made(monkeypatch, gears, ahead=ahead)
+    seconds, alone = [0.0] * REQUESTS, [False] * REQUESTS
 
     class Told(asyncio.Future[Any]):
         def __init__(self, number: int) -> None:
-            super().__init__(loop=loop)
+            super().__init__(loop=LOOP)
             self.number, self.asked = number, clock.now
 
         def set_result(self, result: Any) -> None:
@@ -165,12 +174,106 @@ def test_so_much_is_given_ahead_and_no_more(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_no_device_gets_ahead_while_another_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock()
-    monkeypatch.setattr(dispatcher, "asyncio", SimpleNamespace(get_running_loop=lambda: clock, TimerHandle=object))
-    desk = Dispatcher(SimpleNamespace(all=[SimpleNamespace(name="m", version="1")]), 100, DELAY, 1.0, Metrics())  # type: ignore[arg-type] # names alone
-    devices = [Device(clock, [Gears({1: 0.001})]) for _ in range(4)]
-    desk.lanes.extend(devices)
-    loop = asyncio.new_event_loop()
-    loop.close()
-    desk.submit(Work(0, np.zeros((10, 1), np.float32), clock.now, asyncio.Future(loop=loop)))
+    clock, desk, devices = made(monkeypatch, Gears({1: 0.001}), ahead=1.0, devices=4)
+    desk.submit(Work(0, np.zeros((10, 1), np.float32), clock.now, asyncio.Future(loop=LOOP)))
     assert sorted(len(device.inflight) for device in devices) == [2, 2, 3, 3]
+
+
+@pytest.mark.parametrize("ahead", [0.0, 0.01, 1.0])
+def test_who_asks_now_and_then_waits_no_longer_than_the_many_of_another_model(
+    monkeypatch: pytest.MonkeyPatch, ahead: float
+) -> None:
+    clock, desk, _ = made(monkeypatch, GEARS, GEARS, ahead=ahead)
+    waited: tuple[list[float], list[float]] = ([], [])
+
+    class Told(asyncio.Future[Any]):
+        def __init__(self, model: int) -> None:
+            super().__init__(loop=LOOP)
+            self.model, self.asked = model, clock.now
+
+        def set_result(self, result: Any) -> None:
+            waited[self.model].append(clock.now - self.asked)
+            super().set_result(result)
+            if self.model == 0 and clock.now < 2:  # 64 clients, each of whom asks again
+                clock.call_at(clock.now, partial(arrive, 0))
+
+    def arrive(model: int) -> None:
+        desk.submit(Work(model, ROW, clock.now, Told(model)))
+
+    for _ in range(64):
+        arrive(0)
+    for number in range(10):
+        clock.call_at(0.1 * (1 + number), partial(arrive, 1))
+    clock.run()
+    assert len(waited[1]) == 10
+    assert max(waited[1]) <= max(waited[0]) + LONGEST
+    assert np.mean(waited[0]) < 64 / 400 + LONGEST  # which costs the many no more than its batches
+
+
+def asked() -> Work:
+    return Work(0, ROW, 0.0, asyncio.Future(loop=LOOP))
+
+
+def had(device: Device) -> list[Work]:
+    return [piece.work for batch in device.inflight for piece in batch.pieces]
+
+
+def dies(desk: Dispatcher, device: Device) -> None:
+    device.ready, lost, device.inflight = False, device.inflight, []
+    desk.died(lost)
+
+
+def test_what_a_device_had_goes_to_another_at_once_and_in_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, desk, (one, other) = made(monkeypatch, Gears({1: 1.0}), ahead=0.0, devices=2)
+    a, b, c, d, e = (asked() for _ in range(5))
+    for work in (a, b, c, d, e):
+        desk.submit(work)
+    assert (had(one), had(other), desk.waiting) == ([a, c], [b, d], 1)
+    other.inflight = []  # as if they were answered
+    dies(desk, one)
+    assert (had(other), desk.waiting) == ([a, c], 1)
+    # What was computed is to blame, and nothing behind it.
+    one.ready = True
+    dies(desk, other)
+    assert (had(one), [work.deaths for work in (a, c, e)]) == ([c, e], [2, 0, 0])
+    refused = a.answer.exception()
+    assert isinstance(refused, RefusedError)
+    assert refused.status == 500
+    c.answer.cancel()
+    dies(desk, one)
+    assert (desk.waiting, e.over) == (1, False)
+    one.broken = True
+    desk.died([])
+    assert not e.over
+    other.broken = True
+    desk.died([])
+    refused = e.answer.exception()
+    assert isinstance(refused, RefusedError)
+    assert (refused.status, desk.waiting) == (503, 0)
+    with pytest.raises(RefusedError, match="no device answers"):
+        desk.submit(asked())
+
+
+def test_what_a_device_could_not_compute_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, desk, (device,) = made(monkeypatch, Gears({1: 1.0}), ahead=0.0)
+    a, b, c = (asked() for _ in range(3))
+    for work in (a, b, c):
+        desk.submit(work)
+    desk.failed(device.inflight.pop(0), "words")
+    assert had(device) == [b, c]
+    with pytest.raises(RefusedError, match="the device gave no answer: words"):
+        a.answer.result()
+
+
+def test_who_finds_a_full_queue_is_told_when_it_will_be_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, desk, devices = made(monkeypatch, Gears({1: 1.0, 2: 1.6}), ahead=0.0, devices=3)
+    monkeypatch.setattr(desk, "_limit", 10)
+    devices[2].ready = False
+    for _ in range(18):
+        desk.submit(asked())
+    for ready, seconds in ((2, 4), (0, 5)):  # ten rows by twos, on each that is ready
+        for device in devices[ready:]:
+            device.ready = False
+        with pytest.raises(RefusedError) as caught:
+            desk.submit(asked())
+        assert (caught.value.status, caught.value.retry_after) == (429, seconds)

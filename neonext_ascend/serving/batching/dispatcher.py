@@ -1,8 +1,8 @@
 """From queues to devices: when a batch leaves, how large, and where it goes.
 
 A batch leaves when enough rows wait for the best gear, or when its oldest has waited ``max_delay`` and a device is
-idle. A device computes one at a time; others are copied to it meanwhile only when they are full, since a smaller one
-would still grow: one, or as many as keep it busy while the server is.
+idle. A device computes one at a time; others are copied to it meanwhile only when one is full, since a smaller one
+would still grow: one, or as many as keep it busy while the server is. Models take turns by who has waited longest.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from neonext_ascend.serving.batching.gears import Gears
-from neonext_ascend.serving.batching.work import Arrays, Batch, Piece, Queue, Work
+from neonext_ascend.serving.batching.work import Arrays, Batch, Queue, Work
 from neonext_ascend.serving.metrics import Metrics
 from neonext_ascend.serving.models import Models
 from neonext_ascend.serving.refusals import RefusedError
@@ -113,25 +113,26 @@ class Dispatcher:
         return not waiting or (seconds < self._ahead and len(lane.inflight) < MOST_BATCHES)
 
     def _next(self, lane: Lane, now: float) -> tuple[int | None, float]:
-        """The model whose rows leave for this device, the longest waiting first; or when one's will."""
-        wake = math.inf
+        """The model whose rows leave for this device, the longest waiting first; or when one's will.
+
+        A busy one is given none that would still grow, unless another model's would overtake it.
+        """
+        due, wake = None, math.inf
         heads = [
             (head.arrived, number, head) for number, q in enumerate(self._queues) if (head := q.head()) is not None
         ]
         for arrived, number, head in sorted(heads, key=lambda item: item[:2]):
-            if self._queues[number].rows >= lane.gears[number].best:
-                return number, now
+            if due is None and (now >= arrived + self._max_delay or head.deaths):
+                due = number
+            if self._queues[number].rows >= lane.gears[number].best or (due is not None and not lane.inflight):
+                return number if due is None else due, now
             if not lane.inflight:
-                if now >= arrived + self._max_delay or head.deaths:
-                    return number, now
                 wake = min(wake, arrived + self._max_delay)
         return None, wake
 
     def _send(self, lane: Lane, number: int, now: float) -> None:
         queue, gears = self._queues[number], lane.gears[number]
         pieces = queue.take(gears.choose(queue.rows))
-        if not pieces:
-            return
         rows = sum(piece.count for piece in pieces)
         gear = min((g for g in gears.seconds if g >= rows), key=lambda g: gears.seconds[g])
         for piece in pieces:
@@ -167,7 +168,8 @@ class Dispatcher:
                     work.fail(RefusedError(500, "the device's process ended twice while it computed this: refused"))
         for batch in reversed(batches):
             for piece in reversed(batch.pieces):
-                self._wait_again(batch.model, piece)
+                if not piece.work.over:
+                    self._queues[batch.model].give_back(piece)
         if all(lane.broken for lane in self.lanes):
             self.stop("no device answers; see the server's log")
         self.pump()
@@ -177,10 +179,6 @@ class Dispatcher:
         for queue in self._queues:
             for work in queue.clear():
                 work.fail(RefusedError(503, words, 30))
-
-    def _wait_again(self, number: int, piece: Piece) -> None:
-        if not piece.work.over:
-            self._queues[number].give_back(piece)
 
     def _retry_after(self) -> int:
         """Seconds until about all that waits is computed."""

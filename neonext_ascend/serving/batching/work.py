@@ -82,12 +82,11 @@ class Piece:
 
 @dataclass(eq=False, slots=True)
 class Batch:
-    """What a device computes at once: pieces, filled up to ``fed`` rows."""
+    """What a device computes at once: pieces, in a gear."""
 
     model: int
     gear: int
     pieces: list[Piece]
-    sent: float = 0.0
 
     @property
     def rows(self) -> int:

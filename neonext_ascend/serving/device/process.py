@@ -72,7 +72,7 @@ class Process:
         self._tasks.append(asyncio.create_task(self._live()))
 
     async def close(self) -> None:
-        """End it; what it still has is given back to wait."""
+        """End it."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -177,7 +177,7 @@ class Process:
         pause = _PAUSE
         while True:
             self._useful = False
-            with contextlib.suppress(EOFError, asyncio.IncompleteReadError):
+            with contextlib.suppress(EOFError):
                 while True:
                     self._take_answer(*await read(self._reader))
             await self._end()

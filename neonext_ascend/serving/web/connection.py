@@ -35,7 +35,7 @@ class Connection(JoiningProtocol):
         self._head = self._body = self._came = 0
         self._held = b""
         self._running: Any = None  # the library's cycle that is answered; ``self.cycle`` is the newest
-        self._refusal: tuple[int, str] | None = None
+        self._refusal: bytes | None = None
         self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
@@ -101,8 +101,11 @@ class Connection(JoiningProtocol):
     def on_body(self, body: bytes) -> None:
         """As httptools has it."""
         self._came += len(body)
-        if not self.cycle.body:
+        held: bytes | bytearray = self.cycle.body
+        if not held:
             self.cycle.body = b""  # type: ignore[assignment] # added to the library's bytearray it is copied twice
+        elif isinstance(held, bytes):
+            self.cycle.body = bytearray(held)  # else all is copied for each of many pieces
         super().on_body(body)
 
     def on_headers_complete(self) -> None:
@@ -127,8 +130,8 @@ class Connection(JoiningProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             return
-        if self._refusal and not self._busy():
-            self._tell(*self._refusal)
+        if self._refusal is not None and not self._busy():
+            self._tell(self._refusal)
         elif self._held and not self._waits():
             held, self._held = self._held, b""
             self.transport.resume_reading()
@@ -196,21 +199,23 @@ class Connection(JoiningProtocol):
         self.logger.warning(words)
         self._unset_keepalive_if_required()
         self._over, self._held = True, b""
-        if self._open and not self._heading and not self.cycle.response_complete:  # the newest is to blame itself
+        body = json.dumps({"error": words}).encode()
+        head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+        self._refusal = STATUS_LINE[status] + head + body
+        if self._open and not self._heading:  # the newest is to blame itself
+            if self.cycle.response_started:  # and has its answer
+                self._refusal = b""
             if self.pipeline:
                 self.pipeline.popleft()
-            else:
+            elif self._busy():
                 self._running.disconnected = True
                 self._running.message_event.set()
                 self._running = None
-        self._refusal = status, words
         if not self._busy():
-            self._tell(status, words)
+            self._tell(self._refusal)
 
-    def _tell(self, status: int, words: str) -> None:
-        body = json.dumps({"error": words}).encode()
-        head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
-        self.transport.write(STATUS_LINE[status] + head + body)
+    def _tell(self, refusal: bytes) -> None:
+        self.transport.write(refusal)
         self.transport.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
