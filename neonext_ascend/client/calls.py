@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neonext_ascend.client.place import model_path, place_of, trusting, without_password
+from neonext_ascend.client.wire import IDLE
 from neonext_ascend.errors import ArtifactError, FileAccessError, ToolchainError, UsageError
 from neonext_ascend.runtimes.classifying import Guess
 from neonext_ascend.serving.protocol.rest import HEADER, headers_of, parse_answer, request_body
@@ -35,7 +36,7 @@ class Client:
         proxies: whether to go by what the environment names (``HTTP_PROXY``, ``HTTPS_PROXY``, ``NO_PROXY``).
 
     Raises:
-        UsageError: the address is none, or the key cannot be sent.
+        UsageError: the address is none, the key cannot be sent, or the timeout is no time.
         FileAccessError: the certificate cannot be read.
     """
 
@@ -51,11 +52,19 @@ class Client:
         place = place_of(url)
         if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
             raise UsageError("api_key: expected one line of letters, digits and signs")
+        if not timeout > 0:
+            raise UsageError(f"timeout: {timeout:g}; expected seconds, more than 0")
         headers = place.headers if api_key is None else {**place.headers, "X-API-Key": api_key}
         self._url, self._timeout, self._inputs = place.base, timeout, dict[tuple[str, str], str]()
         try:
             self._http = httpx.Client(
-                base_url=place.base, headers=headers, timeout=timeout, verify=trusting(certificate), trust_env=proxies
+                base_url=place.base,
+                headers=headers,
+                timeout=timeout,
+                verify=trusting(certificate),
+                trust_env=proxies,
+                # httpx would keep one for the 5 seconds after which servers close it: a call may come just then.
+                limits=httpx.Limits(keepalive_expiry=IDLE),
             )
         except (httpx.InvalidURL, ValueError, ImportError) as error:  # of the address, or of the environment's proxy
             raise UsageError(f"{place.url}: cannot be asked: {error}") from None
@@ -75,9 +84,10 @@ class Client:
     def ready(self) -> bool:
         """Whether the server answers requests now."""
         try:
-            return self._http.get("/v2/health/ready").status_code == 200
-        except httpx.RequestError:
+            self._asked("GET", "/v2/health/ready")
+        except (RefusedError, ToolchainError):
             return False
+        return True
 
     def server(self) -> dict[str, Any]:
         """The protocol's words about the server: name, version, extensions.
@@ -172,6 +182,8 @@ class Client:
         return found
 
     def _asked(self, method: str, path: str, **options: Any) -> httpx.Response:
+        if self._http.is_closed:
+            raise UsageError(f"{self._url}: this client is closed; make another")
         try:
             got = self._http.request(method, path, **options)
         except httpx.TimeoutException:
@@ -192,6 +204,8 @@ def _unanswered(error: httpx.RequestError) -> str:
         return "speaks no TLS; take http://"
     if isinstance(error, httpx.RemoteProtocolError) and "illegal" in told:
         return "answers, but not in HTTP/1.1; is it a port of another protocol, such as gRPC's?"
+    if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError) and error.request.url.scheme == "http":
+        return f"no answer ({told.rstrip('.')}); is a server there, or is it one of https?"
     return f"no answer ({told}); is a server there?"
 
 
@@ -200,12 +214,12 @@ def other_server(url: str) -> ToolchainError:
     return ToolchainError(f"{url}: its answer is not one of the Open Inference Protocol; is another server there?")
 
 
-def words_of(body: bytes, otherwise: str) -> str:
-    """What a refusal says, in one line; where it has not the protocol's form, something else."""
+def words_of(body: bytes, otherwise: str | None = None) -> str:
+    """What a refusal says, in one line; where it has not the protocol's form, something else, or all of it."""
     try:
         words = str(json.loads(body)["error"])
     except OTHER_FORM:
-        words = otherwise
+        words = body.decode("utf-8", "replace") if otherwise is None else otherwise
     return " ".join(words.split())
 
 

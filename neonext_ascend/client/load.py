@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from neonext_ascend.client.calls import words_of
 from neonext_ascend.client.subject import Subject
 from neonext_ascend.client.wire import Wire
 from neonext_ascend.timing.latency import without_collection
@@ -119,7 +120,7 @@ class _Turn:
     async def _one(self, wire: Wire, meant: float) -> None:
         self._sent += 1
         counts, sent = self._start <= meant < self._end, time.perf_counter()
-        kind = (await wire.ask(self._requests[self._sent % len(self._requests)])).kind
+        kind, body, _ = await wire.ask(self._requests[self._sent % len(self._requests)])
         done, found = time.perf_counter(), self._found
         if kind == _GOOD and self._start <= done < self._end:
             found.answered += 1
@@ -129,6 +130,8 @@ class _Turn:
                 found.latencies.append(done - meant)
             else:
                 found.errors[kind] += 1
+                if kind.isdigit() and kind not in found.words:
+                    found.words[kind] = words_of(body)[:300]
 
     async def _watch(self) -> None:
         """The processor that this side takes in the part that counts."""

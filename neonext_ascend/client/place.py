@@ -61,16 +61,17 @@ def place_of(url: str) -> Place:
         UsageError: it is none of a server.
     """
     shown = without_password(url)
+    refusal = UsageError(f"{shown}: expected http://HOST:PORT or http://HOST:PORT/v2/models/NAME")
     try:
         parts, found = urlsplit(url), _URL.fullmatch(url)
         host, port = parts.hostname, parts.port
         authority = parts.netloc.rpartition("@")[2].encode("ascii").decode()
         (host or "").encode("idna")
-    except ValueError:  # no number of a port, or a host that is no ASCII, or has a part that is empty or too long
-        host = port = None
+    except ValueError:  # no number of a port, a bracket alone, a host that is no ASCII, or has a part that is too long
+        raise refusal from None
     odd = port == 0 or parts.query or parts.fragment or re.search(r"[\x00-\x20\x7f-\U0010ffff]", url)
     if not host or found is None or odd:
-        raise UsageError(f"{shown}: expected http://HOST:PORT or http://HOST:PORT/v2/models/NAME")
+        raise refusal
     if parts.username is None and shown != url:  # that host would be a user
         raise UsageError(f"{shown}: write %2F for a slash in a password, and %40 for an @ in a path")
     https, prefix = parts.scheme == "https", found[1].rstrip("/")

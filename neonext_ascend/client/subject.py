@@ -106,7 +106,7 @@ def subject_of(
         inputs[0]["datatype"],
         f"{where}, {name}: {', '.join(_words(tensor) for tensor in made[0])} in {'binary' if binary else 'JSON'}",
     )
-    _try(subject, timeout)
+    _try(subject, timeout, pictures)
     return subject
 
 
@@ -181,15 +181,15 @@ def _words(tensor: Tensor) -> str:
     return f"{tensor.name} {tensor.datatype}{list(tensor.shape)}"
 
 
-def _try(subject: Subject, timeout: float) -> None:
+def _try(subject: Subject, timeout: float, pictures: Path | None) -> None:
     """One request, so that what cannot work is said before the measurement."""
     reply = asyncio.run(asked_once(subject.address, timeout, subject.requests[0]))
     if reply.kind in (TIMEOUT, CONNECTION):
         what = f"no answer within {timeout:g} s" if reply.kind == TIMEOUT else "closes the connection"
         raise ToolchainError(f"{subject.url}: {what} when it is sent a request")
     if reply.kind != "200":
-        words = words_of(reply.body, reply.body.decode("utf-8", "replace"))
-        raise _told(subject.url, int(reply.kind), words[:300])
+        words = words_of(reply.body)[:300] + (f"; it was sent {next(Found([pictures]))}" if pictures else "")
+        raise _told(subject.url, int(reply.kind), words)
     try:
         parse_answer(reply.body, reply.length)
     except (*OTHER_FORM, RefusedError):

@@ -18,7 +18,7 @@ from neonext_ascend.serving.protocol.rest import HEADER
 
 TIMEOUT, CONNECTION = "timeout", "connection"
 _LENGTH = HEADER.lower().encode()
-_IDLE = 1.0  # seconds after which a connection may have been closed by the server for its idleness
+IDLE = 1.0  # seconds after which a connection may have been closed by the server for its idleness
 _NEXT_ADDRESS = 0.25  # seconds until another address of a host is tried beside
 _PAUSE = 0.01  # seconds before another try where nobody listens
 
@@ -59,7 +59,7 @@ class Wire(asyncio.Protocol):
             async with asyncio.timeout(self._timeout):
                 idle = asyncio.get_running_loop().time() - self._idle_since
                 reply = await self._asked(request)
-                if reply.kind == CONNECTION and not self._begun and idle >= _IDLE:
+                if reply.kind == CONNECTION and not self._begun and idle >= IDLE:
                     reply = await self._asked(request)
                 return reply
         except TimeoutError:

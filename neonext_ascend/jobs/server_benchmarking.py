@@ -17,6 +17,7 @@ from neonext_ascend.machine.environment import machine, versions
 from neonext_ascend.reporting.load import errors_words, sittings_words
 from neonext_ascend.reporting.plotting import plotting
 from neonext_ascend.reporting.words import digits
+from neonext_ascend.serving.refusals import RefusedError
 from neonext_ascend.spec import Bounds
 from neonext_ascend.timing.entry import Contender, ratios_to_first
 from neonext_ascend.timing.latency import CONFIDENCE, FEWEST_SITTINGS, Plan, Run, Timing
@@ -186,6 +187,10 @@ def _doubts(entries: Sequence[LoadEntry], watch: Watch) -> None:
             watch.warn(
                 f"{entry.of.name}: this client took {entry.client:.2f} of a core, which may be what limits the figures"
             )
+        words = {kind: said for sitting in entry.sittings for kind, said in sitting.words.items()}
+        for kind, said in words.items():
+            if not RefusedError(int(kind), said).again:  # else the load itself is the reason
+                watch.warn(f"{entry.of.name}: {counted(entry.errors[kind], 'answer')} of HTTP {kind}, such as: {said}")
         if not entry.keeps_up:
             told = f"answers {digits(entry.answers_per_second)} of {digits(entry.asked_per_second)} requests a second"
             if skipped := entry.errors[NOT_SENT]:

@@ -62,7 +62,7 @@ async def serve_until_told(
         raise UsageError(f"--grpc-port {settings.port}: is --port as well; give two ports")
     metrics, tracing = Metrics(), sending_traces(log) if settings.traces else contextlib.nullcontext()
     frozen = gc.get_freeze_count() > 0
-    with tracing as traces, _listen(settings, "--port", settings.port) as listening:
+    with tracing as traces, _hangups() as hung_up, _listen(settings, "--port", settings.port) as listening:
         settings = replace(settings, port=listening.getsockname()[1])
         if settings.grpc_port is not None:
             _listen(settings, "--grpc-port", settings.grpc_port).close()  # gRPC says not why it cannot, and late
@@ -95,13 +95,15 @@ async def serve_until_told(
             _settle()
             serving = asyncio.create_task(web.serve([listening]))
             served = engine.told()
-            doubts = tuple(model["doubts"] for model in served if "doubts" in model)
+            doubts = tuple(f"{model['name']}: {model['doubts']}" for model in served if "doubts" in model)
             with life.signals():
                 url = f"{'https' if tls else 'http'}://{settings.address}:{settings.port}"
                 pids = tuple(process.pid for process in engine.processes)
                 log("ready", url=url, grpc=grpc_address, models=served)
                 told = Started(url, grpc_address, tuple(engine.models.titles), doubts, pids, life.stop, life.reload)
                 started(told)
+                if hung_up.is_set():
+                    life.reload()
                 await life.over(serving)
             web.should_exit = True
             if rpc is not None:
@@ -113,6 +115,20 @@ async def serve_until_told(
             if not frozen:
                 gc.unfreeze()
     log("ended")
+
+
+@contextlib.contextmanager
+def _hangups() -> Iterator[threading.Event]:
+    """Whether SIGHUP came, which would end a server that is not ready yet."""
+    came = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+    kept = signal.signal(signal.SIGHUP, lambda *_: came.set())
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGHUP, kept)
 
 
 def _settle() -> None:
@@ -134,7 +150,7 @@ class _Life:
         self._desk, self._words, self._log = desk, words, log
         self._loop, self._ending = asyncio.get_running_loop(), asyncio.Event()
         self._reloading: asyncio.Task[None] | None = None
-        self._asked = False  # to reload, since the last one began
+        self._reload_asked = False
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._ending.set)
@@ -174,13 +190,14 @@ class _Life:
             await asyncio.gather(self._reloading, return_exceptions=True)
 
     def _begin_reload(self) -> None:
-        self._asked = True
+        self._reload_asked = True
         if self._reloading is None or self._reloading.done():
-            self._reloading = asyncio.create_task(self._reload_as_asked())
+            self._reloading = asyncio.create_task(self._reload_while_asked())
 
-    async def _reload_as_asked(self) -> None:
-        while self._asked:
-            self._asked = False
+    async def _reload_while_asked(self) -> None:
+        """Once more where it is asked for meanwhile: the files may have changed since they were read."""
+        while self._reload_asked:
+            self._reload_asked = False
             await self._reload()
 
     async def _reload(self) -> None:

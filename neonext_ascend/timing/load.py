@@ -92,6 +92,7 @@ class LoadSitting:
         answered: good answers that came within it, whenever they were asked for.
         errors: others, by HTTP status, or ``timeout`` (given up by the client), ``connection`` (none, or lost) and
             :data:`NOT_SENT`.
+        words: of the first of each status, as the server said them.
         late: seconds from the moment meant until a client was free and sent it.
         client: the share of a core that this side took.
     """
@@ -100,6 +101,7 @@ class LoadSitting:
     latencies: list[float] = field(default_factory=list)
     answered: int = 0
     errors: Counter[str] = field(default_factory=Counter)
+    words: dict[str, str] = field(default_factory=dict)
     late: list[float] = field(default_factory=list)
     client: float = 0.0
 

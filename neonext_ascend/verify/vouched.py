@@ -24,19 +24,26 @@ def check_against_manifest(
             f"give --checkpoint {manifest.weights.file} for the full check" if manifest.weights.file else "export again"
         )
         raise ArtifactError(f"{path}: exported with --no-verify, so its manifest stores no values; {cure}")
-    shape = [stored_batch(manifest), 3, *manifest.preprocessing.image_size]
-    if manifest.reference.get("input_shape") != shape:
-        raise ArtifactError(f"the manifest's reference values are not those of an input {shape}; export again")
+    stored_shape(path, manifest)
     with open_artifact(()) as candidate:
         return check_stored(candidate, open_artifact, manifest.reference, bounds, manifest.preprocessing)
 
 
-def stored_batch(manifest: Manifest) -> int:
-    """The batch of the stored values: the artifact's, its smallest gear, or 1 where it is free."""
+def stored_shape(path: Path, manifest: Manifest) -> tuple[int, ...]:
+    """``(N, 3, H, W)`` behind the stored values: N is the artifact's, its smallest gear, or 1 where it is free.
+
+    Raises:
+        ArtifactError: the manifest's values are those of another.
+    """
     batch = manifest.inputs[0].shape[0]
-    if isinstance(batch, int):
-        return batch
-    return min(manifest.compilation.gears, default=1) if manifest.compilation else 1
+    if not isinstance(batch, int):
+        batch = min(manifest.compilation.gears, default=1) if manifest.compilation else 1
+    shape = (batch, 3, *manifest.preprocessing.image_size)
+    if manifest.reference is not None and manifest.reference.get("input_shape") != list(shape):
+        raise ArtifactError(
+            f"{path}: its manifest's reference values are not those of an input {list(shape)}; export again"
+        )
+    return shape
 
 
 def judged_on(manifest: Manifest, runtime: Runtime) -> FileDtype:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ def test_an_address_is_taken_apart(url: str, base: str, rest: tuple[object, ...]
 NO_ADDRESSES = [
     "h:8000", "ftp://h", "http://", "http://h:x", "http://h:99999", "http://h?x=1", "http://h/#x", "http://h/a b",
     "http://h/v2\r\nX: y", "http://\xe9", "http://h:0", "http://h/v2/models", "http://h/v2/models/", "http://h/v2/health/ready",
+    "http://[::1", "http://::1]:80", "http://[x]",
     "http://h/a/v2/models/m/ready", "http://h/v2/models/m/versions/1/ready", "http://h/v2/repository/index",
     "http://a..b", "http://.:1", f"http://{64 * 'a'}.com",
 ]  # fmt: skip
@@ -167,6 +169,33 @@ def test_silence_and_absence_are_one_error_of_ours(tmp_path: Path) -> None:
         Client("https://h", certificate=tmp_path / "nothing.pem")
     with pytest.raises(UsageError, match="api_key"):
         Client("http://h", api_key="a\r\nb")
+    for timeout in (0, -1.5, float("nan")):
+        with pytest.raises(UsageError, match=f"timeout: {timeout}; expected seconds, more than 0"):
+            Client("http://h", timeout=timeout)
+
+
+def test_a_connection_that_was_idle_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(name: str) -> bytes:
+        return b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n{"name": "%b"}' % (len(name) + 12, name.encode())
+
+    def names(idle: float) -> list[str]:
+        monkeypatch.setattr("neonext_ascend.client.calls.IDLE", idle)
+        scripts = says(answer("first"), answer("again")), says(answer("fresh"))
+        with talking(*scripts) as port, Client(f"http://127.0.0.1:{port}") as client:
+            found = [client.server()["name"]]
+            time.sleep(0.02)
+            return [*found, client.server()["name"]]
+
+    assert names(0.01) == ["first", "fresh"]
+    assert names(3600.0) == ["first", "again"]
+
+
+def test_a_closed_client_says_so() -> None:
+    with Client("http://127.0.0.1:1") as client:
+        pass
+    for call in [*CALLS.values(), Client.ready]:
+        with pytest.raises(UsageError, match=r"http://127\.0\.0\.1:1: this client is closed; make another"):
+            call(client)
 
 
 def test_a_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

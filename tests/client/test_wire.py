@@ -89,9 +89,9 @@ def test_a_request_that_crosses_an_idle_connections_end_is_sent_once_more(monkey
         says(GOOD, b"")(connection)  # reads the second request, and closes without a word
 
     # Under load a connection is not idle, and its end is an error that counts.
-    monkeypatch.setattr(wire, "_IDLE", 3600.0)
+    monkeypatch.setattr(wire, "IDLE", 3600.0)
     assert [reply.kind for reply in ask(vanishes, says(GOOD), requests=[ASKED] * 2)] == ["200", "connection"]
-    monkeypatch.setattr(wire, "_IDLE", 0.0)
+    monkeypatch.setattr(wire, "IDLE", 0.0)
     assert [reply.kind for reply in ask(vanishes, says(GOOD), requests=[ASKED] * 2)] == ["200", "200"]
     # Not where it is a new one, nor where an answer had begun.
     assert [reply.kind for reply in ask(says(b""), says(GOOD))] == ["connection"]

@@ -21,7 +21,7 @@ from neonext_ascend import jobs
 from neonext_ascend.client.subject import subject_of
 from neonext_ascend.client.wire import Address, asked_once
 from neonext_ascend.data import sample_pictures
-from neonext_ascend.errors import ToolchainError
+from neonext_ascend.errors import ToolchainError, UsageError
 from neonext_ascend.reporting.words import WIDTH
 from neonext_ascend.timing.load import Load, warm_up_seconds
 from tests.standins.server import TENSOR, Standing, stalls, standing
@@ -88,7 +88,7 @@ def test_a_closed_loop_waits_and_counts_what_came(call: Call) -> None:
 
 
 def test_words_tell_rate_errors_and_the_difference(call: Call) -> None:
-    with standing() as up, standing(infer=lambda n: 504 if n % 5 == 4 else 200) as other:
+    with standing() as up, standing(infer=lambda n: {3: 400, 4: 504}.get(n % 5, 200)) as other:
         result = call(
             up.url,
             f"{other.url}/v2/models/m",
@@ -106,7 +106,12 @@ def test_words_tell_rate_errors_and_the_difference(call: Call) -> None:
     assert "open loop, 100 requests a second (poisson), 8 clients; 6 sittings" in result.out
     assert "A: " in result.out
     assert "errors: none" in result.out
-    assert re.search(r"errors: HTTP 504 \(deadline\): \d+", result.out.replace("\n   ", " "))
+    told = result.out.replace("\n   ", " ")
+    assert re.search(r"errors: .*HTTP 504 \(deadline\): \d+", told)
+    # What is wrong with the requests themselves is told in the server's words, once.
+    (count,) = re.findall(r"HTTP 400: (\d+)", told)
+    (warned,) = [line for line in result.err.splitlines() if "such as" in line]
+    assert warned == f"warning: {other.url}/v2/models/m: {count} answers of HTTP 400, such as: as the test has it"
     assert "\nlatency, as the median of the sittings' ratios of p50\nB / A: " in result.out
     # One name and one rounding of one figure.
     speed = re.search(r"^A: (\S+) answers/s", result.out, re.M)
@@ -126,6 +131,11 @@ def test_pictures_go_as_their_bytes() -> None:
     assert subject.requests[0].endswith(sample_pictures()[1].read_bytes())
     assert len(again.requests) == 2 * len(subject.requests)
     assert base64.b64encode(sample_pictures()[0].read_bytes()) in again.requests[0]
+    with (
+        standing(paths=paths, infer=lambda _: 400) as up,
+        pytest.raises(UsageError, match=r"400: as the test has it; it was sent .*digit_0\.png$"),
+    ):
+        subject_of(up.url, pictures=sample_pictures()[0].parent)
 
 
 def test_a_folder_is_read_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

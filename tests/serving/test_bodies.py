@@ -135,3 +135,24 @@ def test_numbers_are_taken_as_they_are_or_not_at_all(datatype: str, data: list[o
     else:
         with pytest.raises(RefusedError, match="its data are not"):
             parse_request(body, None)
+
+
+@pytest.mark.parametrize(
+    ("data", "shape", "right"),
+    [
+        (["YQ==", "Yg=="], [2], True),
+        ([["YQ=="], ["Yg=="]], [2, 1], True),
+        ([["YQ==", "Yg=="]], [1, 2], True),
+        ([["YQ=="], "Yg=="], [2], False),
+        ([["YQ=="], ["Yg==", "Yw=="]], [3], False),
+        ([[97]], [1], False),
+    ],
+)
+def test_byte_strings_lie_flat_or_nested(data: list[object], shape: list[int], right: bool) -> None:
+    body = json.dumps({"inputs": [{"name": "x", "datatype": "BYTES", "shape": shape, "data": data}]}).encode()
+    if right:
+        (tensor,) = parse_request(body, None).inputs
+        assert (tensor.shape, list(tensor.data)) == (tuple(shape), [b"a", b"b"])
+    else:
+        with pytest.raises(RefusedError, match=r"not strings in base64; expected a list of them, flat or nested"):
+            parse_request(body, None)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import queue
 import re
+import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -22,7 +24,7 @@ from neonext_ascend.artifacts.staging import sha256_of
 from neonext_ascend.serving import server as lives
 from neonext_ascend.serving.desk import Desk
 from neonext_ascend.serving.metrics import Metrics
-from neonext_ascend.serving.models import read_models
+from neonext_ascend.serving.models import Models, read_models
 from neonext_ascend.serving.protocol.tensors import InferRequest, Tensor
 from neonext_ascend.serving.refusals import RefusedError
 from neonext_ascend.serving.server import serve_until_told
@@ -241,3 +243,34 @@ def test_what_is_under_way_when_the_drain_is_over_is_answered_too(nano: Nano, mo
         serving.cancel()
 
     asyncio.run(play())
+
+
+def test_a_hangup_while_it_starts_is_obeyed_once_it_is_ready(nano: Nano, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Events()
+
+    def read(words: Sequence[str]) -> Models:
+        if not log.seen:
+            os.kill(os.getpid(), signal.SIGHUP)
+        return read_models(words)
+
+    def ended(*_: object) -> None:
+        raise AssertionError("SIGHUP ends it")
+
+    def stop(ready: Started) -> None:
+        try:
+            until(lambda: log.seen["reloaded"])
+        finally:
+            ready.stop()
+
+    def started(ready: Started) -> None:
+        threading.Thread(target=stop, args=(ready,)).start()
+
+    monkeypatch.setattr("neonext_ascend.serving.server.read_models", read)
+    kept = signal.signal(signal.SIGHUP, ended)
+    try:
+        settings = Settings(port=0, threads=1)
+        asyncio.run(serve_until_told([f"nano={nano.one}"], settings, log, started))
+        assert signal.getsignal(signal.SIGHUP) is ended
+    finally:
+        signal.signal(signal.SIGHUP, kept)
+    assert (log.seen["reloaded"], log.seen["ended"]) == (1, 1)

@@ -525,6 +525,8 @@ def test_tls_is_spoken_where_it_is_asked_for(nano: Nano, tmp_path: Path) -> None
             assert not stranger.ready()
             with pytest.raises(ToolchainError, match="give its certificate, if you trust it"):
                 stranger.server()
+        with Client(f"http://127.0.0.1:{up.port}") as plainly, pytest.raises(ToolchainError, match="one of https"):
+            plainly.server()
         import grpc
 
         with grpc.secure_channel(str(up.grpc), grpc.ssl_channel_credentials(cert.read_bytes())) as channel:

@@ -23,7 +23,7 @@ from neonext_ascend.spec import TOLERANCES, Tolerance
 from neonext_ascend.verify.compare import compare_outputs
 from neonext_ascend.verify.feeds import Feed, infer_feed, noise_feed
 from neonext_ascend.verify.stored import compare_stored
-from neonext_ascend.verify.vouched import check_against_manifest, judged_on, stored_batch
+from neonext_ascend.verify.vouched import check_against_manifest, judged_on, stored_shape
 
 # A free batch is tried in these sizes, until one gives fewer images a second than this share of the best before.
 SIZES, PAYS = (1, 2, 4, 8, 16, 32, 64), 0.8
@@ -78,7 +78,10 @@ def open_checked(path: Path, runtime: Runtime, device: int, threads: int, descri
         _check_inside(path, manifest, runtime, device, bounds)
     runner = open_runner(path, runtime=runtime, device=device, threads=threads)
     try:
-        doubts = None if manifest.features is not None else recipe_of(path, runner).assumed
+        _check_form(path, manifest, runner)
+        assumed = None if manifest.features is not None else recipe_of(path, runner).assumed
+        untrained = None if manifest.weights.trained else "untrained weights: its answers mean nothing"
+        doubts = "; ".join(filter(None, [assumed, untrained])) or None
         gears = _timed_gears(path, runner, manifest, bounds)
     except BaseException:
         runner.close()
@@ -93,6 +96,8 @@ def _files(path: Path, manifest: Manifest) -> list[tuple[Path, Any]]:
 
 def _check_inside(path: Path, manifest: Manifest, runtime: Runtime, device: int, bounds: Tolerance) -> None:
     """A changed file: LayerScale may hide a wrong matrix from every answer, but not from what is inside."""
+    with opener(path, runtime, device)(()) as runner:
+        _check_form(path, manifest, runner)
     report = check_against_manifest(path, manifest, opener(path, runtime, device), bounds)
     reasons = report.reasons()
     if not reasons and manifest.artifact.format == "onnx":
@@ -104,6 +109,15 @@ def _check_inside(path: Path, manifest: Manifest, runtime: Runtime, device: int,
         ]
     if reasons:
         raise _wrong(path, reasons)
+
+
+def _check_form(path: Path, manifest: Manifest, runner: Runner) -> None:
+    """What requests are read by, and answers named by; an OM's has been held against it when it was opened."""
+    for verb, said, found in (("takes", manifest.inputs, runner.inputs), ("gives", manifest.outputs, runner.outputs)):
+        has = [(spec.name, spec.dtype, spec.shape[1:]) for spec in found]
+        if manifest.artifact.format == "onnx" and has != [(spec.name, spec.dtype, spec.shape[1:]) for spec in said]:
+            is_it, says = ", ".join(map(str, found)), ", ".join(map(str, said))
+            raise ArtifactError(f"{path}: {verb} {is_it}, and by its manifest {says}; copy both files again")
 
 
 def _wrong(path: Path, reasons: Sequence[str]) -> ParityError:
@@ -124,11 +138,9 @@ def _timed_gears(path: Path, runner: Runner, manifest: Manifest, bounds: Toleran
         raise ArtifactError(
             f"{path}: exported with --no-verify, so its manifest stores no answer to check; export again"
         )
-    batch = stored_batch(manifest)
-    shape = (batch, 3, *manifest.preprocessing.image_size)
-    if list(shape) != stored.get("input_shape"):
-        raise ArtifactError(f"the manifest's reference values are not those of an input {list(shape)}; export again")
-    feed = noise_feed(shape, manifest.preprocessing if stored.get("pixels") else None, int(stored["seed"]))
+    feed = noise_feed(
+        stored_shape(path, manifest), manifest.preprocessing if stored.get("pixels") else None, int(stored["seed"])
+    )
     rows = feed.for_input(runner.inputs[0])
     want = _wanted(path, runner, feed, stored, bounds)
     fixed = runner.inputs[0].shape[0]

@@ -202,8 +202,9 @@ def _from_json(item: Mapping[str, Any], name: str) -> Tensor:
     wanted = "strings in base64" if datatype == BYTES else datatype
     try:
         if datatype == BYTES:
-            refuse_many(name, len(data))
-            texts = [base64.b64decode(value, validate=True) for value in data]
+            flat = np.asarray(data, object).ravel().tolist()
+            refuse_many(name, len(flat))
+            texts = [base64.b64decode(value, validate=True) for value in flat]
             refuse_count(name, len(texts), datatype, shape)
             return Tensor(name, datatype, tuple(shape), texts)
         with np.errstate(over="ignore"):  # what is too large is infinite, which is refused where it is used
