@@ -1,11 +1,10 @@
-"""Entry point: finds commands lazily, and is the one place where errors are printed."""
+"""One command, from its words to its exit status: found lazily, and the one place where errors are printed."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -143,9 +142,3 @@ def _open_streams() -> None:
                 os.close(opened)
             if number:  # who would read standard input is to know that it is closed
                 setattr(sys, name, open(number, "w", closefd=False))  # noqa: SIM115 -- as Python's own
-
-
-def main() -> None:
-    """Console script; asked to end (``docker stop``), it ends as by Ctrl-C, with what it has started."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(run())

@@ -57,7 +57,7 @@ class _Turn:
         self._warm_up = warm_up_seconds(seconds)
         self._wires = [Wire(subject.address, load.timeout) for _ in range(load.clients)]
         self._found = LoadSitting(seconds)
-        self._sent, self._over = 0, threading.Event()
+        self._sent, self._counted, self._over = 0, 0, threading.Event()
         self._start = self._end = math.inf
 
     async def play(self) -> LoadSitting:
@@ -109,8 +109,10 @@ class _Turn:
         async def client(wire: Wire) -> None:
             while (moment := await meant.get()) is not None:
                 counts, now = moment >= self._start, time.perf_counter()
-                # Else nothing that counts would be sent where all is late from the first moment on.
-                if now < (latest if counts else self._start):
+                # Else nothing that counts would be sent where all is late from the first moment on; and one that counts
+                # is, so that a machine that stood still meanwhile leaves no sitting empty.
+                if now < (latest if counts else self._start) or (counts and not self._counted):
+                    self._counted += counts
                     await self._one(wire, moment)
                 elif counts:
                     self._found.errors[NOT_SENT] += 1

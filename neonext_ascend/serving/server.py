@@ -110,6 +110,8 @@ async def serve_until_told(
                 await rpc.stop(settings.drain)
             await serving
         finally:
+            if rpc is not None:
+                await rpc.stop(None)
             for engine in (desk.engine, *life.replaced):
                 await engine.close()
             if not frozen:

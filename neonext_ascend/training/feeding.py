@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -141,8 +142,14 @@ def loader(order: Order | Plain, recipe: Recipe, prepare: Preprocessing, workers
         batch_sampler=order,  # of whole samples: they need not be numbers
         num_workers=workers,
         collate_fn=_collate,
+        worker_init_fn=_begin_worker,
         persistent_workers=workers > 0 and isinstance(order, Order),
     )
+
+
+def _begin_worker(_: int) -> None:
+    """Ctrl-C on a terminal reaches every process; the first one decides when this one ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def batches(loaded: DataLoader[Any]) -> Generator[Batch]:

@@ -142,7 +142,7 @@ def command(folder: Path, words: list[str], code: int = 0) -> str:
     """Its standard output in the older locale, or for an error its words."""
     done = subprocess.run(
         [sys.executable, "-m", "neonext_ascend", *words], cwd=folder, env={**os.environ, **OLDER_LOCALE},
-        capture_output=True, encoding="utf-8", timeout=120, check=False,
+        capture_output=True, encoding="utf-8", timeout=900, check=False,
     )  # fmt: skip
     assert done.returncode == code, done.stderr
     return done.stderr if code else done.stdout

@@ -61,7 +61,7 @@ sys.exit(code)
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-c", FULL, str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 5
     assert done.stderr == f"error: {tmp_path / 'out'}: writing failed: File too large; nothing was left behind\n"
     assert list(tmp_path.iterdir()) == []

@@ -40,7 +40,7 @@ def shell(folder: Path, arguments: list[str], redirection: str, **environment: s
     words = [sys.executable, "-W", "error::ResourceWarning", "-m", "neonext_ascend", *arguments]
     return subprocess.run(
         ["bash", "-c", f'"$@" {redirection}', "bash", *words],
-        cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120, check=False,
+        cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
 
 

@@ -198,7 +198,7 @@ def test_memory_stays_flat_over_5000_pictures_and_one_broken_is_named(nano: Path
             (tmp_path / folder / f"{i:04}.png").write_bytes(data)
     (tmp_path / "large" / "2500.png").write_bytes(data[:60])
     arguments = [sys.executable, "-c", STREAM, str(nano), str(tmp_path / "small"), str(tmp_path / "large")]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=300)
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=900)
     *words, last = done.stderr.splitlines()
     code, grown_kb = map(int, last.split())
     assert code == 5

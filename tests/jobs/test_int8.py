@@ -198,7 +198,7 @@ def test_an_interrupt_while_it_calibrates_leaves_nothing(calibration: Path, tmp_
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=900)
     assert (process.returncode, out) == (130, "")
     assert err.strip() == "error: interrupted; nothing was left half-written"
     assert list(tmp_path.iterdir()) == []

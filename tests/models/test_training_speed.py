@@ -214,7 +214,7 @@ def test_the_model_loads_neither_the_compiler_nor_triton() -> None:
         "create('neonext_nano').train()(torch.zeros(2, 3, 96, 96)).sum().backward()\n"
         "print(*sorted({'torch._dynamo', 'triton'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=900, check=True)
     assert done.stdout.split() == []
 
 

@@ -92,7 +92,7 @@ def alone(*arguments: str) -> list[str]:
         "assert not {'neonext_ascend', 'torch', 'onnx'} & set(sys.modules)"
     )
     command = [sys.executable, "-W", "error", "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=True)
     return done.stdout.splitlines()
 
 

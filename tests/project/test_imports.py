@@ -17,7 +17,7 @@ HEAVY = {"torch", "onnx", "onnxruntime", "numpy", "PIL", "rich", "matplotlib", "
 def loaded_by(code: str) -> set[str]:
     """The heavy packages in ``sys.modules`` after running ``code`` in a fresh interpreter."""
     script = f"{code}\nimport sys\nprint(*sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=900, check=True)
     return set(done.stderr.split())
 
 

@@ -21,8 +21,7 @@ from neonext_ascend.runtimes.base import Arrays, Runner
 from neonext_ascend.runtimes.registry import open_runner
 from neonext_ascend.serving.device import child, opening
 
-MARKS: Mapping[str, float] = {"hang": 1e4, "error": 2e4, "nan": 3e4, "die": 4e4, "slow": 5e4}
-SLOW = 0.3  # seconds
+MARKS: Mapping[str, float] = {"hang": 1e4, "error": 2e4, "nan": 3e4, "die": 4e4}
 
 
 def marked(rows: NDArray[np.float32], fault: str) -> NDArray[np.float32]:
@@ -45,8 +44,6 @@ class Faulty(Runner):
         asked = {name: rows[:, 0, 0, 0] == value for name, value in MARKS.items()}
         if asked["hang"].any():
             time.sleep(1000)
-        if asked["slow"].any():
-            time.sleep(SLOW)
         if asked["error"].any():
             raise ToolchainError("the stand-in fails as it was asked to")
         if asked["die"].any():

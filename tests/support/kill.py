@@ -196,7 +196,7 @@ def kill(count: int, folder: Path) -> dict[str, Any]:
 
 
 def _await_manifest(folder: Path) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not list(folder.glob(f"{_STAGING_PREFIX}*/{NAMES[1]}")):
         time.sleep(0.0005)
 
@@ -213,7 +213,7 @@ def evaluate(count: int, folder: Path) -> dict[str, Any]:
     ends, sizes = Counter[int](), [0]
     for number in range(count):
         child = start(arguments, pause=0.05)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while number % 2 and _size(journal) <= sizes[-1] and time.monotonic() < deadline:
             time.sleep(0.0005)
         time.sleep(rng.uniform(0, 0.06 if number % 2 else 0.25))

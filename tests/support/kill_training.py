@@ -28,6 +28,7 @@ from neonext_ascend.training.stepping import Step, Trainer
 from tests.support.training import SETTINGS, write_config, write_pictures
 
 _EPOCHS, _PAUSE = 8, 0.02  # seconds after a step, so that a kill falls between, in and behind writings
+_LAST = 12  # checkpoint behind which a run is killed
 
 
 def arguments(folder: Path, output: str) -> list[str]:
@@ -44,10 +45,10 @@ def arguments(folder: Path, output: str) -> list[str]:
 class _Forked:
     """One process, forked from this one."""
 
-    def __init__(self, words: list[str]) -> None:
+    def __init__(self, words: list[str], doomed: bool = False) -> None:
         self._child = os.fork()
         if not self._child:
-            _run(words)
+            _run(words, doomed)
 
     def kill(self) -> None:
         """Kill it."""
@@ -89,7 +90,8 @@ class _Launched:
         return self._process.wait()
 
 
-def _run(words: list[str]) -> NoReturn:
+def _run(words: list[str], doomed: bool) -> NoReturn:
+    """Run the command; one that is to be killed is not done before, however late whoever kills it is."""
     code = 70
     try:
         for stream in (1, 2):
@@ -98,7 +100,7 @@ def _run(words: list[str]) -> NoReturn:
 
         def slowly(*given: Any) -> Step:
             done = step(*given)
-            time.sleep(_PAUSE)
+            time.sleep(120 if doomed and given[1] == _LAST + 4 else _PAUSE)
             return done
 
         Trainer.step = slowly  # type: ignore[method-assign,assignment] # in a child alone
@@ -113,8 +115,8 @@ def kill(count: int, processes: int, folder: Path, seed: int = 0) -> dict[str, A
     write_config(folder)
     draw = random.Random(seed)
 
-    def start(words: list[str]) -> _Forked | _Launched:
-        return _Forked(words) if processes == 1 else _Launched(words, processes)
+    def start(words: list[str], doomed: bool = False) -> _Forked | _Launched:
+        return _Forked(words, doomed) if processes == 1 else _Launched(words, processes)
 
     begin = time.monotonic()
     code = start(arguments(folder, "whole")).wait()
@@ -122,8 +124,8 @@ def kill(count: int, processes: int, folder: Path, seed: int = 0) -> dict[str, A
     killed = []
     for number in range(count):
         output = folder / f"killed-{number}"
-        child = start(arguments(folder, output.name))
-        _await(output, f"step-{2 * draw.randint(1, 6):08d}.pt")
+        child = start(arguments(folder, output.name), doomed=True)
+        _await(output, f"step-{2 * draw.randint(1, _LAST // 2):08d}.pt")
         time.sleep(draw.uniform(0, 0.05))
         child.kill()
         ended = child.wait()

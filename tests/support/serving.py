@@ -38,7 +38,7 @@ class Served(NamedTuple):
     said: str
 
     def ask(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=900)
         try:
             connection.request(method, path, body, headers or {})
             got = connection.getresponse()
@@ -53,7 +53,7 @@ class Served(NamedTuple):
 
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(120)
 
 
 def serving(*arguments: object, threads: int = 1) -> AbstractContextManager[Served]:
@@ -79,7 +79,7 @@ def started(words: Sequence[str]) -> Iterator[Served]:
         yield Served(process, int(found[1]), found[2], line)
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(120)
         reading.join()
         process.stdout.close()
         process.stderr.close()

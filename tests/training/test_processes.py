@@ -33,7 +33,7 @@ def together(folder: Path, data: Path, output: str, *more: str) -> Path:
         [*TWICE, *words, *common],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )

@@ -255,7 +255,7 @@ def test_what_a_run_cannot_have_is_told(
 def test_a_run_that_was_killed_ends_with_the_same_bits(data: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.support.kill_training", "3", "1", str(tmp_path / "killed")]
     (tmp_path / "killed").mkdir()
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True, env=os.environ)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=True, env=os.environ)
     told = json.loads(done.stdout)
     assert told["whole"] == 0
     assert [each["ended"] for each in told["killed"]] == [-signal.SIGKILL] * 3

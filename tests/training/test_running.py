@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import shutil
+import signal
 import tomllib
 from dataclasses import asdict
 from pathlib import Path
@@ -124,8 +127,26 @@ def test_the_log_of_a_run_that_goes_on_has_each_step_once(data: Path, whole: Pat
         assert {k: json.loads(old).get(k) for k in timeless} == {k: json.loads(new).get(k) for k in timeless}
 
 
-def test_workers_decode_the_same_pictures(data: Path, whole: Path, tmp_path: Path) -> None:
-    train_minute(tmp_path, data, "run", workers=2)
+def test_workers_decode_the_same_pictures_and_leave_ctrl_c_to_the_first_process(
+    data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, asked = Trainer.step, list[int]()
+
+    def asking(trainer: Trainer, number: int, *rest: Any) -> Any:
+        if number == 1:
+            asked.extend(child.pid for child in multiprocessing.active_children() if child.pid)
+            for pid in asked:
+                os.kill(pid, signal.SIGINT)
+        return step(trainer, number, *rest)
+
+    monkeypatch.setattr(Trainer, "step", asking)
+    # A test run started in the background hands down an ignored one.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        train_minute(tmp_path, data, "run", workers=2)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(asked) == 2
     assert (tmp_path / "run" / "last.safetensors").read_bytes() == (whole / "last.safetensors").read_bytes()
 
 
