@@ -1,14 +1,12 @@
-"""A server's life: started, ready, reloaded by SIGHUP, drained and ended by SIGTERM or Ctrl-C."""
+"""A server from its start to its end."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import gc
-import signal
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,9 +15,10 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http import httptools_impl
 
-from neonext_ascend.errors import FileAccessError, NeoNextError, UsageError
+from neonext_ascend.errors import FileAccessError, UsageError
 from neonext_ascend.serving.desk import Desk
 from neonext_ascend.serving.engine import Engine
+from neonext_ascend.serving.life import Life, hangups, settle
 from neonext_ascend.serving.logs import Log
 from neonext_ascend.serving.metrics import Metrics
 from neonext_ascend.serving.models import read_models
@@ -30,10 +29,7 @@ from neonext_ascend.serving.web.app import App
 from neonext_ascend.serving.web.connection import Connection
 from neonext_ascend.serving.web.security import read_key
 
-_LINGER = 0.3  # seconds in which late requests are still told that the server is ending
-_LOOK = 0.01
 _HEAD = 5.0  # seconds that a request's head has at least; a connection that is kept has as many
-
 
 # A tensor's body is read as it comes; from 64 KiB on it would stop and start again, two system calls a request.
 setattr(httptools_impl, "HIGH_WATER_LIMIT", 2**20)  # noqa: B010 -- mypy: a constant of another's
@@ -62,14 +58,14 @@ async def serve_until_told(
         raise UsageError(f"--grpc-port {settings.port}: is --port as well; give two ports")
     metrics, tracing = Metrics(), sending_traces(log) if settings.traces else contextlib.nullcontext()
     frozen = gc.get_freeze_count() > 0
-    with tracing as traces, _hangups() as hung_up, _listen(settings, "--port", settings.port) as listening:
+    with tracing as traces, hangups() as hung_up, _listen(settings, "--port", settings.port) as listening:
         settings = replace(settings, port=listening.getsockname()[1])
         if settings.grpc_port is not None:
             _listen(settings, "--grpc-port", settings.grpc_port).close()  # gRPC says not why it cannot, and late
         engine = Engine(read_models(words), settings, metrics, log)
         await engine.start()
         desk = Desk(engine, settings, metrics, traces)
-        life = _Life(desk, words, log)
+        life = Life(desk, words, log)
         rpc: Any = None
         try:
             grpc_address = None
@@ -92,7 +88,7 @@ async def serve_until_told(
                 timeout_graceful_shutdown=round(settings.drain),
             )
             web = _Uvicorn(config)
-            _settle()
+            settle()
             serving = asyncio.create_task(web.serve([listening]))
             served = engine.told()
             doubts = tuple(f"{model['name']}: {model['doubts']}" for model in served if "doubts" in model)
@@ -117,108 +113,6 @@ async def serve_until_told(
             if not frozen:
                 gc.unfreeze()
     log("ended")
-
-
-@contextlib.contextmanager
-def _hangups() -> Iterator[threading.Event]:
-    """Whether SIGHUP came, which would end a server that is not ready yet."""
-    came = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield came
-        return
-    kept = signal.signal(signal.SIGHUP, lambda *_: came.set())
-    try:
-        yield came
-    finally:
-        signal.signal(signal.SIGHUP, kept)
-
-
-def _settle() -> None:
-    """Take what is here now out of garbage collection: to look through it all takes 17 ms, and requests wait."""
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
-
-
-class _Life:
-    """What the server is told while it serves.
-
-    Attributes:
-        replaced: engines that a reload took out, as long as they are not closed.
-    """
-
-    def __init__(self, desk: Desk, words: Sequence[str], log: Log) -> None:
-        self.replaced: list[Engine] = []
-        self._desk, self._words, self._log = desk, words, log
-        self._loop, self._ending = asyncio.get_running_loop(), asyncio.Event()
-        self._reloading: asyncio.Task[None] | None = None
-        self._reload_asked = False
-
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._ending.set)
-
-    def reload(self) -> None:
-        self._loop.call_soon_threadsafe(self._begin_reload)
-
-    @contextlib.contextmanager
-    def signals(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        kept = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
-        for number, told in zip(kept, (self._ending.set, self._ending.set, self._begin_reload), strict=True):
-            self._loop.add_signal_handler(number, told)
-        try:
-            yield
-        finally:
-            for number, handler in kept.items():
-                self._loop.remove_signal_handler(number)
-                signal.signal(number, handler)
-
-    async def over(self, serving: asyncio.Task[None]) -> None:
-        """Wait until it is told to end, and then until all under way is answered: in time, or given up."""
-        ending = asyncio.ensure_future(self._ending.wait())
-        await asyncio.wait({ending, serving}, return_when=asyncio.FIRST_COMPLETED)
-        ending.cancel()
-        self._desk.draining = True
-        self._log("draining", active=self._desk.active)
-        end = self._loop.time() + self._desk.settings.drain
-        await asyncio.sleep(_LINGER)
-        while self._desk.active and self._loop.time() < end:
-            await asyncio.sleep(_LOOK)
-        self._desk.give_up()
-        if self._reloading is not None:
-            self._reloading.cancel()
-            await asyncio.gather(self._reloading, return_exceptions=True)
-
-    def _begin_reload(self) -> None:
-        self._reload_asked = True
-        if self._reloading is None or self._reloading.done():
-            self._reloading = asyncio.create_task(self._reload_while_asked())
-
-    async def _reload_while_asked(self) -> None:
-        """Once more where it is asked for meanwhile: the files may have changed since they were read."""
-        while self._reload_asked:
-            self._reload_asked = False
-            await self._reload()
-
-    async def _reload(self) -> None:
-        """Open what the files hold now beside what is served, then change over; what is under way finishes."""
-        desk, old = self._desk, self._desk.engine
-        try:
-            engine = Engine(read_models(self._words), desk.settings, desk.metrics, self._log)
-            await engine.start()
-        except NeoNextError as error:
-            self._log("not reloaded", error=str(error))
-            return
-        desk.engine = engine
-        self.replaced.append(old)
-        self._log("reloaded", models=engine.told())
-        await old.drain(desk.settings.timeout)
-        await old.close()
-        self.replaced.remove(old)
-        del old
-        _settle()
 
 
 def _listen(settings: Settings, option: str, port: int) -> socket.socket:

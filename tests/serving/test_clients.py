@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from neonext_ascend.artifacts.staging import sha256_of
-from neonext_ascend.serving import server as lives
+from neonext_ascend.serving import life as lives
 from neonext_ascend.serving.desk import Desk
 from neonext_ascend.serving.metrics import Metrics
 from neonext_ascend.serving.models import Models, read_models
@@ -222,12 +222,12 @@ def test_a_reload_that_is_asked_for_during_another_comes_after_it(monkeypatch: p
         def told(self) -> None:
             pass
 
-    for name, made in (("Engine", lambda *_: Slow()), ("read_models", lambda _: None), ("_settle", lambda: None)):
+    for name, made in (("Engine", lambda *_: Slow()), ("read_models", lambda _: None), ("settle", lambda: None)):
         monkeypatch.setattr(lives, name, made)
 
     async def play() -> None:
         desk: Any = SimpleNamespace(engine=Slow(), settings=Settings(), metrics=None)
-        life = lives._Life(desk, [], log)
+        life = lives.Life(desk, [], log)
         for _ in range(3):
             life._begin_reload()
             await asyncio.sleep(0)
@@ -241,7 +241,7 @@ def test_a_reload_that_is_asked_for_during_another_comes_after_it(monkeypatch: p
 
 
 def test_what_is_under_way_when_the_drain_is_over_is_answered_too(nano: Nano, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lives, "_LINGER", 0.0)
+    monkeypatch.setattr(lives, "LINGER", 0.0)
 
     async def compute(*_: Any) -> None:
         await asyncio.Event().wait()
@@ -249,7 +249,7 @@ def test_what_is_under_way_when_the_drain_is_over_is_answered_too(nano: Nano, mo
     async def play() -> None:
         engine: Any = SimpleNamespace(models=read_models([f"nano={nano.one}"]), compute=compute)
         desk = Desk(engine, Settings(drain=0.01), Metrics())
-        life, serving = lives._Life(desk, [], Events()), asyncio.create_task(compute())
+        life, serving = lives.Life(desk, [], Events()), asyncio.create_task(compute())
         request = InferRequest("", (Tensor.of("image", nano.rows[:1]),), {}, {})
         asked = asyncio.create_task(desk.infer("nano", "", request))
         await asyncio.sleep(0)

@@ -38,10 +38,11 @@ from neonext_ascend.client import Client
 from neonext_ascend.data import sample_pictures
 from neonext_ascend.errors import ToolchainError, UsageError
 from neonext_ascend.runtimes.registry import open_runner
+from neonext_ascend.serving.life import LINGER
 from neonext_ascend.serving.models import read_models
 from neonext_ascend.serving.protocol.messages import MESSAGES, SERVICE
 from neonext_ascend.serving.refusals import RefusedError
-from neonext_ascend.serving.server import _LINGER, serve_until_told
+from neonext_ascend.serving.server import serve_until_told
 from neonext_ascend.serving.settings import Settings
 from neonext_ascend.serving.started import Started
 from tests.serving.conftest import Nano
@@ -362,7 +363,7 @@ def test_sigterm_and_sighup_lose_no_request(nano: Nano, tmp_path: Path) -> None:
                     got = connection.getresponse()  # one that came in time is answered
                 except (ConnectionRefusedError, BrokenPipeError, ConnectionResetError):
                     assert ending.is_set()
-                    assert sent > told + _LINGER
+                    assert sent > told + LINGER
                     return  # it was never taken
                 data = json.loads(got.read())
                 seen[got.status] += 1
