@@ -13,7 +13,7 @@ import pytest
 
 from neonext_ascend import jobs
 from neonext_ascend.client import Client
-from neonext_ascend.client.place import place_of, without_password
+from neonext_ascend.client.place import model_path, place_of, without_password
 from neonext_ascend.client.subject import subject_of
 from neonext_ascend.errors import FileAccessError, NeoNextError, ToolchainError, UsageError
 from neonext_ascend.serving.refusals import RefusedError
@@ -51,6 +51,11 @@ def test_an_address_is_taken_apart(url: str, base: str, rest: tuple[object, ...]
     assert place.base == base
     assert (place.host, place.port, place.authority, place.prefix, place.model, place.version) == rest
     assert ("@" in url) == bool(place.headers)
+
+
+def test_a_user_may_have_no_password_and_a_name_any_sign() -> None:
+    assert place_of("http://u@h").headers == {"Authorization": "Basic dTo="}  # "u:"
+    assert model_path("m/n", "2 b") == "/v2/models/m%2Fn/versions/2%20b"
 
 
 NO_ADDRESSES = [

@@ -60,6 +60,16 @@ def test_what_is_an_answer(answer: bytes, kind: str, body: bytes) -> None:
         assert reply.length == "4"
 
 
+def test_who_speaks_no_http_and_stays_is_left_at_once() -> None:
+    def stays(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"SSH-2.0-OpenSSH\r\n")
+        while connection.recv(65536):
+            pass
+
+    assert [reply.kind for reply in ask(stays)] == ["connection"]
+
+
 def test_a_connection_is_kept_and_what_ended_is_opened_again() -> None:
     closing = GOOD.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
     old = b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\n1"

@@ -376,6 +376,29 @@ def test_a_refusal_comes_behind_the_answers_to_what_came_before(wrong: bytes, ca
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
+def test_the_time_of_a_head_that_is_refused_does_not_end_the_answer_before_it() -> None:
+    state, go = ServerState(), asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await go.wait()
+        await echo(scope, receive, send)
+
+    async def each(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + b"\r\nGET /")
+        await until(lambda: state.connections)
+        (here,) = state.connections
+        assert isinstance(here, Connection)
+        await until(lambda: here.timeout_keep_alive_task and here._running)
+        writer.write(b"\0\r\n\r\n")
+        await until(lambda: here._refusal)
+        assert here.timeout_keep_alive_task is None
+        go.set()
+        assert await answer(reader) == (200, b"POST /p ")
+        assert (await answer(reader))[0] == 400
+
+    play(each, state=state, app=app)
+
+
 @pytest.mark.parametrize("more", [True, False])
 def test_who_is_answered_before_his_body_has_come_is_answered_once(more: bool) -> None:
     gone = asyncio.Event()
@@ -446,7 +469,7 @@ def test_an_answer_leaves_in_one_write() -> None:
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="nothing here makes a certificate")
-def test_a_connection_is_kept_over_tls(tmp_path: Path) -> None:
+def test_a_connection_is_kept_over_tls(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
     subprocess.run([*made, "-keyout", key, "-out", cert], check=True, capture_output=True)
@@ -461,5 +484,10 @@ def test_a_connection_is_kept_over_tls(tmp_path: Path) -> None:
         writer.write((HEAD + b"\r\n") * 10000)
         for _ in range(10000):
             assert await answer(reader) == (200, b"POST /p ")
+        writer.write(b"junk\r\n\r\n")
+        assert (await answer(reader))[0] == 400
+        assert await reader.read() == b""
 
-    play(each, tls=(ours, theirs))
+    with caplog.at_level(logging.WARNING):
+        play(each, tls=(ours, theirs))
+    assert [record.levelname for record in caplog.records] == ["WARNING"]

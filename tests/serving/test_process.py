@@ -14,6 +14,7 @@ import pytest
 from neonext_ascend.serving.batching.dispatcher import MOST_BATCHES
 from neonext_ascend.serving.batching.work import Batch, Piece, Work
 from neonext_ascend.serving.device import process as processes
+from neonext_ascend.serving.device.frames import frame
 from neonext_ascend.serving.device.process import Process
 from neonext_ascend.serving.metrics import Metrics
 from neonext_ascend.serving.settings import Settings
@@ -37,6 +38,7 @@ class Stand:
         desk: Any = SimpleNamespace(
             answered=lambda batch, outputs, _: self.done.append(("answered", (batch, outputs))),
             failed=lambda batch, words: self.done.append((words, batch)),
+            died=lambda batches: self.done.append(("died", batches)),
         )
         self.process = Process(0, models, Settings(**settings), desk, Metrics(), self.log)
         self.process._memory_number = os.memfd_create("test")
@@ -135,4 +137,27 @@ def test_so_many_failures_in_a_row_end_it_and_no_others() -> None:
         await stood.process._end()
 
     assert processes.FAILURES == 3
+    asyncio.run(play())
+
+
+def test_what_is_no_answer_is_a_device_that_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        stood = Stand()
+        batch, _ = stood.send(0, 1, 1)
+        stood.process._reader = asyncio.StreamReader()
+        stood.process._reader.feed_data(
+            frame({"outputs": [{"dtype": "float32", "shape": [3]}], "seconds": 0.0}, b"none")
+        )
+
+        async def again() -> None:
+            raise asyncio.CancelledError
+
+        monkeypatch.setattr(stood.process, "_open", again)
+        with pytest.raises(asyncio.CancelledError):
+            await stood.process._live()
+        assert stood.done == [("aborted", None), ("died", [batch])]
+        assert "ValueError" in stood.log.last["bug"]["traceback"]
+        assert stood.log.seen["device lost"] == 1
+
+    monkeypatch.setattr(processes, "_PAUSE", 0.0)
     asyncio.run(play())

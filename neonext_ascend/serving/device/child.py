@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from neonext_ascend.errors import NeoNextError
-from neonext_ascend.serving.device.frames import frame, receive
+from neonext_ascend.serving.device.frames import frame, packed, receive
 from neonext_ascend.serving.device.opening import Opened, open_checked
 
 _PR_SET_PDEATHSIG = 1  # of prctl: the signal that comes when the parent ends
@@ -69,8 +69,7 @@ def _answer(connection: socket.socket, memory_number: int, opened: list[Opened])
             connection.sendall(frame({"batch": batch["batch"], "error": str(error)}))
             continue
         seconds = time.perf_counter() - start
-        described = [{"dtype": array.dtype.name, "shape": array.shape} for array in outputs]
-        payload = b"".join(array.tobytes() for array in outputs)
+        described, payload = packed(outputs)
         connection.sendall(frame({"batch": batch["batch"], "seconds": seconds, "outputs": described}, payload))
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 _LENGTHS = struct.Struct("<II")
 
@@ -40,6 +43,25 @@ async def read(stream: asyncio.StreamReader) -> tuple[dict[str, Any], bytes]:
         return msgspec.json.decode(await stream.readexactly(text_length)), await stream.readexactly(payload_length)
     except OSError:
         raise EOFError from None
+
+
+def packed(arrays: Sequence[NDArray[Any]]) -> tuple[list[dict[str, Any]], bytes]:
+    """Arrays as a message describes them, and their bytes behind it."""
+    described = [{"dtype": array.dtype.name, "shape": array.shape} for array in arrays]
+    return described, b"".join(array.tobytes() for array in arrays)
+
+
+def unpacked(described: Sequence[Mapping[str, Any]], payload: bytes) -> list[NDArray[Any]]:
+    """The same arrays, over the bytes.
+
+    Raises:
+        ValueError: there are fewer.
+    """
+    at, arrays = 0, list[NDArray[Any]]()
+    for each in described:
+        arrays.append(np.frombuffer(payload, each["dtype"], math.prod(each["shape"]), at).reshape(each["shape"]))
+        at += arrays[-1].nbytes
+    return arrays
 
 
 def _exactly(connection: socket.socket, count: int) -> bytes | None:

@@ -8,6 +8,7 @@ import math
 import mmap
 import os
 import socket
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from neonext_ascend.errors import OF_EXIT_CODE, NeoNextError, ToolchainError, Us
 from neonext_ascend.serving.batching.dispatcher import MOST_BATCHES, Dispatcher
 from neonext_ascend.serving.batching.gears import Gears
 from neonext_ascend.serving.batching.work import Batch
-from neonext_ascend.serving.device.frames import frame, read
+from neonext_ascend.serving.device.frames import frame, read, unpacked
 from neonext_ascend.serving.logs import Log
 from neonext_ascend.serving.metrics import Metrics
 from neonext_ascend.serving.models import Models
@@ -177,9 +178,13 @@ class Process:
         pause = _PAUSE
         while True:
             self._useful = False
-            with contextlib.suppress(EOFError):
+            try:
                 while True:
                     self._take_answer(*await read(self._reader))
+            except EOFError:
+                pass
+            except Exception:  # what it says is no answer; one that is not heard would keep its device for ever
+                self._log("bug", device=self._device, traceback=traceback.format_exc())
             await self._end()
             self._log("device lost", device=self._device, inflight=len(self.inflight))
             self._metrics.restarts.labels(str(self._device)).inc()
@@ -201,6 +206,7 @@ class Process:
         self._dispatcher.died(lost)
 
     def _take_answer(self, said: dict[str, Any], payload: bytes) -> None:
+        outputs = unpacked(said.get("outputs", ()), payload)
         batch = self.inflight.pop(0)
         self._taken.pop(id(batch))
         self._watch_first()
@@ -212,12 +218,7 @@ class Process:
                 self._failures = 0
                 self._kill(f"{FAILURES} batches failed in a row")
             return
-        self._useful = True
-        self._failures, at, outputs = 0, 0, []
-        for output in said["outputs"]:
-            array = np.frombuffer(payload, output["dtype"], math.prod(output["shape"]), at).reshape(output["shape"])
-            outputs.append(array)
-            at += array.nbytes
+        self._useful, self._failures = True, 0
         self._dispatcher.answered(batch, outputs, said["seconds"])
 
     async def _end(self) -> None:
