@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from neonext_ascend.artifacts.names import readable
 from neonext_ascend.images.decoding import DECODERS, Prepared, read_prepared
 from neonext_ascend.images.formats import openable
 from neonext_ascend.machine.cann import device_memory, npu_smi
@@ -51,7 +52,7 @@ class Engine:
         """Each model as it is served, for the log: the file that was opened, and what a user should doubt."""
         opened = zip(self.models.all, self.processes[0].opened, strict=True)
         return [
-            {"name": model.name, "version": model.version, "path": str(model.path), **found["told"]}
+            {"name": model.name, "version": model.version, "path": readable(str(model.path)), **found["told"]}
             for model, found in opened
         ]
 

@@ -345,7 +345,7 @@ def test_the_page_asks_no_other_host(served: Served) -> None:
 
 
 def test_sigterm_and_sighup_lose_no_request(nano: Nano, tmp_path: Path) -> None:
-    link = tmp_path / "latest.onnx"
+    link = tmp_path / os.fsdecode(b"lat\xe8st.onnx")
     link.write_bytes(nano.one.read_bytes())
     link.with_suffix(".json").write_bytes(nano.one.with_suffix(".json").read_bytes())
     seen: Counter[int | str] = Counter()
@@ -429,14 +429,16 @@ def transposed(matrix: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def test_a_wrong_artifact_never_becomes_ready(
     nano: Nano, tmp_path: Path, change: object, restamped: bool, words: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    path = changed(nano.one, tmp_path, change)
+    folder = tmp_path / os.fsdecode(b"mod\xe8les")
+    folder.mkdir()
+    path = changed(nano.one, folder, change)
     if restamped:
         manifest = path.with_suffix(".json")
         manifest.write_text(manifest.read_text().replace(sha256_of(nano.one), sha256_of(path)))
     assert run(["serve", str(path), "--port", "0"]) == 1
     said = capfd.readouterr()
     assert said.out == ""
-    assert "answers otherwise than when it was exported" in said.err
+    assert f"mod\\xe8les/{path.name}: not served, it answers otherwise than when it was exported" in said.err
     assert words in said.err
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import math
 import mmap
+import os
 import signal
 import socket
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from neonext_ascend.artifacts.names import readable
 from neonext_ascend.errors import NeoNextError
 from neonext_ascend.serving.device.frames import frame, packed, receive
 from neonext_ascend.serving.device.opening import Opened, open_checked
@@ -39,7 +41,7 @@ def main(arguments: list[str]) -> int:
     try:
         opened = [_opened(asked[0], model) for model in asked[0]["models"]]
     except NeoNextError as error:
-        connection.sendall(frame({"error": str(error), "exit_code": error.exit_code}))
+        connection.sendall(frame({"error": readable(str(error)), "exit_code": error.exit_code}))
         return error.exit_code
     try:
         connection.sendall(frame({"opened": [model.to_json() for model in opened]}))
@@ -53,7 +55,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _opened(asked: dict[str, Any], model: dict[str, Any]) -> Opened:
-    return open_checked(Path(model["path"]), model["runtime"], asked["device"], asked["threads"], model["sha256"])
+    path = Path(os.fsdecode(bytes.fromhex(model["path"])))  # a file's name need be no text, and a frame's words are
+    return open_checked(path, asked["runtime"], asked["device"], asked["threads"], model["sha256"])
 
 
 def _answer(connection: socket.socket, memory_number: int, opened: list[Opened]) -> None:
@@ -66,7 +69,7 @@ def _answer(connection: socket.socket, memory_number: int, opened: list[Opened])
         try:
             outputs = _run(opened[batch["model"]], memory, batch)
         except NeoNextError as error:
-            connection.sendall(frame({"batch": batch["batch"], "error": str(error)}))
+            connection.sendall(frame({"batch": batch["batch"], "error": readable(str(error))}))
             continue
         seconds = time.perf_counter() - start
         described, payload = packed(outputs)

@@ -137,10 +137,9 @@ class Process:
                     stdout=2,  # what a library prints belongs to the log
                     start_new_session=True,
                 )
-            wanted = [
-                {"path": str(m.path), "runtime": self._settings.runtime, "sha256": m.sha256} for m in self._models.all
-            ]
-            self._writer.write(frame({"device": self._device, "threads": self._settings.threads, "models": wanted}))
+            wanted = [{"path": os.fsencode(m.path).hex(), "sha256": m.sha256} for m in self._models.all]
+            how = {"device": self._device, "runtime": self._settings.runtime, "threads": self._settings.threads}
+            self._writer.write(frame({**how, "models": wanted}))
             try:
                 async with asyncio.timeout(OPENING_SECONDS):
                     said, _ = await read(self._reader)
