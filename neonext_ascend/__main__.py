@@ -1,5 +1,6 @@
 """The console script, which is ``python -m neonext_ascend`` as well: a command, whenever it is asked to end."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -30,7 +31,7 @@ def _whole(load: Callable[..., Any]) -> Callable[..., Any]:
     """Begin a native module undisturbed: an exception in the midst of one's C++ aborts the process."""
 
     def loaded(*given: Any) -> Any:
-        if get_ident() != main_thread:  # it hears no signal
+        if (os.getpid(), get_ident()) != here:  # another thread hears no signal, and a worker has handlers of torch's
             return load(*given)
         asked: list[int] = []
         # Blocked instead, one would come through another thread.
@@ -43,7 +44,7 @@ def _whole(load: Callable[..., Any]) -> Callable[..., Any]:
             if asked:
                 signal.raise_signal(asked[0])
 
-    main_thread = get_ident()
+    here = os.getpid(), get_ident()
     return loaded
 
 
