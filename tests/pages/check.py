@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -33,6 +34,7 @@ SITE = ROOT / "build" / "site"
 PICTURES = ROOT / "build" / "pages"
 FAULTY = Path(__file__).parent / "faulty"
 DESK = 1280
+LATE = 5.0  # seconds in which a search that finds something has found it
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 PACKAGES = ("chromium", "fonts-wqy-zenhei")
 # The root of the search's own document, which the site opens beside the page.
@@ -152,8 +154,14 @@ def finds(tab: Browser, url: str, words: str) -> bool:
     tab.wait(lambda: bool(tab.evaluate(f"{SEARCH} !== undefined && document.hasFocus()")))
     tab.evaluate(f"{SEARCH}.querySelector('input').focus()")
     tab.press(words)
-    tab.wait(lambda: bool(tab.evaluate(f"{SEARCH}.querySelector('[role=status]').textContent")))
-    return bool(tab.evaluate(f"{SEARCH}.querySelector('[role=option]') !== null"))
+    late = time.monotonic() + LATE
+
+    def found() -> bool:
+        return bool(tab.evaluate(f"{SEARCH}.querySelector('[role=option]') !== null"))
+
+    # "No results" stands there at first, whatever there is.
+    tab.wait(lambda: found() or time.monotonic() > late)
+    return found()
 
 
 def take_pictures(tab: Browser) -> None:
