@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cached_property
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,9 +19,10 @@ from neonext_ascend.errors import ArtifactError, FileAccessError, ToolchainError
 from neonext_ascend.runtimes.classifying import Guess
 from neonext_ascend.serving.protocol.rest import HEADER, headers_of, parse_answer, request_body
 from neonext_ascend.serving.protocol.tensors import SENT, Tensor
-from neonext_ascend.serving.refusals import RefusedError
+from neonext_ascend.serving.refusals import UNNAMED, RefusedError
 
 BINARY = "binary_tensor_data"  # the extension's name
+_MOST_WORDS = 500  # signs of what any server answers
 # What reading an answer of another form raises.
 OTHER_FORM = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
 
@@ -161,7 +163,10 @@ class Client:
         except OSError as error:
             raise FileAccessError(f"{picture!s}: cannot read the picture: {error.strerror}") from None
         query = {"model": model, "version": version, "top": str(top)}
-        found = self._told(dict, "POST", "/classify", content=data, params=query)
+        try:
+            found = self._told(dict, "POST", "/classify", content=data, params=query)
+        except RefusedError as refused:
+            raise refused if isinstance(picture, bytes) else _naming(picture, refused) from None
         try:
             return [Guess(guess["index"], guess["label"], guess["score"]) for guess in found["top"]]
         except OTHER_FORM:
@@ -173,8 +178,9 @@ class Client:
         return isinstance(known, list) and BINARY in known
 
     def _told(self, kind: type[Any], method: str, path: str, **options: Any) -> Any:
+        got = self._asked(method, path, **options)
         try:
-            found = self._asked(method, path, **options).json()
+            found = got.json()
         except OTHER_FORM:
             found = None
         if not isinstance(found, kind):
@@ -190,6 +196,10 @@ class Client:
             raise ToolchainError(f"{self._url}: no answer within {self._timeout:g} s; is a server there?") from None
         except httpx.RequestError as error:
             raise ToolchainError(f"{self._url}: {_unanswered(error)}") from None
+        except UnicodeError:  # ``xn--a``: what stands behind xn-- must mean something
+            raise UsageError(
+                f"{self._url}: cannot be asked: its host is not a name; expected http://HOST:PORT"
+            ) from None
         if got.status_code != 200:
             raise refusal_of(got, f"{self._url}{path}")
         return got
@@ -209,6 +219,14 @@ def _unanswered(error: httpx.RequestError) -> str:
     return f"no answer ({told}); is a server there?"
 
 
+def _naming(picture: str | Path, refused: RefusedError) -> RefusedError:
+    """What is said of a picture is said of its file."""
+    words = str(refused).removeprefix(f"{UNNAMED}: ")
+    if words == str(refused) and refused.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return refused
+    return RefusedError(refused.status, f"{picture}: {words}", refused.retry_after)
+
+
 def other_server(url: str) -> ToolchainError:
     """Something answers there, and not as the protocol has it."""
     return ToolchainError(f"{url}: its answer is not one of the Open Inference Protocol; is another server there?")
@@ -220,7 +238,7 @@ def words_of(body: bytes, otherwise: str | None = None) -> str:
         words = str(json.loads(body)["error"])
     except OTHER_FORM:
         words = body.decode("utf-8", "replace") if otherwise is None else otherwise
-    return " ".join(words.split())
+    return " ".join(words.split())[:_MOST_WORDS]
 
 
 def refusal_of(got: httpx.Response, what: str) -> RefusedError:

@@ -133,7 +133,7 @@ class _Turn:
             else:
                 found.errors[kind] += 1
                 if kind.isdigit() and kind not in found.words:
-                    found.words[kind] = words_of(body)[:300]
+                    found.words[kind] = words_of(body)
 
     async def _watch(self) -> None:
         """The processor that this side takes in the part that counts."""

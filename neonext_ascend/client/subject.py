@@ -18,7 +18,7 @@ from neonext_ascend.errors import OF_EXIT_CODE, FileAccessError, NeoNextError, T
 from neonext_ascend.images.finding import Found
 from neonext_ascend.serving.protocol.rest import headers_of, parse_answer, request_body
 from neonext_ascend.serving.protocol.tensors import BYTES, DATATYPES, Tensor
-from neonext_ascend.serving.refusals import RefusedError
+from neonext_ascend.serving.refusals import RefusedError, cut
 from neonext_ascend.timing.load import Encoding
 
 PICTURES = "-pictures"  # how this package's server names a model's twin that takes pictures
@@ -118,7 +118,9 @@ def _model(client: Client, url: str, name: str, pictures: bool) -> str:
         except RefusedError:
             raise UsageError(f"{url}: does not list its models; name one: {url.rstrip('/')}/v2/models/NAME") from None
         if len(known) != 1:
-            raise UsageError(f"{url}: serves {', '.join(known) or 'none'}; name one: http://HOST:PORT/v2/models/NAME")
+            raise UsageError(
+                f"{url}: serves {', '.join(map(cut, known)) or 'none'}; name one: http://HOST:PORT/v2/models/NAME"
+            )
         name = known[0]
     return name + PICTURES if pictures and not name.endswith(PICTURES) else name
 
@@ -127,7 +129,7 @@ def _batches(
     url: str, name: str, inputs: Sequence[dict[str, Any]], rows: int | None, pictures: Path | None
 ) -> list[list[Tensor]]:
     """Inputs of some requests that differ: noise, or the pictures in turns."""
-    takes = ", ".join(f"{item['name']} {item['datatype']}{item['shape']}" for item in inputs)
+    takes = ", ".join(cut(f"{item['name']} {item['datatype']}{item['shape']}") for item in inputs)
     if any(item["datatype"] == BYTES for item in inputs) != (pictures is not None) or not inputs:
         way = "leave --pictures out" if pictures is not None else "give --pictures FOLDER"
         raise UsageError(f"{url}: {name} takes {takes or 'nothing'}; {way}")
@@ -188,7 +190,7 @@ def _try(subject: Subject, timeout: float, pictures: Path | None) -> None:
         what = f"no answer within {timeout:g} s" if reply.kind == TIMEOUT else "closes the connection"
         raise ToolchainError(f"{subject.url}: {what} when it is sent a request")
     if reply.kind != "200":
-        words = words_of(reply.body)[:300] + (f"; it was sent {next(Found([pictures]))}" if pictures else "")
+        words = words_of(reply.body) + (f"; it was sent {next(Found([pictures]))}" if pictures else "")
         raise _told(subject.url, int(reply.kind), words)
     try:
         parse_answer(reply.body, reply.length)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neonext_ascend._version import __version__
-from neonext_ascend.errors import NeoNextError
+from neonext_ascend.errors import ArtifactError, NeoNextError
 from neonext_ascend.runtimes.classifying import Guess, best
 from neonext_ascend.serving.batching.work import Work
 from neonext_ascend.serving.engine import Engine
@@ -173,7 +173,7 @@ class Desk:
             except RefusedError:
                 raise
             except NeoNextError as error:
-                raise RefusedError(400, str(error)) from None
+                raise RefusedError(500 if isinstance(error, ArtifactError) else 400, str(error)) from None
             status = "200"
         except RefusedError as refusal:
             status, refusal.counted = str(refusal.status), True

@@ -15,15 +15,16 @@ from neonext_ascend.images.formats import openable
 from neonext_ascend.machine.cann import device_memory, npu_smi
 from neonext_ascend.runtimes.registry import runtime_for
 from neonext_ascend.serving.batching.dispatcher import Dispatcher
-from neonext_ascend.serving.batching.work import Work
+from neonext_ascend.serving.batching.work import Arrays, Work
 from neonext_ascend.serving.device.process import Process
 from neonext_ascend.serving.logs import Log
 from neonext_ascend.serving.metrics import Metrics
 from neonext_ascend.serving.models import Models, Served
-from neonext_ascend.serving.refusals import RefusedError
+from neonext_ascend.serving.refusals import UNNAMED, RefusedError
 from neonext_ascend.serving.settings import Settings
 
 _MEMORY_SECONDS = 10.0  # npu-smi takes one itself
+_FAR = 10.0  # times the values that were checked: pixels that are not normalised are further beyond
 _LOOK = 0.01  # seconds between two looks at whether all is answered
 
 
@@ -116,8 +117,19 @@ class Engine:
         self._dispatcher.submit(work)
         outputs = await work.answer
         if not all(np.isfinite(values).all() for values in outputs):
-            raise RefusedError(500, f"{model.name}: gives NaN or infinity: damaged weights, or too large for fp16")
+            raise self._not_finite(model, rows, outputs)
         return work
+
+    def _not_finite(self, model: Served, rows: NDArray[np.generic], outputs: Arrays) -> RefusedError:
+        """The request's fault where its values are far beyond those that were answered well when it was opened."""
+        wrong = ~np.all([np.isfinite(values).reshape(len(rows), -1).all(axis=1) for values in outputs], axis=0)
+        largest, usual = float(np.abs(rows[wrong]).max()), float(self.processes[0].opened[model.number]["largest"])
+        words = (
+            f"{model.name}: gives NaN or infinity to values up to {largest:.3g}; it was checked with up to {usual:.3g}"
+        )
+        if largest > _FAR * usual:
+            return RefusedError(400, f"{words}: send values as it was trained with, such as normalised pixels")
+        return RefusedError(500, f"{words}: damaged weights, or too large for fp16, or a device that computes wrong")
 
     async def prepare(self, model: Served, pictures: list[bytes]) -> list[Prepared[NDArray[np.float32 | np.uint8]]]:
         """Decode and prepare pictures, a bounded number at once.
@@ -137,7 +149,7 @@ class Engine:
             loop.run_in_executor(
                 self._decoders,
                 read_prepared,
-                Path(f"picture {n}" if many else "what was sent"),
+                Path(f"picture {n}" if many else UNNAMED),
                 recipe.preprocessing,
                 data,
             )

@@ -15,7 +15,7 @@ from neonext_ascend.errors import UsageError
 from neonext_ascend.models.variants import VARIANTS
 from neonext_ascend.runtimes.classifying import Recipe
 from neonext_ascend.serving.protocol.tensors import datatype_of
-from neonext_ascend.serving.refusals import RefusedError
+from neonext_ascend.serving.refusals import RefusedError, cut
 from neonext_ascend.spec import TensorSpec, maps_form
 
 # The protocol's model of pictures beside that of tensors.
@@ -124,9 +124,9 @@ class Models:
         """
         versions = self._by_name.get(name.removesuffix(PICTURES), {})
         if not versions:
-            raise RefusedError(404, f"unknown model {name!r}; served are {', '.join(self.names)}")
+            raise RefusedError(404, f"unknown model {cut(name)!r}; served are {', '.join(self.names)}")
         if version and version not in versions:
-            raise RefusedError(404, f"unknown version {version[:40]!r} of {name}, which has {', '.join(versions)}")
+            raise RefusedError(404, f"unknown version {cut(version)!r} of {name}, which has {', '.join(versions)}")
         model, pictures = versions[version or list(versions)[-1]], name.endswith(PICTURES)
         if pictures and not model.classifies:
             raise RefusedError(

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from neonext_ascend.errors import NeoNextError, ToolchainError, UsageError
 
+UNNAMED = "what was sent"  # names the one picture of a request, whose file only its client knows
+_MOST_TOLD = 120  # signs
+
+
+def cut(given: object) -> str:
+    """So much of what a client sent as a line bears."""
+    text = str(given)
+    return text if len(text) <= _MOST_TOLD else f"{text[:_MOST_TOLD]}..."
+
 
 class RefusedError(NeoNextError):
     """An honest no to one request.

@@ -58,22 +58,24 @@ async def serve_until_told(
         raise UsageError(f"--grpc-port {settings.port}: is --port as well; give two ports")
     metrics, tracing = Metrics(), sending_traces(log) if settings.traces else contextlib.nullcontext()
     frozen = gc.get_freeze_count() > 0
-    with tracing as traces, hangups() as hung_up, _listen(settings, "--port", settings.port) as listening:
+    async with contextlib.AsyncExitStack() as ending:
+        traces, hung_up = ending.enter_context(tracing), ending.enter_context(hangups())
+        listening = ending.enter_context(_listen(settings, "--port", settings.port))
         settings = replace(settings, port=listening.getsockname()[1])
+        rpc: Any = None
         if settings.grpc_port is not None:
-            _listen(settings, "--grpc-port", settings.grpc_port).close()  # gRPC says not why it cannot, and late
+            from neonext_ascend.serving.web.rpc import Rpc
+
+            _listen(settings, "--grpc-port", settings.grpc_port).close()  # gRPC says not why it cannot
+            rpc = Rpc(settings, tls)
+            ending.push_async_callback(rpc.stop, None)
         engine = Engine(read_models(words), settings, metrics, log)
         await engine.start()
         desk = Desk(engine, settings, metrics, traces)
         life = Life(desk, words, log)
-        rpc: Any = None
         try:
-            grpc_address = None
-            if settings.grpc_port is not None:
-                from neonext_ascend.serving.web.rpc import start_rpc
-
-                rpc, port = await start_rpc(desk, key, log, tls)
-                grpc_address = f"{settings.address}:{port}"
+            if rpc is not None:
+                await rpc.start(desk, key, log)
             config = uvicorn.Config(
                 App(desk, key, log),
                 http=partial(Connection, max(settings.timeout, _HEAD)),  # type: ignore[arg-type] # makes one, as the class does
@@ -95,8 +97,9 @@ async def serve_until_told(
             with life.signals():
                 url = f"{'https' if tls else 'http'}://{settings.address}:{settings.port}"
                 pids = tuple(process.pid for process in engine.processes)
-                log("ready", url=url, grpc=grpc_address, models=served)
-                told = Started(url, grpc_address, tuple(engine.models.titles), doubts, pids, life.stop, life.reload)
+                grpc = None if rpc is None else rpc.address
+                log("ready", url=url, grpc=grpc, models=served)
+                told = Started(url, grpc, tuple(engine.models.titles), doubts, pids, life.stop, life.reload)
                 started(told)
                 if hung_up.is_set():
                     life.reload()
@@ -106,8 +109,6 @@ async def serve_until_told(
                 await rpc.stop(settings.drain)
             await serving
         finally:
-            if rpc is not None:
-                await rpc.stop(None)
             for engine in (desk.engine, *life.replaced):
                 await engine.close()
             if not frozen:

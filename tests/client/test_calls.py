@@ -224,3 +224,36 @@ def test_a_rate_too_low_for_the_sittings_is_refused_at_once() -> None:
     seconds = int(str(caught.value).rsplit("--seconds ", 1)[1].split(",")[0])
     with pytest.raises(ToolchainError, match="is a server there"):  # what was advised goes on to ask
         jobs.benchmark_servers(["http://127.0.0.1:1"], rate=0.5, seconds=seconds)
+
+
+def test_what_is_said_of_a_picture_names_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    file.write_bytes(b"no picture")
+    path = "/classify?model=&version=&top=5"
+    for status, words, told in (
+        (400, "what was sent: not a picture", f"{file}: not a picture"),
+        (413, "the body is too large", f"{file}: the body is too large"),
+        (404, "unknown model 'x'", "unknown model 'x'"),
+    ):
+        with standing(paths={path: (status, {"error": words})}) as up, Client(up.url) as client:
+            for picture, want in ((file, told), (str(file), told), (b"no picture", words)):
+                with pytest.raises(RefusedError) as caught:
+                    client.classify(picture)
+                assert (str(caught.value), caught.value.status) == (want, status)
+
+
+@pytest.mark.parametrize("host", ["xn--a", "xn--", "xn--a.test:8000"])
+def test_a_host_that_means_nothing_is_said(host: str) -> None:
+    with Client(f"http://{host}") as client:
+        for call in [*CALLS.values(), Client.ready]:
+            with pytest.raises(UsageError, match=f"^http://{host}: cannot be asked: its host is not a name; expected"):
+                call(client)
+    with pytest.raises(UsageError, match="its host is not a name"):
+        subject_of(f"http://{host}")
+
+
+def test_of_a_long_refusal_the_beginning_is_told() -> None:
+    with standing(paths={"/v2": (404, {"error": "n" * 5000})}) as up, Client(up.url) as client:
+        with pytest.raises(RefusedError) as caught:
+            client.server()
+        assert str(caught.value) == "n" * 500

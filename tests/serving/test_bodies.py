@@ -156,3 +156,46 @@ def test_byte_strings_lie_flat_or_nested(data: list[object], shape: list[int], r
     else:
         with pytest.raises(RefusedError, match=r"not strings in base64; expected a list of them, flat or nested"):
             parse_request(body, None)
+
+
+LONG = "n" * 5000
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": LONG, "shape": [2], "data": [1]},
+        {"name": LONG, "shape": [1], "data": [[[]]]},
+        {"name": LONG, "shape": [2**40], "data": []},
+        {"name": LONG, "shape": [1], "data": [300]},
+        {"name": LONG, "shape": [1], "data": 1},
+        {"name": LONG, "shape": [1], "parameters": {"binary_data_size": 1}},
+        {"name": LONG, "shape": [1], "parameters": {"binary_data_size": LONG}},
+        {"shape": [1], "datatype": LONG, "data": [1]},
+        {"shape": [1], "datatype": [LONG], "parameters": {"binary_data_size": 0}},
+        {"shape": [LONG] * 99, "data": [1]},
+        {"name": LONG, "datatype": "BYTES", "shape": [1], "data": [1]},
+    ],
+)
+def test_of_what_is_too_long_for_a_line_only_the_beginning_is_told(fields: dict[str, object]) -> None:
+    entry = {"name": "x", "datatype": "INT8", **fields}
+    with pytest.raises(RefusedError) as caught:
+        parse_request(json.dumps({"inputs": [entry]}).encode(), None)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("tensor", "raw"),
+    [
+        ({"name": LONG, "datatype": "INT8", "shape": [2]}, b"1"),
+        ({"name": LONG, "datatype": "INT8", "shape": [2]}, None),
+        ({"name": LONG, "datatype": "FP16", "shape": [1]}, None),
+        ({"name": "x", "datatype": LONG, "shape": [1]}, b"1"),
+        ({"name": "x", "datatype": LONG, "shape": [1]}, None),
+    ],
+)
+def test_of_a_message_as_well(tensor: dict[str, object], raw: bytes | None) -> None:
+    message = MESSAGES["ModelInferRequest"](inputs=[tensor], raw_input_contents=[] if raw is None else [raw])
+    with pytest.raises(RefusedError) as caught:
+        parse_message(message)
+    assert len(str(caught.value)) < 500

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from neonext_ascend.errors import UsageError
+from neonext_ascend.errors import ArtifactError, UsageError
 from neonext_ascend.images.decoding import DECODERS, Prepared
 from neonext_ascend.serving import engine as engines
 from neonext_ascend.serving.batching.gears import Gears
@@ -177,6 +177,15 @@ def test_errors_nan_late_and_gone(nano: Nano) -> None:
         # NaN is said of the request that it belongs to, whatever shared its batch.
         answers = await asyncio.gather(*(stood.ask(n, "nan" if n == 5 else None) for n in range(8)))
         assert answers == ["500" if n == 5 else "right" for n in range(8)]
+        # Values that no network answers are the request's own fault, and nothing else.
+        rows = np.concatenate([nano.rows[:1], np.full_like(nano.rows[:1], -3e38)])
+        beyond = pytest.raises(
+            RefusedError, match=r"^nano: gives NaN .* up to 3e\+38; it was checked with up to 4\.\d+: send"
+        )
+        with beyond as caught:
+            await stood.desk.infer("nano", "", InferRequest("", (Tensor.of("image", rows),), {}, {}))
+        assert (caught.value.status, stood.events.seen["device ended"]) == (400, 0)
+        assert await stood.ask(5) == "right"
         # An error of the device is everybody's in that batch; after three in a row the process is started anew.
         for _ in range(3):
             assert await stood.ask(0, "error") == "500"
@@ -292,6 +301,19 @@ def test_a_picture_that_is_none_leaves_no_work_behind(nano: Nano, monkeypatch: p
 
     asyncio.run(scene())
     assert len(begun) <= 1 + DECODERS
+
+
+def test_an_artifact_that_answers_no_classes_is_not_the_requests_fault(nano: Nano) -> None:
+    async def prepare(*_: Any) -> list[Prepared[NDArray[np.float32]]]:
+        return [Prepared(nano.rows[0])]
+
+    async def compute(*_: Any) -> None:
+        raise ArtifactError("nano: gives NaN or infinity")
+
+    engine: Any = SimpleNamespace(models=read_models([f"nano={nano.one}"]), prepare=prepare, compute=compute)
+    with pytest.raises(RefusedError, match="gives NaN") as caught:
+        asyncio.run(Desk(engine, Settings(), Metrics()).classify("", "", [b"x"]))
+    assert caught.value.status == 500
 
 
 def test_pictures_are_computed_where_they_were_prepared_whatever_a_reload_does(nano: Nano) -> None:

@@ -21,7 +21,7 @@ from neonext_ascend.runtimes.base import Arrays, Runner
 from neonext_ascend.runtimes.registry import open_runner
 from neonext_ascend.serving.device import child, opening
 
-MARKS: Mapping[str, float] = {"hang": 1e4, "error": 2e4, "nan": 3e4, "die": 4e4}
+MARKS: Mapping[str, float] = {"hang": 1e4, "error": 2e4, "nan": 3e1, "die": 4e4}
 
 
 def marked(rows: NDArray[np.float32], fault: str) -> NDArray[np.float32]:

@@ -39,6 +39,7 @@ class Opened:
         gears: batch size -> seconds that it takes.
         free: whether it takes any batch up to the largest gear; else a smaller one is filled up.
         doubts: what a user should know, in words.
+        largest: magnitude of the values to which its answers were right.
     """
 
     runner: Runner
@@ -46,12 +47,14 @@ class Opened:
     gears: dict[int, float]
     free: bool
     doubts: str | None
+    largest: float
 
     def to_json(self) -> dict[str, Any]:
         """For the server."""
         return {
             "gears": list(self.gears.items()),
             "free": self.free,
+            "largest": self.largest,
             "told": {"sha256": self.sha256, **({"doubts": self.doubts} if self.doubts else {})},
             "timed": {"gear_ms": {n: round(1e3 * s, 3) for n, s in self.gears.items()}, "where": self.runner.where},
         }
@@ -82,11 +85,11 @@ def open_checked(path: Path, runtime: Runtime, device: int, threads: int, descri
         assumed = None if manifest.features is not None else recipe_of(path, runner).assumed
         untrained = None if manifest.weights.trained else "untrained weights: its answers mean nothing"
         doubts = "; ".join(filter(None, [assumed, untrained])) or None
-        gears = _timed_gears(path, runner, manifest, bounds)
+        gears, largest = _timed_gears(path, runner, manifest, bounds)
     except BaseException:
         runner.close()
         raise
-    return Opened(runner, found[0][0], gears, _is_free(runner), doubts)
+    return Opened(runner, found[0][0], gears, _is_free(runner), doubts, largest)
 
 
 def _files(path: Path, manifest: Manifest) -> list[tuple[Path, Any]]:
@@ -131,8 +134,8 @@ def _is_free(runner: Runner) -> bool:
     return not isinstance(runner.inputs[0].shape[0], int) and not runner.gears
 
 
-def _timed_gears(path: Path, runner: Runner, manifest: Manifest, bounds: Tolerance) -> dict[int, float]:
-    """Each gear's answers are right, and so are its seconds: measured on the very rows."""
+def _timed_gears(path: Path, runner: Runner, manifest: Manifest, bounds: Tolerance) -> tuple[dict[int, float], float]:
+    """Each gear's answers are right, and so are its seconds: measured on the very rows; and their largest magnitude."""
     stored = manifest.reference
     if stored is None:
         raise ArtifactError(
@@ -151,7 +154,7 @@ def _timed_gears(path: Path, runner: Runner, manifest: Manifest, bounds: Toleran
         if _is_free(runner) and size / gears[size] < PAYS * best:
             del gears[size]
             break
-    return gears
+    return gears, float(np.abs(rows).max())
 
 
 def _wanted(

@@ -14,7 +14,7 @@ from google.protobuf import (  # type: ignore[import-untyped] # protobuf has no 
 )
 
 from neonext_ascend.serving.protocol.tensors import BYTES, InferRequest, Tensor, dtype_of, refuse_count
-from neonext_ascend.serving.refusals import RefusedError
+from neonext_ascend.serving.refusals import RefusedError, cut
 
 SERVICE = "inference.GRPCInferenceService"
 METHODS = ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer")
@@ -54,14 +54,11 @@ def parse_request(message: Any) -> InferRequest:
         raise RefusedError(400, f"raw_input_contents: {len(raw)}; expected {len(message.inputs)}, one an input")
     if not message.inputs:
         raise RefusedError(400, "inputs: expected at least one")
-    tensors = [
-        Tensor.from_raw(item.name, item.datatype, list(item.shape), raw[number]) if raw else _from_contents(item)
-        for number, item in enumerate(message.inputs)
-    ]
+    tensors = [_tensor(item, raw[number] if raw else None) for number, item in enumerate(message.inputs)]
     parameters = {
         name: getattr(v, v.WhichOneof("parameter_choice") or "", None) for name, v in message.parameters.items()
     }
-    outputs = dict.fromkeys((item.name for item in message.outputs), True)
+    outputs = dict.fromkeys((cut(item.name) for item in message.outputs), True)
     return InferRequest(message.id, tuple(tensors), outputs, parameters, binary=True)
 
 
@@ -79,17 +76,20 @@ def answer(
     return made
 
 
-def _from_contents(item: Any) -> Tensor:
-    shape, field = list(item.shape), _CONTENTS.get(item.datatype)
+def _tensor(item: Any, raw: bytes | None) -> Tensor:
+    name, datatype, shape = cut(item.name), cut(item.datatype), list(item.shape)
+    if raw is not None:
+        return Tensor.from_raw(name, datatype, shape, raw)
+    field = _CONTENTS.get(datatype)
     if field is None:
-        dtype_of(item.name, item.datatype)
-        raise RefusedError(400, f"{item.name}: {item.datatype} has no typed contents; send raw_input_contents")
+        dtype_of(name, datatype)
+        raise RefusedError(400, f"{name}: {datatype} has no typed contents; send raw_input_contents")
     values = getattr(item.contents, field)
-    refuse_count(item.name, len(values), item.datatype, shape)
-    if item.datatype == BYTES:
-        return Tensor(item.name, BYTES, tuple(shape), list(values))
+    refuse_count(name, len(values), datatype, shape)
+    if datatype == BYTES:
+        return Tensor(name, BYTES, tuple(shape), list(values))
     try:
-        array = np.asarray(values, dtype=dtype_of(item.name, item.datatype)).reshape(shape)
+        array = np.asarray(values, dtype=dtype_of(name, datatype)).reshape(shape)
     except OverflowError:
-        raise RefusedError(400, f"{item.name}: its data are not {item.datatype}: one is out of its range") from None
-    return Tensor(item.name, item.datatype, tuple(shape), array)
+        raise RefusedError(400, f"{name}: its data are not {datatype}: one is out of its range") from None
+    return Tensor(name, datatype, tuple(shape), array)

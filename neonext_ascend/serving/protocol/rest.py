@@ -23,7 +23,7 @@ from neonext_ascend.serving.protocol.tensors import (
     refuse_count,
     refuse_many,
 )
-from neonext_ascend.serving.refusals import RefusedError
+from neonext_ascend.serving.refusals import RefusedError, cut
 
 HEADER = "Inference-Header-Content-Length"
 # Empty lists in lists would take 3.4 GB for 64 MiB, and 28 seconds; a picture of three channels last has one a pixel.
@@ -65,7 +65,7 @@ def parse_request(body: bytes, header_length: str | None) -> InferRequest:
                 raise RefusedError(
                     400, f"{name}: binary_data_size {str(size)[:40]}; the body has {len(rest)} bytes left"
                 )
-            tensors.append(Tensor.from_raw(name, str(item.get("datatype")), _shape(item, name), rest[:size]))
+            tensors.append(Tensor.from_raw(name, cut(item.get("datatype")), _shape(item, name), rest[:size]))
             rest = rest[size:]
         else:
             tensors.append(_from_json(item, name))
@@ -169,7 +169,7 @@ def _name(item: Mapping[str, Any]) -> str:
     name = item.get("name")
     if not isinstance(name, str) or not name:
         raise RefusedError(400, "name: expected each input and output to have one")
-    return name
+    return cut(name)
 
 
 def _parameters(item: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -196,7 +196,7 @@ def _shape(item: Mapping[str, Any], name: str) -> list[int]:
 
 def _from_json(item: Mapping[str, Any], name: str) -> Tensor:
     """Numbers nested or flat; bytes as base64."""
-    shape, datatype, data = _shape(item, name), str(item.get("datatype")), item.get("data")
+    shape, datatype, data = _shape(item, name), cut(item.get("datatype")), item.get("data")
     if not isinstance(data, list):
         raise RefusedError(400, f"{name}: data is missing; expected a list, or binary_data_size and the bytes")
     wanted = "strings in base64" if datatype == BYTES else datatype

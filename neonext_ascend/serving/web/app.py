@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from neonext_ascend.serving.desk import Classified, Desk
 from neonext_ascend.serving.logs import Log
 from neonext_ascend.serving.protocol.rest import HEADER, answer_body, headers_of, parse_request
-from neonext_ascend.serving.refusals import RefusedError
+from neonext_ascend.serving.refusals import RefusedError, cut
 from neonext_ascend.serving.tracing import CALLER
 from neonext_ascend.serving.web.bodies import Gone, LingeringResponse, UnreadError, picture_of, read_body, unless_gone
 from neonext_ascend.serving.web.security import admit
@@ -80,8 +80,8 @@ class App:
                     return await handler(request, **found.groupdict(default=""))
                 others.append(wanted)
         if others:
-            raise RefusedError(405, f"{path[:120]}: {method} is not for this path; expected {' or '.join(others)}")
-        raise RefusedError(404, f"{path[:120]}: no such path; expected /v2, /v2/models/NAME, /classify or /metrics")
+            raise RefusedError(405, f"{cut(path)}: {method} is not for this path; expected {' or '.join(others)}")
+        raise RefusedError(404, f"{cut(path)}: no such path; expected /v2, /v2/models/NAME, /classify or /metrics")
 
 
 class _Doors:

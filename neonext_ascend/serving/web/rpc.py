@@ -17,6 +17,7 @@ from neonext_ascend.serving.desk import Desk
 from neonext_ascend.serving.logs import Log
 from neonext_ascend.serving.protocol.messages import MESSAGES, METHODS, SERVICE, answer, parse_request
 from neonext_ascend.serving.refusals import RefusedError
+from neonext_ascend.serving.settings import Settings
 from neonext_ascend.serving.tracing import CALLER
 from neonext_ascend.serving.web.security import admits
 
@@ -64,15 +65,48 @@ class _Answers:
         return answer(asked, request.model_name, model.version, outputs, {})
 
 
-def _guarded(name: str, method: Callable[[Any, Any], Awaitable[Any]], desk: Desk, key: str | None, log: Log) -> Any:
+class _Methods(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has no types
+    """What answers each call, found by its head: one without the key is refused before its body is read."""
+
+    def __init__(self, desk: Desk, key: str | None, log: Log) -> None:
+        answers, self._desk, self._key = _Answers(desk), desk, key
+        methods = (
+            answers.server_live,
+            answers.server_ready,
+            answers.model_ready,
+            answers.server_metadata,
+            answers.model_metadata,
+            answers.model_infer,
+        )
+        named = zip(METHODS, methods, strict=True)
+        self._handlers = {f"/{SERVICE}/{name}": _guarded(name, method, desk, log) for name, method in named}
+        self._open = {f"/{SERVICE}/{name}" for name in _OPEN}
+        # As if it took a stream: such a handler is called before any message is read.
+        self._refusing = grpc.stream_unary_rpc_method_handler(self._refuse)
+
+    def service(self, asked: Any) -> Any:
+        """As grpc has it; ``None`` for a method that there is not."""
+        handler = self._handlers.get(asked.method)
+        if handler is None or asked.method in self._open or admits(self._key, _texts(asked.invocation_metadata)):
+            return handler
+        return self._refusing
+
+    async def _refuse(self, _: Any, context: Any) -> None:
+        refusal = RefusedError(401, "expected the API key, as authorization: Bearer KEY or x-api-key: KEY")
+        self._desk.count(refusal)
+        await context.abort(_CODES[refusal.status], str(refusal))
+
+
+def _texts(metadata: Any) -> dict[str, str]:
+    return {str(name): str(value) for name, value in metadata or ()}
+
+
+def _guarded(name: str, method: Callable[[Any, Any], Awaitable[Any]], desk: Desk, log: Log) -> Any:
     message = MESSAGES[f"{name}Request"]
 
     async def call(request: bytes, context: Any) -> Any:
         try:
-            sent = {str(k): str(v) for k, v in context.invocation_metadata() or ()}
-            CALLER.set(sent)
-            if name not in _OPEN and not admits(key, sent):
-                raise RefusedError(401, "expected the API key, as authorization: Bearer KEY or x-api-key: KEY")
+            CALLER.set(_texts(context.invocation_metadata()))
             return await method(message.FromString(request), context)
         except DecodeError:
             desk.count(RefusedError(400, ""))
@@ -94,45 +128,51 @@ def _guarded(name: str, method: Callable[[Any, Any], Awaitable[Any]], desk: Desk
     )
 
 
-async def start_rpc(desk: Desk, key: str | None, log: Log, tls: tuple[Path, Path] | None) -> tuple[Any, int]:
-    """Listen on ``desk.settings.grpc_port``; the server, and the port that it has.
+class Rpc:
+    """The server of gRPC: it has its port from the beginning, and answers from its start on.
+
+    Attributes:
+        address: where it listens.
 
     Raises:
         FileAccessError: the port is taken, or the certificate cannot be read.
     """
-    settings, answers = desk.settings, _Answers(desk)
-    most = settings.max_body
-    server = grpc.aio.server(
-        options=[
-            ("grpc.max_receive_message_length", most),
-            ("grpc.max_send_message_length", -1),
-            # As over HTTP; its own are 16 KiB, and a lot's word from 8 on.
-            ("grpc.max_metadata_size", 2**16),
-            ("grpc.absolute_max_metadata_size", 2**16),
-            ("grpc.so_reuseport", 0),  # a port that another has is an error
-        ]
-    )
-    methods = (
-        answers.server_live,
-        answers.server_ready,
-        answers.model_ready,
-        answers.server_metadata,
-        answers.model_metadata,
-        answers.model_infer,
-    )
-    handlers = {name: _guarded(name, method, desk, key, log) for name, method in zip(METHODS, methods, strict=True)}
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-    where, port = f"{settings.address}:{settings.grpc_port}", 0
-    with contextlib.suppress(RuntimeError):  # grpc's word for a port that cannot be had
-        if tls is None:
-            port = server.add_insecure_port(where)
-        else:
-            try:
-                pair = (tls[1].read_bytes(), tls[0].read_bytes())
-            except OSError as error:
-                raise FileAccessError(f"{error.filename}: cannot read it: {error.strerror}") from None
-            port = server.add_secure_port(where, grpc.ssl_server_credentials([pair]))
-    if not port:
-        raise FileAccessError(f"{where}: cannot listen there; take another --grpc-port or --host")
-    await server.start()
-    return server, port
+
+    def __init__(self, settings: Settings, tls: tuple[Path, Path] | None) -> None:
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", settings.max_body),
+                ("grpc.max_send_message_length", -1),
+                # As over HTTP; its own are 16 KiB, and a lot's word from 8 on.
+                ("grpc.max_metadata_size", 2**16),
+                ("grpc.absolute_max_metadata_size", 2**16),
+                ("grpc.so_reuseport", 0),  # a port that another has is an error
+            ]
+        )
+        self._begun = False
+        where, port = f"{settings.address}:{settings.grpc_port}", 0
+        with contextlib.suppress(RuntimeError):  # grpc's word for a port that cannot be had
+            if tls is None:
+                port = self._server.add_insecure_port(where)
+            else:
+                try:
+                    pair = (tls[1].read_bytes(), tls[0].read_bytes())
+                except OSError as error:
+                    raise FileAccessError(f"{error.filename}: cannot read it: {error.strerror}") from None
+                port = self._server.add_secure_port(where, grpc.ssl_server_credentials([pair]))
+        if not port:
+            raise FileAccessError(f"{where}: cannot listen there; take another --grpc-port or --host")
+        self.address = f"{settings.address}:{port}"
+
+    async def start(self, desk: Desk, key: str | None, log: Log) -> None:
+        """Answer calls; those that came meanwhile, too."""
+        self._server.add_generic_rpc_handlers((_Methods(desk, key, log),))
+        self._begun = True
+        await self._server.start()
+
+    async def stop(self, grace: float | None) -> None:
+        """Take no more, and end those under way in so many seconds, or at once."""
+        if not self._begun:
+            await self._server.start()  # one that never did would keep its port
+            self._begun = True
+        await self._server.stop(grace)
