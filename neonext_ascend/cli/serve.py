@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,4 +72,8 @@ def command(artifacts: tuple[str, ...], host: str, api_key_file: Path | None, **
         with contextlib.suppress(BrokenPipeError):  # whoever started it need not listen; the log goes on
             say(f"{', '.join(ready.models)} at {where}")
 
+    # The server hears it as long as it serves; before and after there is nothing to reload, and nothing to die of.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     serve(artifacts, host=host, api_key_file=api_key_file, **options, watch=watching(), started=told)
+    for wish in (signal.SIGINT, signal.SIGTERM):  # it has ended
+        signal.signal(wish, signal.SIG_IGN)

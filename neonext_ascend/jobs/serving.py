@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -104,4 +103,4 @@ def serve(
         started(ready)
 
     with libraries_logged():
-        asyncio.run(serve_until_told([str(artifact) for artifact in artifacts], settings, log, told))
+        serve_until_told([str(artifact) for artifact in artifacts], settings, log, told)

@@ -8,6 +8,7 @@ import gc
 import signal
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from neonext_ascend.errors import NeoNextError
 from neonext_ascend.serving.desk import Desk
@@ -19,18 +20,53 @@ LINGER = 0.3  # seconds in which late requests are still told that the server is
 _LOOK = 0.01
 
 
+class Wishes:
+    """What signals ask for, at any time of a server's life; once it has ended, nothing that could end it otherwise."""
+
+    def __init__(self) -> None:
+        self._life: Life | None = None
+        self._hung_up, self._over = False, False
+
+    def heed(self, life: Life) -> None:
+        """From now on they are told to it, with the hangup that came while it started."""
+        self._life = life
+        if self._hung_up:
+            life.reload()
+
+    def over(self) -> None:
+        """Nothing is left that could be asked of it."""
+        self._over = True
+
+    def hear(self, number: int, _: Any) -> None:
+        """As Python calls a signal's handler."""
+        if self._over:
+            return
+        if number == signal.SIGHUP:
+            self._hung_up = True
+            if self._life is not None:
+                self._life.reload()
+        elif self._life is not None:
+            self._life.stop()
+        else:
+            raise KeyboardInterrupt
+
+
 @contextlib.contextmanager
-def hangups() -> Iterator[threading.Event]:
-    """Whether SIGHUP came, which would end a server that is not ready yet."""
-    came = threading.Event()
+def hearing() -> Iterator[Wishes]:
+    """Signals, where this is the thread that may have them.
+
+    They are not the loop's, which takes its handlers off by way of the default: SIGHUP would kill the process then.
+    """
+    wishes = Wishes()
     if threading.current_thread() is not threading.main_thread():
-        yield came
+        yield wishes
         return
-    kept = signal.signal(signal.SIGHUP, lambda *_: came.set())
+    kept = [(s, signal.signal(s, wishes.hear)) for s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
     try:
-        yield came
+        yield wishes
     finally:
-        signal.signal(signal.SIGHUP, kept)
+        for number, handler in kept:
+            signal.signal(number, handler)
 
 
 def settle() -> None:
@@ -62,27 +98,12 @@ class Life:
         """Ask it to reload; from any thread."""
         self._loop.call_soon_threadsafe(self._begin_reload)
 
-    @contextlib.contextmanager
-    def signals(self) -> Iterator[None]:
-        """Heed signals, where this is the thread that may."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        kept = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
-        for number, told in zip(kept, (self._ending.set, self._ending.set, self._begin_reload), strict=True):
-            self._loop.add_signal_handler(number, told)
-        try:
-            yield
-        finally:
-            for number, handler in kept.items():
-                self._loop.remove_signal_handler(number)
-                signal.signal(number, handler)
-
     async def over(self, serving: asyncio.Task[None]) -> None:
         """Wait until it is told to end, and then until all under way is answered: in time, or given up."""
         ending = asyncio.ensure_future(self._ending.wait())
         await asyncio.wait({ending, serving}, return_when=asyncio.FIRST_COMPLETED)
         ending.cancel()
+        self._ending.set()
         self._desk.draining = True
         self._log("draining", active=self._desk.active)
         end = self._loop.time() + self._desk.settings.drain
@@ -95,6 +116,8 @@ class Life:
             await asyncio.gather(self._reloading, return_exceptions=True)
 
     def _begin_reload(self) -> None:
+        if self._ending.is_set():
+            return
         self._reload_asked = True
         if self._reloading is None or self._reloading.done():
             self._reloading = asyncio.create_task(self._reload_while_asked())

@@ -18,7 +18,7 @@ from uvicorn.protocols.http import httptools_impl
 from neonext_ascend.errors import FileAccessError, UsageError
 from neonext_ascend.serving.desk import Desk
 from neonext_ascend.serving.engine import Engine
-from neonext_ascend.serving.life import Life, hangups, settle
+from neonext_ascend.serving.life import Life, Wishes, hearing, settle
 from neonext_ascend.serving.logs import Log
 from neonext_ascend.serving.metrics import Metrics
 from neonext_ascend.serving.models import read_models
@@ -43,15 +43,20 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-async def serve_until_told(
-    words: Sequence[str], settings: Settings, log: Log, started: Callable[[Started], None]
-) -> None:
+def serve_until_told(words: Sequence[str], settings: Settings, log: Log, started: Callable[[Started], None]) -> None:
     """Serve ``[NAME=]ARTIFACT...`` until it is told to end; ``started`` is called when it is ready.
 
     Raises:
         ParityError: an artifact answers otherwise than its manifest says.
         UsageError, ArtifactError, FileAccessError, ToolchainError: it cannot be served, or not there.
     """
+    with hearing() as wishes:
+        asyncio.run(_serve(words, settings, log, started, wishes))
+
+
+async def _serve(
+    words: Sequence[str], settings: Settings, log: Log, started: Callable[[Started], None], wishes: Wishes
+) -> None:
     key = None if settings.api_key_file is None else read_key(settings.api_key_file)
     tls = _tls(settings)
     if settings.port and settings.port == settings.grpc_port:
@@ -59,7 +64,7 @@ async def serve_until_told(
     metrics, tracing = Metrics(), sending_traces(log) if settings.traces else contextlib.nullcontext()
     frozen = gc.get_freeze_count() > 0
     async with contextlib.AsyncExitStack() as ending:
-        traces, hung_up = ending.enter_context(tracing), ending.enter_context(hangups())
+        traces = ending.enter_context(tracing)
         listening = ending.enter_context(_listen(settings, "--port", settings.port))
         settings = replace(settings, port=listening.getsockname()[1])
         rpc: Any = None
@@ -94,16 +99,14 @@ async def serve_until_told(
             serving = asyncio.create_task(web.serve([listening]))
             served = engine.told()
             doubts = tuple(f"{model['name']}: {model['doubts']}" for model in served if "doubts" in model)
-            with life.signals():
-                url = f"{'https' if tls else 'http'}://{settings.address}:{settings.port}"
-                pids = tuple(process.pid for process in engine.processes)
-                grpc = None if rpc is None else rpc.address
-                log("ready", url=url, grpc=grpc, models=served)
-                told = Started(url, grpc, tuple(engine.models.titles), doubts, pids, life.stop, life.reload)
-                started(told)
-                if hung_up.is_set():
-                    life.reload()
-                await life.over(serving)
+            url = f"{'https' if tls else 'http'}://{settings.address}:{settings.port}"
+            pids = tuple(process.pid for process in engine.processes)
+            grpc = None if rpc is None else rpc.address
+            wishes.heed(life)
+            log("ready", url=url, grpc=grpc, models=served)
+            told = Started(url, grpc, tuple(engine.models.titles), doubts, pids, life.stop, life.reload)
+            started(told)
+            await life.over(serving)
             web.should_exit = True
             if rpc is not None:
                 await rpc.stop(settings.drain)
@@ -113,6 +116,7 @@ async def serve_until_told(
                 await engine.close()
             if not frozen:
                 gc.unfreeze()
+    wishes.over()
     log("ended")
 
 

@@ -42,9 +42,7 @@ def server(nano: Nano, log: Events, **options: Any) -> Iterator[Started]:
     """In a thread, with the stand-in's runner, one request at a time."""
     settings = Settings(port=0, threads=1, ahead=0.0, command=STAND_IN, **options)
     ready: queue.Queue[Started] = queue.Queue()
-    life = threading.Thread(
-        target=lambda: asyncio.run(serve_until_told([f"nano={nano.one}"], settings, log, ready.put))
-    )
+    life = threading.Thread(target=serve_until_told, args=([f"nano={nano.one}"], settings, log, ready.put))
     life.start()
     started = ready.get(timeout=900)
     try:
@@ -289,7 +287,7 @@ def test_a_hangup_while_it_starts_is_obeyed_once_it_is_ready(nano: Nano, monkeyp
     kept = signal.signal(signal.SIGHUP, ended)
     try:
         settings = Settings(port=0, threads=1)
-        asyncio.run(serve_until_told([f"nano={nano.one}"], settings, log, started))
+        serve_until_told([f"nano={nano.one}"], settings, log, started)
         assert signal.getsignal(signal.SIGHUP) is ended
     finally:
         signal.signal(signal.SIGHUP, kept)

@@ -69,7 +69,7 @@ def test_its_port_is_taken_before_a_device_is_opened_and_given_back(monkeypatch:
     monkeypatch.setattr(rpcs, "Rpc", Kept)
     monkeypatch.setattr("neonext_ascend.serving.server.read_models", read)
     with pytest.raises(UsageError, match="there is no such file"):
-        asyncio.run(serve_until_told([], Settings(port=0, grpc_port=0), Events(), lambda _: None))
+        serve_until_told([], Settings(port=0, grpc_port=0), Events(), lambda _: None)
     socket.create_server(where[0]).close()
 
 

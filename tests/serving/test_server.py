@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
 import gzip
@@ -490,7 +489,7 @@ def test_what_ends_a_server_at_its_start_ends_grpc_as_well(nano: Nano) -> None:
 
     log = Events()
     with contextlib.suppress(KeyboardInterrupt):  # its traceback, kept, would keep what was left running
-        asyncio.run(serve_until_told([str(nano.one)], Settings(port=0, grpc_port=0, threads=1), log, ready))
+        serve_until_told([str(nano.one)], Settings(port=0, grpc_port=0, threads=1), log, ready)
     gc.collect()  # that would be told now
     assert log.seen["device ready"] == 1
     assert log.seen["ended"] == 0

@@ -7,7 +7,6 @@ alone: its answers after that are not the rows'.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 
@@ -65,9 +64,7 @@ def main(arguments: list[str]) -> int:
     settings = Settings(
         port=0, threads=1, max_delay=float(arguments[1]) / 1e3, command=(sys.executable, "-m", "tests.standins.waiting")
     )
-    asyncio.run(
-        serve_until_told([arguments[0]], settings, log, lambda ready: print(f"waiting at {ready.url}", flush=True))
-    )
+    serve_until_told([arguments[0]], settings, log, lambda ready: print(f"waiting at {ready.url}", flush=True))
     return 0
 
 
