@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from neonext_ascend.errors import UsageError
+from neonext_ascend.errors import NeoNextError, UsageError
 from neonext_ascend.jobs.checking import BatchSize, Device, checked
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.environment import machine, versions
+from neonext_ascend.reporting.latency import unfinished_words
 from neonext_ascend.reporting.plotting import plotting
+from neonext_ascend.reporting.words import digits
 from neonext_ascend.runtimes.registry import Runtime
 from neonext_ascend.spec import Bounds
 from neonext_ascend.timing.contenders import contender_of, named_by
-from neonext_ascend.timing.entry import Entry, ratios_to_first
-from neonext_ascend.timing.latency import CONFIDENCE, FEWEST_SITTINGS, Plan, measure
+from neonext_ascend.timing.entry import Contender, Entry, ratios_to_first
+from neonext_ascend.timing.latency import CONFIDENCE, FEWEST_SITTINGS, Plan, Timing, measure
 
 MOST = 26  # a letter each
 NAME_IN_PLOT = 60  # characters
@@ -31,6 +33,17 @@ Counting = Callable[[int], AbstractContextManager[Callable[[], None]]]
 def uncounted(_: int) -> Iterator[Callable[[], None]]:
     """Tells nobody."""
     yield lambda: None
+
+
+@contextmanager
+def telling(lines: Iterable[str], watch: Watch) -> Iterator[None]:
+    """What a measurement has found is told where Ctrl-C or a lost device ends it; the lines are made only then."""
+    try:
+        yield
+    except (KeyboardInterrupt, NeoNextError):
+        for line in lines:
+            watch.note(line)
+        raise
 
 
 @dataclass(frozen=True)
@@ -83,7 +96,7 @@ def benchmark(
         runtime: that opens files; ``npu`` for models.
         device: number of the NPU.
         plot: an SVG file for the latencies.
-        watch: told of each long step before the measurement.
+        watch: told of each long step before the measurement, and of its whole sittings where it ends early.
         counting: told of each sitting that is over.
 
     Raises:
@@ -104,8 +117,9 @@ def benchmark(
         for name in named:
             with watch.working(f"loading {name.word}"):
                 contenders.append(contender_of(name, batch_size, threads, runtime, device))
-        with counting(plan.sittings) as after_sitting:
-            timings = measure([contender.open for contender in contenders], plan, after_sitting=after_sitting)
+        timings: list[Timing] = []
+        with telling(_until_then(contenders, timings, plan), watch), counting(plan.sittings) as after_sitting:
+            measure([contender.open for contender in contenders], plan, after_sitting=after_sitting, into=timings)
         entries = tuple(Entry(*each) for each in zip(contenders, timings, ratios_to_first(timings), strict=True))
         if path is not None:
             from neonext_ascend.drawing.latencies import draw_latencies
@@ -123,3 +137,10 @@ def benchmark(
         "confidence": CONFIDENCE,
     }
     return Benchmark(entries, here, libraries, settings, path)
+
+
+def _until_then(contenders: Sequence[Contender], timings: Sequence[Timing], plan: Plan) -> Iterator[str]:
+    for contender, timing in zip(contenders, timings, strict=False):
+        if seconds := timing.seconds:
+            speed = f"{digits(contender.batch * len(seconds) / sum(seconds))} images/s"
+            yield f"{contender.name}: {unfinished_words(len(timing.sittings), plan.sittings, speed, seconds)}"

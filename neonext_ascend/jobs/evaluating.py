@@ -110,7 +110,8 @@ def evaluate(
         device: number of the NPU.
         ray: a cluster whose workers ask: ``local``, ``auto`` or its head's ``HOST:PORT``; files and pictures lie under
             the same paths there.
-        watch: told of the loading, of what was assumed, of the progress, and of each picture that cannot be read.
+        watch: told of the loading, of what was assumed, of the progress, of each picture that cannot be read, and of a
+            long wait for a cluster's workers.
 
     Raises:
         UsageError: an argument is of another kind, or the data set is none, or its classes are not the network's.
@@ -133,7 +134,7 @@ def evaluate(
         raise UsageError(f"--differing {target}: is read by this evaluation; give another name")
     with contextlib.ExitStack() as stack:
         stage = None if target is None else stack.enter_context(staged(target.parent))
-        share = None if ray is None else stack.enter_context(sharing(ray, device))
+        share = None if ray is None else stack.enter_context(sharing(ray, device, watch))
         contestants = []
         for file in files:
             with watch.working(f"loading {file.name}"):

@@ -97,7 +97,7 @@ def predict(
         device: number of the NPU.
         ray: a cluster whose workers classify: ``local``, ``auto`` or its head's ``HOST:PORT``; artifact and pictures
             lie under the same paths there.
-        watch: told of the loading and of what was assumed.
+        watch: told of the loading, of what was assumed, and of a long wait for a cluster's workers.
 
     Raises:
         UsageError: an argument is of another kind, or a folder holds no picture.
@@ -112,7 +112,7 @@ def predict(
     pictures, best = Found(meant), top or 5
     with ExitStack() as stack:
         with watch.working(f"loading {file.name}"):
-            share = None if ray is None else stack.enter_context(sharing(ray, device))
+            share = None if ray is None else stack.enter_context(sharing(ray, device, watch))
             runner, told = opened_or_described(file, runtime, device, share)
             stack.enter_context(runner)
         recipe = told or recipe_of(file, runner)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from neonext_ascend.errors import ArgumentError, ToolchainError, UsageError, counted
-from neonext_ascend.jobs.benchmarking import MOST, NAME_IN_PLOT, Benchmark, Counting, uncounted
+from neonext_ascend.jobs.benchmarking import MOST, NAME_IN_PLOT, Benchmark, Counting, telling, uncounted
 from neonext_ascend.jobs.checking import BatchSize, checked
 from neonext_ascend.jobs.watching import SILENT, Watch
 from neonext_ascend.machine.environment import machine, versions
@@ -77,13 +77,13 @@ def benchmark_servers(
         api_key_file: one line, which is sent along.
         certificate: which an ``https`` server's own is, or is signed by (PEM).
         plot: an SVG file for the latencies.
-        watch: told of each long step, and of what makes the figures doubtful.
+        watch: told of each long step, of what makes the figures doubtful, and of the sittings where it ends early.
         counting: told of each sitting that is over.
 
     Raises:
         UsageError: wrong usage, no such model, or one that does not take this.
         ToolchainError: nobody answers, the server is not ready, or answered nothing in a whole sitting, which is the
-            last; ``watch`` is told of those before.
+            last.
         FileAccessError: a file cannot be read or written.
     """
     try:
@@ -120,9 +120,11 @@ def benchmark_servers(
                         certificate=None if certificate is None else Path(certificate),
                     )
                 )
-        with counting(sittings) as after_sitting:
-            found = measure_servers(subjects, load, seconds, sittings, after_sitting)
-        _refuse_silence([subject.url for subject in subjects], found, sittings, watch)
+        found: list[list[LoadSitting]] = []
+        asked = [subject.url for subject in subjects]
+        with telling(_until_then(asked, found, sittings), watch), counting(sittings) as after_sitting:
+            measure_servers(subjects, load, seconds, sittings, after_sitting, found)
+        _refuse_silence(asked, found, sittings, watch)
         timings = [Timing([[sitting.latencies] for sitting in each]) for each in found]
         contenders = [Contender(s.url, None, s.dtype, s.rows, None, s.where, _not_opened) for s in subjects]
         entries = tuple(
@@ -173,12 +175,17 @@ def _refuse_silence(urls: Sequence[str], found: Sequence[Sequence[LoadSitting]],
     """Raise where a sitting has nothing to tell, and tell what the others had."""
     for url, each in zip(urls, found, strict=True):
         if each and not (last := each[-1]).latencies:
-            for other, theirs in zip(urls, found, strict=True):
-                if good := [sitting for sitting in theirs if sitting.latencies]:
-                    watch.note(f"{other}: {sittings_words(good, sittings)}")
+            for line in _until_then(urls, found, sittings):
+                watch.note(line)
             what = f"no good answer in sitting {len(each)} of {sittings}, {last.span:g} s long"
             why = errors_words(last.errors) or "nothing was sent"
             raise ToolchainError(f"{url}: {what} ({why}); see its log, or give more --seconds")
+
+
+def _until_then(urls: Sequence[str], found: Sequence[Sequence[LoadSitting]], sittings: int) -> Iterator[str]:
+    for url, each in zip(urls, found, strict=False):
+        if good := [sitting for sitting in each if sitting.latencies]:
+            yield f"{url}: {sittings_words(good, sittings)}"
 
 
 def _doubts(entries: Sequence[LoadEntry], watch: Watch) -> None:

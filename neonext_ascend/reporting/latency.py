@@ -6,6 +6,9 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from neonext_ascend.errors import counted
 from neonext_ascend.reporting.words import LETTERS, WIDTH, digits
 from neonext_ascend.timing.entry import Entry
 from neonext_ascend.timing.latency import CONFIDENCE, Ratio
@@ -61,6 +64,12 @@ def ratio_lines(entries: Sequence[Entry]) -> list[str]:
             batches = "" if entry.of.batch == entries[0].of.batch else "; of whole runs, batches differ"
             lines.append(f"{letter} / {LETTERS[0]}: {middle} ({interval}{batches}){verdict}")
     return lines
+
+
+def unfinished_words(sittings: int, of: int, speed: str, seconds: Sequence[float]) -> str:
+    """Of a measurement that ended early: so many sittings, their speed, and the seconds of all their runs."""
+    p50, p99 = (digits(1e3 * float(figure)) for figure in np.percentile(seconds, (50, 99)))
+    return f"until then {sittings} of {counted(of, 'sitting')}: {speed}, p50 {p50} ms, p99 {p99} ms"
 
 
 def _ratio_digits(ratio: Ratio) -> tuple[str, str, str]:

@@ -6,9 +6,7 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from neonext_ascend.errors import counted
+from neonext_ascend.reporting.latency import unfinished_words
 from neonext_ascend.reporting.words import LETTERS, WIDTH, digits
 from neonext_ascend.timing.entry import Entry
 from neonext_ascend.timing.latency import CONFIDENCE
@@ -41,13 +39,10 @@ def load_lines(entries: Sequence[Entry]) -> list[str]:
 
 
 def sittings_words(sittings: Sequence[LoadSitting], of: int) -> str:
-    """Of a measurement that could not be finished: too few sittings for an interval."""
-    seconds = [1e3 * latency for sitting in sittings for latency in sitting.latencies]
+    """Of a measurement that ended early."""
+    seconds = [latency for sitting in sittings for latency in sitting.latencies]
     speed = sum(sitting.answered for sitting in sittings) / math.fsum(sitting.span for sitting in sittings)
-    p50, p99 = (digits(float(figure)) for figure in np.percentile(seconds, (50, 99)))
-    return (
-        f"until then {len(sittings)} of {counted(of, 'sitting')}: {digits(speed)} answers/s, p50 {p50} ms, p99 {p99} ms"
-    )
+    return unfinished_words(len(sittings), of, f"{digits(speed)} answers/s", seconds)
 
 
 def errors_words(errors: Mapping[str, int]) -> str:

@@ -140,6 +140,7 @@ def measure(
     clock: Clock = time.perf_counter,
     lots: random.Random | None = None,
     after_sitting: Callable[[], Any] = lambda: None,
+    into: list[Timing] | None = None,
 ) -> list[Timing]:
     """Time all contenders together.
 
@@ -149,18 +150,22 @@ def measure(
         clock: in seconds.
         lots: draws the order; by default another one in each measurement.
         after_sitting: called after each.
+        into: takes the timings, empty, and in them each sitting once it is whole: for whoever ends it early.
 
     Returns:
         One timing for each opener; round ``r`` of sitting ``s`` belongs together in all of them.
     """
     drawn = lots or random.Random()
-    timings = [Timing() for _ in openers]
+    timings = [] if into is None else into
+    timings += [Timing() for _ in openers]
     for number in range(plan.sittings):
         with ExitStack() as stack, without_collection():
             runs: dict[int, Run] = {}
             for i in drawn.sample(range(len(openers)), len(openers)):
                 runs[i] = stack.enter_context(openers[i]())
-            _sitting(runs, timings, plan, number, clock, drawn)
+            found = _sitting(runs, timings, plan, number, clock, drawn)
+        for timing, visits in zip(timings, found, strict=True):
+            timing.sittings.append(visits)
         after_sitting()
     return timings
 
@@ -182,29 +187,29 @@ def warm_up(run: Run, clock: Clock) -> list[float]:
 
 def _sitting(
     runs: Mapping[int, Run], timings: Sequence[Timing], plan: Plan, number: int, clock: Clock, lots: random.Random
-) -> None:
+) -> list[list[list[float]]]:
+    found: list[list[list[float]]] = [[] for _ in timings]
     typical = [0.0] * len(timings)
     for i, run in runs.items():
         seconds = warm_up(run, clock)
         typical[i] = median(seconds[-WINDOW:])
         timings[i].warm_up_runs += len(seconds)
-        timings[i].sittings.append([])
     left = plan.runs_in(number)
     calls = _calls_in_a_visit(typical, plan.seconds / plan.sittings, left)
-    spent, order = 0.0, list(runs)
-    backwards = False
+    spent, order, backwards = 0.0, list(runs), False
     while left is None or left > 0:
         # A drawn order, then the same backwards: what changes steadily meanwhile cancels.
         order = order[::-1] if backwards else lots.sample(order, len(order))
         backwards = not backwards
         for i in order:
             visit = _visit(runs[i], calls[i] if left is None else min(calls[i], left), typical[i], clock)
-            timings[i].sittings[-1].append(visit)
+            found[i].append(visit)
             spent += sum(visit)
         if left is not None:
             left -= calls[0]
         elif spent >= plan.seconds / plan.sittings:
             break
+    return found
 
 
 def _calls_in_a_visit(typical: Sequence[float], seconds: float, repeats: int | None) -> list[int]:

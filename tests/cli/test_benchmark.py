@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -17,6 +18,7 @@ from onnx import TensorProto, helper
 
 from neonext_ascend.cli import benchmark
 from neonext_ascend.cli.main import run
+from neonext_ascend.errors import ToolchainError
 from neonext_ascend.machine import environment
 from neonext_ascend.reporting.words import WIDTH
 from neonext_ascend.timing import latency
@@ -143,6 +145,40 @@ def test_an_interrupt_leaves_no_drawing(
     # Of what is not written there is nothing to say.
     writing_nothing = call(nano)
     assert (writing_nothing.code, writing_nothing.err.strip()) == (130, "error: interrupted")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted; nothing was left half-written"),
+        (ToolchainError("the device is lost"), 3, "the device is lost"),
+    ],
+)
+def test_what_ends_early_tells_its_whole_sittings(
+    error: BaseException,
+    code: int,
+    words: str,
+    call: Call,
+    nano: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    warm_up, opened = latency.warm_up, []
+
+    def ended(*given: Any) -> list[float]:
+        opened.append(given)
+        if len(opened) == 6:  # the second one's, in the third sitting
+            raise error
+        return warm_up(*given)
+
+    monkeypatch.setattr(latency, "warm_up", ended)
+    result = call(nano, nano, "--plot", tmp_path / "p.svg", "--json", *QUICK)
+    assert (result.code, result.out) == (code, "")
+    *told, last = filter(None, result.err.splitlines())  # click has sent a line of its own
+    sittings = r": until then 2 of 6 sittings: [\d.]+ images/s, p50 [\d.]+ ms, p99 [\d.]+ ms"
+    assert [bool(re.fullmatch(f"note: .*{re.escape(nano.name)}{sittings}", line)) for line in told] == [True, True]
+    assert last == f"error: {words}"
+    assert list(tmp_path.iterdir()) == []
 
 
 def saved(path: Path, inputs: dict[str, list[int | str]], kind: int = TensorProto.FLOAT, op: str = "Neg") -> Path:

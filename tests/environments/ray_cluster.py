@@ -31,6 +31,7 @@ def steps(environment: Environment) -> dict[str, Callable[[], object]]:
         "what the door makes of all that Ray raises": partial(test, environment),
         "a node killed while its replica answers": partial(drive, environment, "serving"),
         "scaled up and down, a replica killed, strangers, a start that fails": partial(drive, environment, "scaling"),
+        "NPUs that others hold, none, another artifact on a node": partial(drive, environment, "sharing"),
         "20,000 pictures as on one machine, killed and resumed": partial(drive, environment, "pictures"),
     }
 

@@ -17,14 +17,14 @@ import numpy as np
 import pytest
 
 from neonext_ascend import jobs
-from neonext_ascend.client.load import measure_servers
+from neonext_ascend.client.load import _Turn, measure_servers
 from neonext_ascend.client.subject import subject_of
 from neonext_ascend.client.wire import Address, asked_once
 from neonext_ascend.data import sample_pictures
 from neonext_ascend.errors import ToolchainError, UsageError
 from neonext_ascend.reporting.words import WIDTH
 from neonext_ascend.timing import load
-from neonext_ascend.timing.load import Load, warm_up_seconds
+from neonext_ascend.timing.load import Load, LoadSitting, warm_up_seconds
 from tests.standins.server import TENSOR, Standing, stalls, standing
 from tests.support.outcome import Call, caller
 
@@ -234,6 +234,28 @@ def test_a_server_that_is_lost_or_silent_is_told(call: Call) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = Address("127.0.0.1", silent.getsockname()[1])
         assert asyncio.run(asked_once(address, 0.05, b"GET / HTTP/1.1\r\n\r\n")).kind == "timeout"
+
+
+def test_an_interrupt_tells_the_whole_sittings(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    play, turns = _Turn.play, 0
+
+    async def ended(turn: _Turn) -> LoadSitting:
+        nonlocal turns
+        turns += 1
+        if turns == 6:  # one of the two has had its third
+            raise KeyboardInterrupt
+        return await play(turn)
+
+    monkeypatch.setattr(_Turn, "play", ended)
+    with standing() as up, standing() as other:
+        result = call(up.url, other.url, "--plot", tmp_path / "p.svg", *QUICK[2:], "--seconds", 0.6)
+    assert (result.code, result.out) == (130, "")
+    *told, error = filter(None, result.err.splitlines())  # click has sent a line of its own
+    words = r"until then (\d) of 6 sittings: \d+ answers/s, p50 \S+ ms, p99 \S+ ms"
+    found = [re.fullmatch(f"note: {url}: {words}", line) for url, line in zip((up.url, other.url), told, strict=True)]
+    assert sorted(one[1] for one in found if one) == ["2", "3"]
+    assert error == "error: interrupted; nothing was left half-written"
+    assert list(tmp_path.iterdir()) == []
 
 
 def tls(standing: Standing) -> str:

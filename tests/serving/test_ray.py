@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from neonext_ascend._version import __version__
-from neonext_ascend.errors import FileAccessError, ToolchainError, UsageError
+from neonext_ascend.errors import ArtifactError, FileAccessError, ToolchainError, UsageError
 from neonext_ascend.serving.protocol.rest import HEADER
 from neonext_ascend.serving.ray import application
 from neonext_ascend.serving.ray.arguments import Arguments
+from neonext_ascend.serving.ray.building import files_here
 from neonext_ascend.serving.ray.replica import Answered, Asked, Replica
 from neonext_ascend.serving.settings import MIB, Settings
 from tests.serving.conftest import Nano
@@ -66,8 +69,8 @@ def test_a_replica_answers_as_the_server_does(nano: Nano) -> None:
     headers = [(HEADER.lower().encode(), str(len(head)).encode())]
 
     async def talk() -> list[Answered]:
-        replica = Replica.__new__(Replica)
-        await replica.__init__([f"nano={nano.free}"], Settings(threads=1), __version__)  # type: ignore[misc] # as Ray does
+        replica, words = Replica.__new__(Replica), [f"nano={nano.free}"]
+        await replica.__init__(words, Settings(threads=1), __version__, [files_here(words[0])])  # type: ignore[misc] # as Ray does
         try:
             await replica.check_health()
             asked = [
@@ -91,18 +94,27 @@ def test_a_replica_answers_as_the_server_does(nano: Nano) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "error", "words"),
+    ("version", "file", "error", "words"),
     [
-        ("0.0.1", ToolchainError, f"neonext-ascend {__version__} is here; expected 0.0.1"),
-        (__version__, FileAccessError, "none.onnx"),
+        ("0.0.1", "none.onnx", ToolchainError, f"neonext-ascend {__version__} is here; expected 0.0.1"),
+        (__version__, "none.onnx", FileAccessError, "none.onnx"),
+        (__version__, None, ArtifactError, f"is another on node {socket.gethostname()}: SHA-256 "),
     ],
 )
 def test_a_replica_that_cannot_start_says_why_in_a_line(
-    version: str, error: type[Exception], words: str, capsys: pytest.CaptureFixture[str]
+    version: str,
+    file: str | None,
+    error: type[Exception],
+    words: str,
+    nano: Nano,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    replica = Replica.__new__(Replica)
+    replica, path = Replica.__new__(Replica), file or str(nano.free)
+    known = files_here(path)
+    assert (known is None) == (file is not None)
+    other = known and {**known, Path(path).with_suffix(".json").name: "0" * 64}
     with pytest.raises(error):
-        asyncio.run(replica.__init__(["none.onnx"], Settings(), version))  # type: ignore[misc] # as Ray does
+        asyncio.run(replica.__init__([path], Settings(), version, [other]))  # type: ignore[misc] # as Ray does
     told = json.loads(capsys.readouterr().err)
     assert (told["event"], words in told["error"]) == ("replica not started", True)
     assert replica.__del__() is None

@@ -8,24 +8,38 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from neonext_ascend._version import __version__
-from neonext_ascend.errors import NeoNextError
+from neonext_ascend.errors import NeoNextError, ToolchainError
 from neonext_ascend.jobs.cluster.shards import error_json, error_of
 from neonext_ascend.jobs.cluster.share import Share
 from neonext_ascend.runtimes.base import Arrays, Runner
 from neonext_ascend.runtimes.classifying import Recipe, recipe_of
-from neonext_ascend.runtimes.registry import Runtime, open_runner
+from neonext_ascend.runtimes.registry import Runtime, open_runner, runtime_for
+from neonext_ascend.runtimes.sameness import Digests, digests, refuse_another
+
+_ON_NPUS = ("acl", "cann")
 
 
 class Elsewhere(Runner):
-    """A runner's description; it runs on the workers."""
+    """A runner's description; it runs on the workers.
 
-    def __init__(self, runner: Runner) -> None:
+    Attributes:
+        files: what it was opened from.
+    """
+
+    def __init__(self, runner: Runner, files: Digests) -> None:
+        self.files = files
         self.name, self.where, self.gears = runner.name, runner.where, tuple(runner.gears)
         self.inputs, self.outputs = runner.inputs, runner.outputs
 
     def infer_impl(self, feeds: Arrays) -> NoReturn:
         """Never here."""
         raise NotImplementedError
+
+
+def files_of(runner: Runner) -> Digests:
+    """What a description was opened from."""
+    assert isinstance(runner, Elsewhere)
+    return runner.files
 
 
 def opened_or_described(path: Path, runtime: Runtime, device: int, share: Share | None) -> tuple[Runner, Recipe | None]:
@@ -43,9 +57,14 @@ def described(path: Path, runtime: Runtime, share: Share) -> tuple[Elsewhere, Re
     """Of an artifact, which lies under the same path on every node.
 
     Raises:
-        NeoNextError: it cannot be opened there.
-        ToolchainError: the worker has another version of this package, or none.
+        NeoNextError: it cannot be opened there, or is another there than here; where none is here, that one counts.
+        ToolchainError: the worker has another version of this package, or none; or only an NPU runs it.
     """
+    if runtime_for(path, runtime) in _ON_NPUS and not share.npus:
+        raise ToolchainError(
+            f"{path}: needs an NPU, and the cluster of --ray has none; a node on which Ray sees none is told with "
+            "ray start --resources '{\"NPU\": 1}'"
+        )
     import ray
 
     here = __version__
@@ -64,18 +83,20 @@ def described(path: Path, runtime: Runtime, share: Share) -> tuple[Elsewhere, Re
 
         return _describe(*asked)
 
-    asked = ray.remote(describe).options(**share.options()).remote(path, runtime, share.cpus, str(Path.cwd()))
-    found = ray.get(asked)
+    told = path, runtime, share.cpus, str(Path.cwd()), digests(path) if path.exists() else None
+    with share.waiting():
+        found = ray.get(ray.remote(describe).options(**share.options()).remote(*told))
     if isinstance(found, dict):
         raise error_of(found)
     return found  # type: ignore[no-any-return] # what crosses machines has no type
 
 
-def _describe(path: Path, runtime: Runtime, threads: int, folder: str) -> object:
+def _describe(path: Path, runtime: Runtime, threads: int, folder: str, expected: Digests | None) -> object:
     with contextlib.suppress(OSError):
         os.chdir(folder)  # so that relative paths mean what they mean to who asks
     try:
+        files = refuse_another(path, expected)
         with open_runner(path, runtime=runtime, threads=threads) as runner:
-            return Elsewhere(runner), recipe_of(path, runner)
+            return Elsewhere(runner, files), recipe_of(path, runner)
     except NeoNextError as error:
         return error_json(error)

@@ -13,10 +13,12 @@ from neonext_ascend.evaluate.journal import evaluations
 from neonext_ascend.evaluate.panel import Ask, Panel
 from neonext_ascend.images.dataset import Dataset, Item
 from neonext_ascend.images.pace import Pace
+from neonext_ascend.jobs.cluster.describing import files_of
 from neonext_ascend.jobs.cluster.shards import spread
 from neonext_ascend.jobs.cluster.share import Share
 from neonext_ascend.jobs.evaluation.pictures import Contestant
 from neonext_ascend.runtimes.registry import Runtime, open_runner
+from neonext_ascend.runtimes.sameness import Digests, refuse_another
 
 _Answers = tuple[Answer, ...] | NeoNextError
 
@@ -25,7 +27,7 @@ def asking_there(contestants: Sequence[Contestant], data: Dataset, runtime: Runt
     """In place of a panel here; the contestants are described, not opened."""
     # The names of pictures stay here.
     classes = Dataset(data.root, data.classes, None if data.rows is None else ())
-    files = [contestant.path for contestant in contestants]
+    files = [(each.path, files_of(each.runner)) for each in contestants]
     together = Panel([(each.runner, each.recipe, each.answer) for each in contestants]).together
     opened = partial(_opened, files, classes, runtime, share.cpus)
     kind = evaluations([contestant.count for contestant in contestants])
@@ -33,11 +35,14 @@ def asking_there(contestants: Sequence[Contestant], data: Dataset, runtime: Runt
 
 
 def _opened(
-    files: Sequence[Path], data: Dataset, runtime: Runtime, cpus: int
+    files: Sequence[tuple[Path, Digests]], data: Dataset, runtime: Runtime, cpus: int
 ) -> Callable[[Sequence[Item], Pace], list[_Answers]]:
+    opened = []
     with ExitStack() as stack:
-        runners = [stack.enter_context(open_runner(file, runtime=runtime, threads=cpus)) for file in files]
-        opened = [Contestant.of(file, data, runner, runtime) for file, runner in zip(files, runners, strict=True)]
+        for file, expected in files:
+            refuse_another(file, expected)
+            runner = stack.enter_context(open_runner(file, runtime=runtime, threads=cpus))
+            opened.append(Contestant.of(file, data, runner, runtime))
         stack.pop_all()  # they stay open as long as the worker lives
     panel = Panel([(each.runner, each.recipe, each.answer) for each in opened], max(cpus, 1))
 

@@ -10,19 +10,22 @@ from neonext_ascend.errors import NeoNextError
 from neonext_ascend.evaluate.predictions import Ask, Told, asking_here, predictions
 from neonext_ascend.images.dataset import Item
 from neonext_ascend.images.pace import Pace
+from neonext_ascend.jobs.cluster.describing import files_of
 from neonext_ascend.jobs.cluster.shards import spread
 from neonext_ascend.jobs.cluster.share import Share
 from neonext_ascend.runtimes.base import Runner
 from neonext_ascend.runtimes.classifying import Prediction, Recipe, batch_size, recipe_of
 from neonext_ascend.runtimes.registry import Runtime, open_runner
+from neonext_ascend.runtimes.sameness import refuse_another
 
 
 def asking_there(path: Path, runner: Runner, recipe: Recipe, top: int, runtime: Runtime, share: Share) -> Ask:
     """Workers of a cluster; the runner is described, not opened."""
-    kind = predictions(recipe.labels, top)
+    kind, cpus, files = predictions(recipe.labels, top), share.cpus, files_of(runner)
 
     def opened() -> Callable[[Sequence[Item], Pace], list[Prediction | NeoNextError]]:
-        worker = open_runner(path, runtime=runtime, threads=share.cpus)
+        refuse_another(path, files)
+        worker = open_runner(path, runtime=runtime, threads=cpus)
         ask = asking_here(worker, recipe_of(path, worker), top)
         return lambda items, _: [found.error or found for _, found in ask(iter(items))]
 

@@ -99,6 +99,8 @@ def spread(
     if not shards:
         return
     count = min(share.workers, len(shards))
+    # Of nothing; it is answered as soon as a worker has opened what it needs.
+    shards.insert(0, ray.put(pyarrow.table({"shard": ["[]"]})))
     with warnings.catch_warnings():  # what bounds the tries is to leave in Ray 2.64, which pyproject.toml keeps out
         warnings.simplefilter("ignore", DeprecationWarning)
         answered = ray.data.from_arrow_refs(shards).map_batches(
@@ -113,23 +115,30 @@ def spread(
         )
     start, seconds = time.perf_counter(), [0.0, 0.0]
     try:
-        for table in answered.iter_batches(batch_size=None, batch_format="pyarrow"):
-            for text in table.column("shard").to_pylist():
-                found = json.loads(text)
-                if "refused" in found:
-                    raise error_of(found["refused"])
-                seconds = [one + other for one, other in zip(seconds, found["seconds"], strict=True)]
-                pace.waiting = (time.perf_counter() - start) * seconds[0] / max(sum(seconds), 1e-9)
-                pace.models = time.perf_counter() - start - pace.waiting
-                pairs = zip(found["pairs"], found["answers"], strict=True)
-                yield [
-                    (number, _item(told), error_of(answer) if isinstance(answer, dict) else _read(answer, kind))
-                    for (number, told), answer in pairs
-                ]
+        for text in _texts(answered, share):
+            found = json.loads(text)
+            if "refused" in found:
+                raise error_of(found["refused"])
+            seconds = [one + other for one, other in zip(seconds, found["seconds"], strict=True)]
+            pace.waiting = (time.perf_counter() - start) * seconds[0] / max(sum(seconds), 1e-9)
+            pace.models = time.perf_counter() - start - pace.waiting
+            pairs = zip(found["pairs"], found["answers"], strict=True)
+            yield [
+                (number, _item(told), error_of(answer) if isinstance(answer, dict) else _read(answer, kind))
+                for (number, told), answer in pairs
+            ]
     except ray.exceptions.RayError as error:
         if isinstance(error, ray.exceptions.RayTaskError):
             raise  # a bug of ours
         raise ToolchainError(f"--ray: the cluster gave up a shard: {first_line(error)}") from None
+
+
+def _texts(answered: Any, share: Share) -> Generator[str]:
+    """The shards' answers, in order; each as soon as it is there, which Ray Data's own fetching ahead would delay."""
+    with share.waiting() as up:
+        for table in answered.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            up()
+            yield from table.column("shard").to_pylist()
 
 
 def error_json(error: NeoNextError) -> dict[str, Any]:

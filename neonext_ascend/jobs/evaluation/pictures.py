@@ -13,9 +13,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from neonext_ascend.artifacts.finding import beside, external_data, manifest_beside
+from neonext_ascend.artifacts.finding import manifest_beside
 from neonext_ascend.artifacts.reading import read_manifest
-from neonext_ascend.artifacts.staging import sha256_of
 from neonext_ascend.errors import ArtifactError, FileAccessError, NeoNextError, UsageError, counted
 from neonext_ascend.evaluate.accuracy import Accuracy, Answer, Published, Share, Tally
 from neonext_ascend.evaluate.classes import Classes, classes_of
@@ -27,7 +26,8 @@ from neonext_ascend.jobs.watching import Watch
 from neonext_ascend.models.variants import VARIANTS
 from neonext_ascend.runtimes.base import Runner
 from neonext_ascend.runtimes.classifying import Recipe, class_name, recipe_of
-from neonext_ascend.runtimes.registry import Runtime, is_om, runtime_for
+from neonext_ascend.runtimes.registry import Runtime, runtime_for
+from neonext_ascend.runtimes.sameness import weights_digests
 
 
 @dataclass(frozen=True)
@@ -183,12 +183,10 @@ class Asking:
 
 def identity(path: Path, recipe: Recipe, runtime: Runtime, told: object) -> dict[str, Any]:
     """Whatever changes an artifact's answer, in digests; a library's version may change while it is away."""
-    data = set() if is_om(path) else external_data(path)
-    files = [path, *(beside(path, name) for name in sorted(data))]
     answers = recipe.answers
     parts = [asdict(recipe.preprocessing), list(recipe.labels), answers.way, answers.scale, answers.shift]
     digest = hashlib.sha256(json.dumps([parts, told], sort_keys=True).encode()).hexdigest()
-    return {"sha256": list(map(sha256_of, files)), "recipe": digest, "runtime": runtime}
+    return {"sha256": list(weights_digests(path).values()), "recipe": digest, "runtime": runtime}
 
 
 def _published(artifact: Path, data: Dataset) -> Published | None:

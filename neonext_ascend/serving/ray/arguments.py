@@ -27,7 +27,7 @@ class Arguments:
     """What is not told here is as of ``neonext-ascend serve``.
 
     Args:
-        artifacts: ``[NAME=]ARTIFACT``, one or a list; the files lie under this path wherever a replica may run.
+        artifacts: ``[NAME=]ARTIFACT``, one or a list; the same files lie under this path wherever a replica may run.
         npu: whether a replica takes one of Ray's resource ``NPU``; else CPUs alone.
         cpus: that a replica takes.
         min_replicas, max_replicas, target_ongoing_requests, max_ongoing_requests: as Ray Serve has them.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neonext_ascend._version import __version__
-from neonext_ascend.errors import ToolchainError
+from neonext_ascend.errors import NeoNextError, ToolchainError
 from neonext_ascend.serving.ray.arguments import Arguments
+
+if TYPE_CHECKING:
+    from neonext_ascend.runtimes.sameness import Digests
 
 _HEAD = {"node:__internal_head__": 0.001}  # Ray gives this to the head alone; where the head ends, the cluster ends
 _END = 10.0  # seconds for the last answer's way, and for a device's process to end
@@ -47,4 +50,16 @@ def application(args: Mapping[str, Any]) -> Any:
         num_replicas=asked.doors,
         max_ongoing_requests=2**20,  # what waits is bounded above
     )
-    return door.bind(replicas.bind(list(asked.words), settings, __version__), settings)
+    files = [files_here(word) for word in asked.words]
+    return door.bind(replicas.bind(list(asked.words), settings, __version__, files), settings)
+
+
+def files_here(word: str) -> Digests | None:
+    """Of an artifact, to which each replica's is held; ``None`` where none can be read here, as it need not."""
+    from neonext_ascend.runtimes.sameness import digests
+    from neonext_ascend.serving.models import read_models
+
+    try:
+        return digests(read_models([word]).all[0].path)
+    except (NeoNextError, OSError):
+        return None

@@ -9,6 +9,7 @@ from typing import Any
 
 from neonext_ascend._version import __version__
 from neonext_ascend.errors import ToolchainError
+from neonext_ascend.runtimes.sameness import Digests, refuse_another
 from neonext_ascend.serving.desk import Desk
 from neonext_ascend.serving.engine import Engine
 from neonext_ascend.serving.logs import log, told
@@ -47,16 +48,21 @@ class Replica:
         words: ``[NAME=]ARTIFACT``.
         settings: of the server; who may come in is the door's affair.
         version: of this package where the application was built.
+        files: of each artifact there, where it was to be read; the replica's are to be the same.
     """
 
     _engine: Engine | None = None
 
-    async def __init__(self, words: Sequence[str], settings: Settings, version: str) -> None:  # type: ignore[misc] # Ray awaits it
+    async def __init__(  # type: ignore[misc] # Ray awaits it
+        self, words: Sequence[str], settings: Settings, version: str, files: Sequence[Digests | None]
+    ) -> None:
         with told("replica not started"):
             if version != __version__:
                 raise ToolchainError(f"neonext-ascend {__version__} is here; expected {version}, as at the door")
-            metrics = Metrics()
-            engine = Engine(read_models(words), settings, metrics, log)
+            models, metrics = read_models(words), Metrics()
+            for model, expected in zip(models.all, files, strict=True):
+                refuse_another(model.path, expected)
+            engine = Engine(models, settings, metrics, log)
             await engine.start()
         self._engine = engine
         self._app = App(Desk(engine, settings, metrics), None, log)
