@@ -85,7 +85,7 @@ def _by_ray() -> type:
         @serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=0.0)  # type: ignore[untyped-decorator] # Ray is not in the development environment
         async def answer(self, requests: list[Asked]) -> list[Answered]:
             heads = [dict(one.headers)[HEADER.lower().encode()].decode() for one in requests]
-            parsed = [parse_request(one.body, head) for one, head in zip(requests, heads, strict=True)]
+            parsed = [await parse_request(one.body, head) for one, head in zip(requests, heads, strict=True)]
             rows = np.concatenate([np.asarray(one.inputs[0].data) for one in parsed])
             logits = (await asyncio.to_thread(self.runner.infer, {"image": rows}))["logits"]
             bodies = [

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import struct
 
 import numpy as np
 import pytest
 
+from neonext_ascend.serving.protocol import rest, values
 from neonext_ascend.serving.protocol.messages import MESSAGES
 from neonext_ascend.serving.protocol.messages import parse_request as parse_message
-from neonext_ascend.serving.protocol.rest import parse_request
+from neonext_ascend.serving.protocol.tensors import InferRequest
 from neonext_ascend.serving.refusals import RefusedError
 from neonext_ascend.serving.web.bodies import picture_of
 
@@ -71,6 +74,41 @@ def test_a_form_without_a_file_is_refused(kind: str, body: bytes) -> None:
     with pytest.raises(RefusedError, match="the form holds no file") as caught:
         picture_of(body, kind)
     assert caught.value.status == 400
+
+
+def read(body: bytes, header_length: str | None) -> tuple[InferRequest, int]:
+    """A request, and how often others had their turn meanwhile."""
+    reading = rest.parse_request(body, header_length)
+    for turns in itertools.count():
+        try:
+            reading.send(None)
+        except StopIteration as over:
+            return over.value, turns
+    raise AssertionError
+
+
+def parse_request(body: bytes, header_length: str | None) -> InferRequest:
+    """At once, and in the smallest pieces: the same comes of both."""
+    found: list[InferRequest | RefusedError] = []
+    for large in (2**40, -1):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rest, "LARGE", large)
+            patch.setattr(values, "_PIECE", 1)
+            try:
+                found.append(read(body, header_length)[0])
+            except RefusedError as refused:
+                found.append(refused)
+    whole, pieces = found
+    if isinstance(whole, RefusedError):
+        assert isinstance(pieces, RefusedError)
+        assert (str(pieces), pieces.status) == (str(whole), whole.status)
+        raise whole
+    assert isinstance(pieces, InferRequest)
+    assert (pieces.id, pieces.outputs, pieces.parameters) == (whole.id, whole.outputs, whole.parameters)
+    for one, other in zip(pieces.inputs, whole.inputs, strict=True):
+        assert (one.name, one.datatype, one.shape) == (other.name, other.datatype, other.shape)
+        np.testing.assert_array_equal(np.asarray(one.data), np.asarray(other.data))
+    return pieces
 
 
 def binary(raw: bytes, **of: object) -> tuple[bytes, str]:
@@ -199,3 +237,54 @@ def test_of_a_message_as_well(tensor: dict[str, object], raw: bytes | None) -> N
     with pytest.raises(RefusedError) as caught:
         parse_message(message)
     assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("datatype", ["FP32", "INT8", "BOOL", "FP9"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        "[1,2,3,4,5,6]", "[ 1 ,2,\n3,4,5, 6 ]", "[[1,2,3],[4,5,6]]", "[[[1],[2],[3]],[[4],[5],[6]]]",
+        "[[1, 2,3,4,5,6]]",
+        "[[[[1],[2]],[[3],[4]],[[5],[6]]]]", "[[1.5,-2e0,3],[4,null,6]]", "[[true,false,true],[true,true,true]]",
+        "[[1,2],[3,4]]", "[1,2,3,4,5]", "[]", "[[]]", "[[1,2,3],[4,5]]", "[[1,2,3],[4,5,6],7]", "[[1,2,3],4,5,6]",
+        "[1,2,3,[4,5,6]]", "[[1,2,3],[[4],[5],[6]]]", "[[[1,2,3],4,5],[6]]", "[[1,2,3],[]]", "[[1],[]]",
+        "[[[1,2],[3]],[[4,5],[6]]]",
+        "[1,2,3,4,5,300]", "[[1,2,3],[4,5,300]]", '["1","2","3","4","5","6"]', '["1,2","3","4","5","6"]',
+        '[["[","]",1],[1,1,1]]', '[["x,y"],["y,x"]]', '[{"a":1,"b":2},3,4,5,6]', '[[{"a":1},2,3],[4,5,6]]',
+        "{}", "1", '"[1,2,3,4,5,6]"', "null", "[1,2,3,4,5,6", "[1,,2,3,4,5]", "[1,2,3,4,5,6,]", "[[1,2,3],[4,5,6]],",
+        "[01,2,3,4,5,6]", '["\\x",2,3,4,5,6]',
+    ],
+)  # fmt: skip
+def test_a_lot_of_numbers_is_read_as_a_few_are(datatype: str, data: str) -> None:
+    body = f'{{"inputs": [{{"name": "x", "datatype": "{datatype}", "shape": [2, 3], "data": {data}}}], "id": "7"}}'
+    with contextlib.suppress(RefusedError):
+        (tensor,) = parse_request(body.encode(), None).inputs
+        assert np.shape(tensor.data) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    "data", ["[[],[1]]", "[[ ],[1]]", "[[[[1]]],[1]]", "[[1],[ ]]", '[["1"]]', f"{'[' * 17}1{']' * 17}"]
+)
+def test_of_a_lot_nothing_is_left_out(data: str) -> None:
+    """What a few numbers may be beside: text, or deeper than any shape."""
+    body = f'{{"inputs": [{{"name": "x", "datatype": "FP32", "shape": [1], "data": {data}}}]}}'.encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rest, "LARGE", -1)
+        patch.setattr(values, "_PIECE", 1)
+        with pytest.raises(RefusedError, match="its data are not FP32; expected a list of them"):
+            read(body, None)
+
+
+@pytest.mark.parametrize("data", [[1] * 600000, [[1, 0]] * 300000])
+def test_others_have_their_turns_while_a_lot_is_read(data: list[object]) -> None:
+    asked = {"inputs": [{"name": "x", "datatype": "UINT8", "shape": [600000], "data": data}]}
+    request, turns = read(json.dumps(asked, separators=(",", ":")).encode(), None)
+    assert np.size(request.inputs[0].data) == 600000
+    assert turns >= 9  # 1.2 million digits and commas, of which a piece has 131,072
+
+
+def test_byte_strings_without_number_are_not_decoded_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(values, "read_json", None)
+    entry = {"name": "x", "datatype": "BYTES", "shape": [1], "data": [""] * 2**19}
+    with pytest.raises(RefusedError, match="524288 elements; expected at most 65536"):
+        read(json.dumps({"inputs": [entry]}).encode(), None)

@@ -12,10 +12,10 @@ import grpc.aio
 import pytest
 
 from neonext_ascend.errors import FileAccessError, UsageError
+from neonext_ascend.serving import server
 from neonext_ascend.serving.desk import Desk
 from neonext_ascend.serving.metrics import Metrics
 from neonext_ascend.serving.protocol.messages import METHODS, SERVICE
-from neonext_ascend.serving.server import serve_until_told
 from neonext_ascend.serving.settings import Settings
 from neonext_ascend.serving.web import rpc as rpcs
 from neonext_ascend.serving.web.rpc import Rpc
@@ -67,9 +67,9 @@ def test_its_port_is_taken_before_a_device_is_opened_and_given_back(monkeypatch:
         raise UsageError("there is no such file")
 
     monkeypatch.setattr(rpcs, "Rpc", Kept)
-    monkeypatch.setattr("neonext_ascend.serving.server.read_models", read)
+    monkeypatch.setattr(server, "read_models", read)
     with pytest.raises(UsageError, match="there is no such file"):
-        serve_until_told([], Settings(port=0, grpc_port=0), Events(), lambda _: None)
+        server.serve_until_told([], Settings(port=0, grpc_port=0), Events(), lambda _: None)
     socket.create_server(where[0]).close()
 
 

@@ -14,24 +14,17 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from neonext_ascend.serving.protocol.tensors import (
-    BYTES,
-    InferRequest,
-    Tensor,
-    dtype_of,
-    elements,
-    refuse_count,
-    refuse_many,
-)
+from neonext_ascend.serving.protocol.tensors import BYTES, InferRequest, Tensor, elements
+from neonext_ascend.serving.protocol.values import read_json, tensor_of, tensor_of_text
 from neonext_ascend.serving.refusals import RefusedError, cut
 
 HEADER = "Inference-Header-Content-Length"
 # Empty lists in lists would take 3.4 GB for 64 MiB, and 28 seconds; a picture of three channels last has one a pixel.
 _MOST_LISTS = 2**22
-_EXACT = {"b": bool, "i": int, "u": int}  # what numpy's kinds are read from, and from nothing else
+LARGE = 2**20  # bytes of JSON from which others have their turns while it is read
 
 
-def parse_request(body: bytes, header_length: str | None) -> InferRequest:
+async def parse_request(body: bytes, header_length: str | None) -> InferRequest:
     """Read an inference request.
 
     Args:
@@ -50,10 +43,8 @@ def parse_request(body: bytes, header_length: str | None) -> InferRequest:
         raise RefusedError(400, f"{HEADER}: {length}; the body has {len(body)} bytes")
     if length > _MOST_LISTS < body.count(b"[", 0, length) + body.count(b"{", 0, length):
         raise RefusedError(413, f"more than {_MOST_LISTS} lists in JSON; send numbers flat, or binary")
-    try:
-        asked = msgspec.json.decode(memoryview(body)[:length])
-    except (ValueError, RecursionError) as error:
-        raise RefusedError(400, f"the request is no JSON: {error}") from None
+    text = memoryview(body)[:length]
+    asked = _split(text) if length > LARGE else read_json(text)
     inputs = _items(asked, "inputs")
     if not inputs:
         raise RefusedError(400, "inputs: expected at least one")
@@ -68,7 +59,11 @@ def parse_request(body: bytes, header_length: str | None) -> InferRequest:
             tensors.append(Tensor.from_raw(name, cut(item.get("datatype")), _shape(item, name), rest[:size]))
             rest = rest[size:]
         else:
-            tensors.append(_from_json(item, name))
+            data, described = item.get("data"), (name, cut(item.get("datatype")), _shape(item, name))
+            if isinstance(data, msgspec.Raw):
+                tensors.append(await tensor_of_text(*described, bytes(data)))
+            else:
+                tensors.append(tensor_of(*described, data))
     if len(rest):
         raise RefusedError(400, f"{len(rest)} bytes of the body belong to no input")
     outputs = {_name(item): _flag(_parameters(item), "binary_data") for item in _items(asked, "outputs")}
@@ -123,7 +118,7 @@ def parse_answer(body: bytes, header_length: str | None) -> list[Tensor]:
         elif datatype == BYTES:
             tensors.append(Tensor(name, datatype, tuple(shape), [str(text).encode() for text in item["data"]]))
         else:
-            tensors.append(_from_json(item, name))
+            tensors.append(tensor_of(name, datatype, shape, item["data"]))
     return tensors
 
 
@@ -194,30 +189,22 @@ def _shape(item: Mapping[str, Any], name: str) -> list[int]:
     return shape
 
 
-def _from_json(item: Mapping[str, Any], name: str) -> Tensor:
-    """Numbers nested or flat; bytes as base64."""
-    shape, datatype, data = _shape(item, name), cut(item.get("datatype")), item.get("data")
-    if not isinstance(data, list):
-        raise RefusedError(400, f"{name}: data is missing; expected a list, or binary_data_size and the bytes")
-    wanted = "strings in base64" if datatype == BYTES else datatype
+class _Asked(msgspec.Struct):
+    """A request whose inputs' fields are still text."""
+
+    inputs: list[dict[str, msgspec.Raw]]
+    outputs: Any = []
+    parameters: Any = {}
+    id: Any = ""
+
+
+def _split(text: memoryview) -> Any:
+    """What a large request says; what its inputs hold as ``data`` is still text."""
     try:
-        if datatype == BYTES:
-            flat = np.asarray(data, object).ravel().tolist()
-            refuse_many(name, len(flat))
-            texts = [base64.b64decode(value, validate=True) for value in flat]
-            refuse_count(name, len(texts), datatype, shape)
-            return Tensor(name, datatype, tuple(shape), texts)
-        with np.errstate(over="ignore"):  # what is too large is infinite, which is refused where it is used
-            array = np.asarray(data, dtype=dtype_of(name, datatype))
-        # numpy cuts 1.7 to 1, and any text is true.
-        kind = _EXACT.get(array.dtype.kind)
-        if kind is not None and not set(map(type, np.asarray(data, object).ravel().tolist())) <= {kind}:
-            wanted += ": true or false" if kind is bool else ": whole numbers"
-            raise TypeError
-    except OverflowError:
-        raise RefusedError(400, f"{name}: its data are not {datatype}: one is out of its range") from None
-    except (ValueError, TypeError, RecursionError):  # their words are numpy's and Python's, who know no tensor
-        words = f"{name}: its data are not {wanted}; expected a list of them, flat or nested in equal lists"
-        raise RefusedError(400, words) from None
-    refuse_count(name, array.size, datatype, shape)
-    return Tensor(name, datatype, tuple(shape), array.reshape(shape))
+        asked = msgspec.json.decode(text, type=_Asked)
+        inputs = [
+            {key: v if key == "data" else msgspec.json.decode(v) for key, v in one.items()} for one in asked.inputs
+        ]
+    except (ValueError, RecursionError):
+        return read_json(text)
+    return {**msgspec.structs.asdict(asked), "inputs": inputs}

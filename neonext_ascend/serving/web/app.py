@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import re
 import traceback
@@ -15,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from neonext_ascend.serving.desk import Classified, Desk
 from neonext_ascend.serving.logs import Log
-from neonext_ascend.serving.protocol.rest import HEADER, answer_body, headers_of, parse_request
+from neonext_ascend.serving.protocol.rest import HEADER, LARGE, answer_body, headers_of, parse_request
 from neonext_ascend.serving.refusals import RefusedError, cut
 from neonext_ascend.serving.tracing import CALLER
 from neonext_ascend.serving.web.bodies import Gone, LingeringResponse, UnreadError, picture_of, read_body, unless_gone
@@ -89,6 +91,7 @@ class _Doors:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._reading = asyncio.Lock()  # one large body at a time, for what it takes beside itself
 
     async def live(self, _: Request) -> Response:
         return _json({"live": True})
@@ -113,7 +116,8 @@ class _Doors:
         settings = self._desk.settings
         body = await read_body(request, settings.max_body, settings.timeout)
         with self._desk.engine.models.explaining(name):
-            asked = parse_request(body, request.headers.get(HEADER))
+            async with self._reading if len(body) > LARGE else contextlib.nullcontext():
+                asked = await parse_request(body, request.headers.get(HEADER))
         model, outputs = await unless_gone(request, self._desk.infer(name, version, asked))
         text, json_length = answer_body(asked, name, model.version, outputs, {})
         return Response(text, headers=headers_of(json_length))
