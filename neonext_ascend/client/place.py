@@ -99,9 +99,13 @@ def trusting(certificate: str | Path | None) -> ssl.SSLContext:
     """Whom the system trusts, and this certificate (PEM).
 
     Raises:
-        FileAccessError: it cannot be used as one.
+        UsageError: it is none.
+        FileAccessError: it cannot be read.
     """
     try:
         return _system() if certificate is None else ssl.create_default_context(cafile=certificate)
+    except ssl.SSLError as error:
+        why = (error.reason or "not to be read").replace("_", " ").lower()
+        raise UsageError(f"{certificate}: no certificate: {why}; expected a PEM file") from None
     except OSError as error:
         raise FileAccessError(f"{certificate}: cannot be used as a certificate: {error.strerror or error}") from None

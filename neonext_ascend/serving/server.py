@@ -142,10 +142,17 @@ def _tls(settings: Settings) -> Any:
         return None
     if None in pair:
         raise UsageError("--tls-cert and --tls-key belong together; give both")
+    asked: list[str] = []
+
+    def word() -> str:
+        """In place of a question on the terminal, which nobody may be there to answer."""
+        asked.append("the key is encrypted, which a server without a person cannot read")
+        return ""
+
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*pair)  # type: ignore[arg-type] # neither is None
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*pair, password=word)  # type: ignore[arg-type] # neither is None
     except ssl.SSLError as error:
-        why = (error.reason or "not to be read").replace("_", " ").lower()
+        (why,) = asked or [(error.reason or "not to be read").replace("_", " ").lower()]
         words = f"{settings.tls_cert}: no certificate with the key {settings.tls_key}: {why}; expected PEM files"
         raise UsageError(words) from None
     except OSError as error:

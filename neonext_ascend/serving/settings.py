@@ -47,7 +47,8 @@ class Settings:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     traces: bool = False
-    command: tuple[str, ...] = (sys.executable, "-m", "neonext_ascend.serving.device.child")
+    # -P: else Python would take a random.py of the folder that it is started in for its own.
+    command: tuple[str, ...] = (sys.executable, "-P", "-m", "neonext_ascend.serving.device.child")
 
     @property
     def address(self) -> str:

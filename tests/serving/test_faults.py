@@ -6,6 +6,8 @@ import asyncio
 import os
 import random
 import signal
+import socket
+import subprocess
 import sys
 import threading
 from collections import Counter
@@ -19,11 +21,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from neonext_ascend.errors import ArtifactError, UsageError
+from neonext_ascend.errors import ArtifactError, FileAccessError, UsageError
 from neonext_ascend.images.decoding import DECODERS, Prepared
 from neonext_ascend.serving import engine as engines
 from neonext_ascend.serving.batching.gears import Gears
 from neonext_ascend.serving.desk import Desk
+from neonext_ascend.serving.device.frames import frame
 from neonext_ascend.serving.device.opening import SIZES
 from neonext_ascend.serving.engine import Engine
 from neonext_ascend.serving.metrics import Metrics
@@ -331,3 +334,15 @@ def test_pictures_are_computed_where_they_were_prepared_whatever_a_reload_does(n
         called = desk.classify("", "", [b"x"]) if picture == "classify" else desk.infer("nano-pictures", "", asked)
         with pytest.raises(RefusedError, match="by the old one"):
             asyncio.run(called)
+
+
+def test_a_device_that_cannot_open_its_file_ends_in_silence_where_its_server_has_gone() -> None:
+    ours, its = socket.socketpair()
+    model = {"path": os.fsencode("absent.onnx").hex(), "sha256": None}
+    ours.sendall(frame({"models": [model], "device": 0, "runtime": "auto", "threads": 1}))
+    ours.close()
+    number = its.fileno()
+    with its:
+        command = [*Settings().command, str(number), "0"]
+        done = subprocess.run(command, pass_fds=[number], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (FileAccessError.exit_code, "")

@@ -13,7 +13,8 @@ def run_python(code: str, environ: Mapping[str, str]) -> tuple[bool, str]:
     """Whether it worked, and the last line of its output or of its error."""
     # A torch_npu without CANN breaks a plain `import torch` unless torch is told not to load it.
     quiet = {**environ, "TORCH_DEVICE_BACKEND_AUTOLOAD": "0", "ORT_DISABLE_TELEMETRY": "1"}
-    command: Sequence[str] = (sys.executable, "-W", "ignore", "-c", code)
+    # -P: else Python would take a torch.py of the current folder for the library.
+    command: Sequence[str] = (sys.executable, "-P", "-W", "ignore", "-c", code)
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=SECONDS, env=quiet, stdin=subprocess.DEVNULL, check=False

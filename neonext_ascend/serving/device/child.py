@@ -6,6 +6,7 @@ end of the socket closes. The rows of a batch lie in the memory, everything else
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import math
 import mmap
@@ -41,7 +42,8 @@ def main(arguments: list[str]) -> int:
     try:
         opened = [_opened(asked[0], model) for model in asked[0]["models"]]
     except NeoNextError as error:
-        connection.sendall(frame({"error": readable(str(error)), "exit_code": error.exit_code}))
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the server has gone
+            connection.sendall(frame({"error": readable(str(error)), "exit_code": error.exit_code}))
         return error.exit_code
     try:
         connection.sendall(frame({"opened": [model.to_json() for model in opened]}))

@@ -11,7 +11,7 @@ from neonext_ascend.serving.refusals import RefusedError
 
 # The page itself tells no more than the models' names; it asks for the key.
 OPEN_PATHS = ("/", "/v2/health/live", "/v2/health/ready")
-_SHORTEST = 8
+_SHORTEST, _LONGEST = 8, 4096
 
 
 def read_key(path: Path) -> str:
@@ -22,12 +22,13 @@ def read_key(path: Path) -> str:
         UsageError: it holds no key, or one that is too short.
     """
     try:
-        key = path.read_text(encoding="utf-8").strip()
+        with path.open("rb") as file:
+            key = file.read(_LONGEST + 1).decode().strip()  # /dev/zero has no end
     except OSError as error:
         raise FileAccessError(f"{path}: cannot read the API key: {error.strerror}") from None
     except UnicodeDecodeError:
         key = ""
-    if len(key) < _SHORTEST or not (key.isascii() and key.isprintable()) or " " in key:
+    if not _SHORTEST <= len(key) <= _LONGEST or not (key.isascii() and key.isprintable()) or " " in key:
         raise UsageError(f"{path}: expected one line of at least {_SHORTEST} letters, digits and signs as the API key")
     return key
 
