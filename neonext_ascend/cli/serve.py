@@ -11,6 +11,7 @@ import click
 
 from neonext_ascend.cli.options import PATH, runtime_option
 from neonext_ascend.cli.terminal import note, say, watching
+from neonext_ascend.errors import FileAccessError
 
 if TYPE_CHECKING:
     from neonext_ascend.serving.started import Started
@@ -69,7 +70,8 @@ def command(artifacts: tuple[str, ...], host: str, api_key_file: Path | None, **
         if host not in ("127.0.0.1", "::1", "localhost") and api_key_file is None:
             note(f"whoever reaches {host} may use this server: no --api-key-file")
         where = f"{ready.url}, gRPC at {ready.grpc}" if ready.grpc else ready.url
-        with contextlib.suppress(BrokenPipeError):  # whoever started it need not listen; the log goes on
+        # Whoever started it need not listen; the log goes on.
+        with contextlib.suppress(BrokenPipeError, FileAccessError):
             say(f"{', '.join(ready.models)} at {where}")
 
     # The server hears it as long as it serves; before and after there is nothing to reload, and nothing to die of.

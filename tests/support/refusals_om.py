@@ -117,6 +117,13 @@ OM = [
         "Take the ONNX file's node names.",
     ),
     Refusal(
+        "an unknown node of an ONNX file",
+        lambda folder: ["export", "neonext_nano", "--dtype", "fp16", "--keep-fp32", "head", "-o", folder / "out"],
+        2,
+        "--keep-fp32 head: expected a node of the graph, such as head.ln",
+        "Take a name of those.",
+    ),
+    Refusal(
         "nodes in fp32 of an fp16 file",
         om(*SOC, "--dtype", "fp16", "--keep-fp32", "stem.conv"),
         2,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Iterable
 
 import numpy as np
 from onnx import NodeProto, TensorProto, helper
 
-from neonext_ascend.errors import UsageError
+from neonext_ascend.errors import ArgumentError, UsageError
 from neonext_ascend.exporters.onnx_file.graph import OnnxGraph
 from neonext_ascend.spec import MOVES
 
@@ -25,9 +26,10 @@ def keep_fp32(graph: OnnxGraph, names: Collection[str], wanted: Iterable[str]) -
     """
     if graph.dtype != np.float16:
         raise UsageError("keep_fp32 keeps nodes of an fp16 file; this one is fp32 as a whole: give dtype fp16 with it")
-    missing = set(names) - {node.name for node in graph.nodes}
-    if missing:
-        raise UsageError(f"keep_fp32 {min(missing)}: the graph has no such node")
+    present = [node.name for node in graph.nodes]
+    for name in sorted(set(names).difference(present)):
+        near = difflib.get_close_matches(name, present, n=3, cutoff=0.5) or present[:3]
+        raise ArgumentError("keep_fp32", name, f"a node of the graph, such as {', '.join(near)}")
     _Rewriting(graph, names).run(set(wanted))
 
 
