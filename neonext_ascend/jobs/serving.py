@@ -79,6 +79,8 @@ def serve(
         ) from None
     if len(set(devices)) < len(devices):
         raise ArgumentError("devices", ", ".join(map(str, devices)), "each number once")
+    if max_delay_ms >= 1000 * timeout:
+        raise ArgumentError("max_delay_ms", f"{max_delay_ms:g}", f"less than the timeout's {1000 * timeout:g} ms")
     settings = Settings(
         host=host,
         port=port,

@@ -26,7 +26,6 @@ from neonext_ascend.serving.terms import PICTURE, guesses, pictures_of, rows_of,
 from neonext_ascend.serving.tracing import Traces, Trail
 
 _GONE = "499"  # in the counts: whoever asked has gone
-_GIVEN_UP = 0.0  # on the loop's clock: long ago
 
 
 @dataclass(frozen=True)
@@ -54,14 +53,34 @@ class Desk:
 
     @property
     def active(self) -> int:
-        """Requests under way."""
+        """Requests under way, those whose body still comes as well."""
         return len(self._bounds)
+
+    @asynccontextmanager
+    async def under_way(self, kind: type[RefusedError] = RefusedError) -> AsyncIterator[None]:
+        """A request, or a part of its way: the server's end waits for it.
+
+        Raises:
+            RefusedError: of this kind, 503: the server is ending, or has waited long enough.
+        """
+        if self.draining:
+            raise kind(503, "the server is ending; ask another", 1)
+        self._bounds.add(bound := asyncio.timeout(None))
+        try:
+            async with bound:
+                yield
+        except TimeoutError:
+            if bound.expired():
+                raise kind(503, "given up: the server is ending; ask another", 1) from None
+            raise
+        finally:
+            self._bounds.discard(bound)
 
     def give_up(self) -> None:
         """Answer those with 503."""
         for bound in self._bounds:
             if not bound.expired():
-                bound.reschedule(_GIVEN_UP)
+                bound.reschedule(asyncio.get_running_loop().time())
 
     @property
     def ready(self) -> bool:
@@ -156,19 +175,15 @@ class Desk:
         self, model: Served, seconds: float | None = None, timeout: object = None
     ) -> AsyncIterator[Trail]:
         """A request under way: counted, timed, bounded; every error of ours is a refusal."""
-        if self.draining:
-            raise RefusedError(503, "the server is ending; ask another", 1)
         start, status, trail = time.perf_counter(), "500", Trail()  # unless it is told, a bug of ours
-        self._bounds.add(bound := asyncio.timeout(None))
         try:
             try:
-                async with bound:
+                async with self.under_way():
                     given = (self.settings.timeout, seconds, seconds_of(timeout))
-                    bound.reschedule(asyncio.get_running_loop().time() + min(n for n in given if n is not None))
-                    yield trail
+                    trail.until = asyncio.get_running_loop().time() + min(n for n in given if n is not None)
+                    async with asyncio.timeout_at(trail.until):
+                        yield trail
             except TimeoutError:
-                if bound.when() == _GIVEN_UP:
-                    raise RefusedError(503, "given up: the server is ending; ask another", 1) from None
                 raise RefusedError(504, "not computed in time: given up") from None
             except RefusedError:
                 raise
@@ -182,7 +197,6 @@ class Desk:
             status = _GONE
             raise
         finally:
-            self._bounds.discard(bound)
             self.metrics.requests.labels(model.name, model.version, status).inc()
             self._observe(model, "whole", time.perf_counter() - start)
             if self.traces is not None:
@@ -204,7 +218,7 @@ class Desk:
         return Classified(model, tops, [picture.note for picture in prepared], seconds, work.batch)
 
     async def _compute(self, engine: Engine, model: Served, rows: NDArray[np.generic], trail: Trail) -> Work:
-        work = await engine.compute(model, rows)
+        work = await engine.compute(model, rows, trail.until)
         since = asyncio.get_running_loop().time() - work.arrived
         trail.computed(since, work.waited, work.computed, work.batch)
         self._observe(model, "queue", work.waited)

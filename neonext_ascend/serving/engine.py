@@ -93,8 +93,13 @@ class Engine:
             if device in memory:
                 metrics.device_memory(device, *memory[device])
 
+    def hurry(self) -> None:
+        """No other request will come: those that wait for company leave without."""
+        self._dispatcher.hurry()
+
     async def drain(self, seconds: float) -> None:
         """Wait until all is answered, so long at most."""
+        self.hurry()
         end = asyncio.get_running_loop().time() + seconds
         while not (self._dispatcher.idle and not self._decoding) and asyncio.get_running_loop().time() < end:
             await asyncio.sleep(_LOOK)
@@ -106,14 +111,14 @@ class Engine:
         self._dispatcher.stop("given up: the server is ending")
         self._decoders.shutdown(wait=False, cancel_futures=True)
 
-    async def compute(self, model: Served, rows: NDArray[np.generic]) -> Work:
-        """Have rows ``(n, ...)`` computed; cancelled, they are not.
+    async def compute(self, model: Served, rows: NDArray[np.generic], until: float) -> Work:
+        """Have rows ``(n, ...)`` computed; cancelled, as they will be by ``until`` on the loop's clock, they are not.
 
         Raises:
             RefusedError: no device could, or the queue is full.
         """
         loop = asyncio.get_running_loop()
-        work = Work(model.number, rows, loop.time(), loop.create_future())
+        work = Work(model.number, rows, loop.time(), loop.create_future(), until)
         self._dispatcher.submit(work)
         outputs = await work.answer
         if not all(np.isfinite(values).all() for values in outputs):

@@ -17,6 +17,7 @@ from neonext_ascend.serving.logs import Log
 from neonext_ascend.serving.models import read_models
 
 LINGER = 0.3  # seconds in which late requests are still told that the server is ending
+LEAST = 1.0  # seconds in which clients read what they were told at the end of the drain
 _LOOK = 0.01
 
 
@@ -98,13 +99,18 @@ class Life:
         """Ask it to reload; from any thread."""
         self._loop.call_soon_threadsafe(self._begin_reload)
 
-    async def over(self, serving: asyncio.Task[None]) -> None:
-        """Wait until it is told to end, and then until all under way is answered: in time, or given up."""
+    async def over(self, serving: asyncio.Task[None]) -> float:
+        """Wait until it is told to end, and then until all under way is answered: in time, or given up.
+
+        Returns:
+            Seconds of the drain that are left for what no request is under way in.
+        """
         ending = asyncio.ensure_future(self._ending.wait())
         await asyncio.wait({ending, serving}, return_when=asyncio.FIRST_COMPLETED)
         ending.cancel()
         self._ending.set()
         self._desk.draining = True
+        self._desk.engine.hurry()
         self._log("draining", active=self._desk.active)
         end = self._loop.time() + self._desk.settings.drain
         await asyncio.sleep(LINGER)
@@ -114,6 +120,7 @@ class Life:
         if self._reloading is not None:
             self._reloading.cancel()
             await asyncio.gather(self._reloading, return_exceptions=True)
+        return max(LEAST, end - self._loop.time())
 
     def _begin_reload(self) -> None:
         if self._ending.is_set():

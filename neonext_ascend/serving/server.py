@@ -92,7 +92,6 @@ async def _serve(
                 proxy_headers=False,
                 ssl_certfile=settings.tls_cert,
                 ssl_keyfile=settings.tls_key,
-                timeout_graceful_shutdown=round(settings.drain),
             )
             web = _Uvicorn(config)
             settle()
@@ -106,14 +105,14 @@ async def _serve(
             log("ready", url=url, grpc=grpc, models=served)
             told = Started(url, grpc, tuple(engine.models.titles), doubts, pids, life.stop, life.reload)
             started(told)
-            await life.over(serving)
+            left = await life.over(serving)
+            config.timeout_graceful_shutdown = left  # type: ignore[assignment] # it takes parts of a second as well
             web.should_exit = True
             if rpc is not None:
-                await rpc.stop(settings.drain)
+                await rpc.stop(left)
             await serving
         finally:
-            for engine in (desk.engine, *life.replaced):
-                await engine.close()
+            await asyncio.gather(*(engine.close() for engine in (desk.engine, *life.replaced)))
             if not frozen:
                 gc.unfreeze()
     wishes.over()

@@ -5,6 +5,7 @@ Spans are made when a request is over, from the times that it has been through; 
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,8 +23,13 @@ CALLER: ContextVar[Mapping[str, str] | None] = ContextVar("caller", default=None
 
 @dataclass(slots=True)
 class Trail:
-    """What a request has been through: parts by name, each in another, begun and ended in nanoseconds since 1970."""
+    """What a request has been through: parts by name, each in another, begun and ended in nanoseconds since 1970.
 
+    Args:
+        until: on the loop's clock, when it is given up.
+    """
+
+    until: float = math.inf
     begun: int = field(default_factory=time.time_ns)
     parts: list[tuple[str, str, int, int]] = field(default_factory=list)
     rows: int = 0

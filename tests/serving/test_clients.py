@@ -245,7 +245,9 @@ def test_what_is_under_way_when_the_drain_is_over_is_answered_too(nano: Nano, mo
         await asyncio.Event().wait()
 
     async def play() -> None:
-        engine: Any = SimpleNamespace(models=read_models([f"nano={nano.one}"]), compute=compute)
+        hurried: list[None] = []
+        hurry = partial(hurried.append, None)
+        engine: Any = SimpleNamespace(models=read_models([f"nano={nano.one}"]), compute=compute, hurry=hurry)
         desk = Desk(engine, Settings(drain=0.01), Metrics())
         life, serving = lives.Life(desk, [], Events()), asyncio.create_task(compute())
         request = InferRequest("", (Tensor.of("image", nano.rows[:1]),), {}, {})
@@ -258,6 +260,7 @@ def test_what_is_under_way_when_the_drain_is_over_is_answered_too(nano: Nano, mo
             async with asyncio.timeout(30):
                 await asked
         assert (caught.value.status, caught.value.retry_after, desk.active) == (503, 1, 0)
+        assert hurried == [None]  # what waited for company was not to, while there was time
         serving.cancel()
 
     asyncio.run(play())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from types import SimpleNamespace
 from typing import Any
@@ -31,7 +32,7 @@ def test_the_metrics_tell_what_is_so_now(nano: Nano) -> None:
 
     async def play() -> None:
         old, new = engine("a", "b"), engine("b")
-        waiting = asyncio.create_task(old.compute(old.models.find("a")[0], nano.rows[:2]))
+        waiting = asyncio.create_task(old.compute(old.models.find("a")[0], nano.rows[:2], math.inf))
         await asyncio.sleep(0)
         old.processes[0].ready = True
         await old.look()

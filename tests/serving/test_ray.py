@@ -35,6 +35,7 @@ from tests.serving.conftest import Nano
         ({"artifacts": "a.om", "timeout": "nan"}, "timeout is 'nan'; expected a number from 0.01"),
         ({"artifacts": "a.om", "runtime": "onnx"}, "runtime is 'onnx'; expected one of acl, auto, cann, npu, ort"),
         ({"artifacts": "a.om", "min_replicas": "3", "max_replicas": 2}, "min_replicas is 3; expected at most max_"),
+        ({"artifacts": "a.om", "max_delay_ms": 500, "timeout": "0.5"}, "max_delay_ms is 500; expected less than the"),
     ],
 )
 def test_a_wrong_argument_is_told_before_anything_starts(args: dict[str, Any], words: str) -> None:

@@ -46,7 +46,7 @@ class Computed:
         self.real = Engine(self.models, Settings(), Metrics(), lambda *_, **__: None)
         self.prepare = self.real.prepare
 
-    async def compute(self, _: Any, rows: np.ndarray[Any, Any]) -> Work:
+    async def compute(self, _: Any, rows: np.ndarray[Any, Any], __: float) -> Work:
         loop = asyncio.get_running_loop()
         if not rows.any():
             raise RefusedError(503, "no device answers")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +19,14 @@ from neonext_ascend.serving.batching import dispatcher
 from neonext_ascend.serving.batching.dispatcher import Dispatcher
 from neonext_ascend.serving.batching.gears import Gears
 from neonext_ascend.serving.batching.work import Batch, Work
+from neonext_ascend.serving.desk import Desk
+from neonext_ascend.serving.engine import Engine
 from neonext_ascend.serving.metrics import Metrics
+from neonext_ascend.serving.models import read_models
+from neonext_ascend.serving.protocol.tensors import InferRequest, Tensor
 from neonext_ascend.serving.refusals import RefusedError
+from neonext_ascend.serving.settings import Settings
+from tests.serving.conftest import Nano
 
 # Seconds of a batch: 400 rows a second by eights, 125 one by one.
 GEARS = Gears({1: 0.008, 2: 0.010, 4: 0.013, 8: 0.020})
@@ -96,13 +103,13 @@ LOOP.close()  # futures must name one; nobody is called back
 
 
 def made(
-    monkeypatch: pytest.MonkeyPatch, *gears: Gears, ahead: float = 0.01, devices: int = 1
+    monkeypatch: pytest.MonkeyPatch, *gears: Gears, ahead: float = 0.01, devices: int = 1, delay: float = DELAY
 ) -> tuple[Clock, Dispatcher, list[Device]]:
     """One model for each of these gears."""
     clock = Clock()
     monkeypatch.setattr(dispatcher, "asyncio", SimpleNamespace(get_running_loop=lambda: clock, TimerHandle=object))
     models = SimpleNamespace(all=[SimpleNamespace(name="m", version=str(number)) for number in range(len(gears))])
-    desk = Dispatcher(models, 10**6, DELAY, ahead, Metrics())  # type: ignore[arg-type] # names alone
+    desk = Dispatcher(models, 10**6, delay, ahead, Metrics())  # type: ignore[arg-type] # names alone
     lanes = [Device(clock, gears, answer=desk.answered) for _ in range(devices)]
     desk.lanes.extend(lanes)
     return clock, desk, lanes
@@ -210,8 +217,8 @@ def test_who_asks_now_and_then_waits_no_longer_than_the_many_of_another_model(
     assert np.mean(waited[0]) < 64 / 400 + LONGEST  # which costs the many no more than its batches
 
 
-def asked() -> Work:
-    return Work(0, ROW, 0.0, asyncio.Future(loop=LOOP))
+def asked(until: float = math.inf, model: int = 0) -> Work:
+    return Work(model, ROW, 0.0, asyncio.Future(loop=LOOP), until)
 
 
 def had(device: Device) -> list[Work]:
@@ -277,3 +284,84 @@ def test_who_finds_a_full_queue_is_told_when_it_will_be_computed(monkeypatch: py
         with pytest.raises(RefusedError) as caught:
             desk.submit(asked())
         assert (caught.value.status, caught.value.retry_after) == (429, seconds)
+
+
+def left(monkeypatch: pytest.MonkeyPatch, *works: Work) -> list[tuple[float, list[Work]]]:
+    """When these leave that come at once where all wait for eight seconds, and who with whom."""
+    clock, desk, (device,) = made(monkeypatch, GEARS, GEARS, delay=8.0)
+    found = []
+    monkeypatch.setattr(device, "send", lambda batch: found.append((clock.now, [p.work for p in batch.pieces])))
+    for work in works:
+        desk.submit(work)
+    clock.run()
+    return found
+
+
+def test_nobody_waits_for_company_until_he_has_to_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    spare, slower = dispatcher.SPARE, dispatcher.SLOWER
+    assert left(monkeypatch, patient := asked()) == [(8.0, [patient])]
+    assert left(monkeypatch, short := asked(1.0)) == [(1.0 - spare - slower * GEARS.seconds[1], [short])]
+    # Whoever of a batch goes first takes all along, in the gear that all need.
+    works = [asked(5.0), asked(2.0), asked()]
+    assert left(monkeypatch, *works) == [(2.0 - spare - slower * GEARS.seconds[4], works)]
+    # Without time to spare at once, and not for one who has gone.
+    assert left(monkeypatch, hasty := asked(spare)) == [(0.0, [hasty])]
+    gone = asked(2.0)
+    gone.answer.cancel()
+    assert left(monkeypatch, patient := asked(), gone) == [(8.0, [patient])]
+    # Each model waits by itself.
+    assert left(monkeypatch, patient := asked(), short := asked(3.0, 1)) == [
+        (3.0 - spare - slower * GEARS.seconds[1], [short]),
+        (8.0, [patient]),
+    ]
+
+
+def test_where_no_others_will_come_nothing_waits_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, desk, (device,) = made(monkeypatch, GEARS, ahead=0.0, delay=8.0)
+    desk.submit(first := asked())
+    assert had(device) == []
+    desk.hurry()
+    assert had(device) == [first]
+    clock.run()
+    desk.submit(late := asked())
+    assert (had(device), desk.waiting) == ([late], 0)
+
+
+def test_an_engine_that_drains_waits_for_no_company(nano: Nano) -> None:
+    async def play() -> None:
+        engine = Engine(read_models([f"nano={nano.one}"]), Settings(max_delay=1e4), Metrics(), lambda *_, **__: None)
+        device = Device(Clock(), [GEARS])
+        engine._dispatcher.lanes[:] = [device]
+        asking = asyncio.create_task(engine.compute(engine.models.find("nano")[0], nano.rows[:1], 3e9))
+        await asyncio.sleep(0)
+        assert had(device) == []
+        await engine.drain(0.0)
+        (work,) = had(device)
+        assert work.until == 3e9
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        await engine.close()
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("way", ["server", "deadline", "parameter"])
+def test_the_device_is_told_when_a_request_is_given_up(nano: Nano, way: str) -> None:
+    told = []
+
+    async def compute(_: Any, __: Any, until: float) -> None:
+        told.append(until)
+        raise RefusedError(503, "")
+
+    async def play() -> None:
+        engine: Any = SimpleNamespace(models=read_models([f"nano={nano.one}"]), compute=compute)
+        desk = Desk(engine, Settings(timeout=5.0 if way == "server" else 900.0), Metrics())
+        row = (Tensor.of("image", nano.rows[:1]),)
+        request = InferRequest("", row, {}, {"timeout": 5_000_000} if way == "parameter" else {})
+        before = asyncio.get_running_loop().time()
+        with pytest.raises(RefusedError):
+            await desk.infer("nano", "", request, 5.0 if way == "deadline" else None)
+        (until,) = told
+        assert before + 5 <= until <= asyncio.get_running_loop().time() + 5
+
+    asyncio.run(play())

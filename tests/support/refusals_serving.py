@@ -125,6 +125,13 @@ SERVING = [
         "is a picture; give what export wrote",
         "`predict ARTIFACT PICTURE` classifies it.",
     ),
+    Refusal(
+        "requests that wait for others until their time is over",
+        serve("--max-delay-ms", 2000, "--timeout", 2),
+        2,
+        "--max-delay-ms 2000: expected less than the timeout's 2000 ms",
+        "A shorter delay, or a longer `--timeout`.",
+    ),
     Refusal("a device given twice", serve("--device", 1, "--device", 1), 2, "each number once", "Each once."),
     Refusal(
         "one port for REST and gRPC",

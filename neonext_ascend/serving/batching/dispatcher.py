@@ -1,8 +1,9 @@
 """From queues to devices: when a batch leaves, how large, and where it goes.
 
-A batch leaves when enough rows wait for the best gear, or when its oldest has waited ``max_delay`` and a device is
-idle. A device computes one at a time; others are copied to it meanwhile only when one is full, since a smaller one
-would still grow: one, or as many as keep it busy while the server is. Models take turns by who has waited longest.
+A batch leaves when enough rows wait for the best gear, or a device is idle and its oldest has waited ``max_delay``, or
+one who waits would else go without an answer. A device computes one at a time; others are copied to it meanwhile only
+when one is full, since a smaller one would still grow: one, or as many as keep it busy while the server is. Models take
+turns by who has waited longest.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from neonext_ascend.serving.refusals import RefusedError
 
 MOST_BATCHES = 8  # that a device has, with the one that it computes
 MOST_DEATHS = 2
+SPARE, SLOWER = 0.1, 2  # before a request is given up: seconds for its answer's way, and times what its batch takes
 
 
 class Lane(Protocol):
@@ -88,6 +90,11 @@ class Dispatcher:
         self._queues[work.model].add(work)
         self.pump()
 
+    def hurry(self) -> None:
+        """From now on nothing waits for company: none will come."""
+        self._max_delay = 0.0
+        self.pump()
+
     def pump(self) -> None:
         """Send what can leave now, and wake up when the next can."""
         now, wake = asyncio.get_running_loop().time(), math.inf
@@ -121,20 +128,30 @@ class Dispatcher:
         heads = [
             (head.arrived, number, head) for number, q in enumerate(self._queues) if (head := q.head()) is not None
         ]
-        for arrived, number, head in sorted(heads, key=lambda item: item[:2]):
-            if due is None and (now >= arrived + self._max_delay or head.deaths):
+        for _, number, head in sorted(heads, key=lambda item: item[:2]):
+            full = self._queues[number].rows >= lane.gears[number].best
+            leaves = now if full else self._leaves(head, lane.gears[number])
+            if due is None and now >= leaves:
                 due = number
-            if self._queues[number].rows >= lane.gears[number].best or (due is not None and not lane.inflight):
-                return number if due is None else due, now
+            if due is not None and (full or not lane.inflight):
+                return due, now
             if not lane.inflight:
-                wake = min(wake, arrived + self._max_delay)
+                wake = min(wake, leaves)
         return None, wake
+
+    def _leaves(self, head: Work, gears: Gears) -> float:
+        """When rows that are no full batch wait no longer for others; the first of them is the head's."""
+        if not self._max_delay or head.deaths:
+            return head.arrived
+        queue = self._queues[head.model]
+        seconds = gears.seconds[gears.holding(queue.rows)]
+        return min(head.arrived + self._max_delay, queue.until() - SPARE - SLOWER * seconds)
 
     def _send(self, lane: Lane, number: int, now: float) -> None:
         queue, gears = self._queues[number], lane.gears[number]
         pieces = queue.take(gears.choose(queue.rows))
         rows = sum(piece.count for piece in pieces)
-        gear = min((g for g in gears.seconds if g >= rows), key=lambda g: gears.seconds[g])
+        gear = gears.holding(rows)
         for piece in pieces:
             if not piece.work.batch:
                 piece.work.waited = now - piece.work.arrived

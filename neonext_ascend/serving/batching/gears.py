@@ -50,6 +50,10 @@ class Gears:
     def _cost(self, gear: int) -> float:
         return OVERHEAD + self.seconds[gear]
 
+    def holding(self, rows: int) -> int:
+        """The quickest gear of those that hold so many rows."""
+        return min((gear for gear in self.seconds if gear >= rows), key=self.seconds.__getitem__)
+
     def fed(self, gear: int, rows: int) -> int:
         """What is run for ``rows`` rows in this gear."""
         return rows if self.free else gear

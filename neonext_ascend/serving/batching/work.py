@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ class Work:
         arrived: on the loop's clock, in seconds.
         answer: takes the outputs ``(n, ...)``, or what went wrong; whoever asked waits for it, and cancels it when he
             goes: its rows are then not computed.
+        until: on the loop's clock, when he will go.
 
     Attributes:
         deaths: how many processes ended while they had it.
@@ -34,6 +36,7 @@ class Work:
     rows: NDArray[np.generic]
     arrived: float
     answer: asyncio.Future[Arrays]
+    until: float = math.inf
     deaths: int = 0
     waited: float = 0.0
     computed: float = 0.0
@@ -121,6 +124,10 @@ class Queue:
         while self._pieces and self._pieces[0].work.over:
             self.rows -= self._pieces.popleft().count
         return self._pieces[0].work if self._pieces else None
+
+    def until(self) -> float:
+        """When the first goes of those who wait for them."""
+        return min((piece.work.until for piece in self._pieces if not piece.work.over), default=math.inf)
 
     def take(self, most: int) -> list[Piece]:
         """Up to ``most`` rows. What has ended a process travels alone, so that no other is blamed with it."""

@@ -74,6 +74,11 @@ class Arguments:
                 f"the application's arguments: min_replicas is {found.min_replicas}; expected at most max_replicas, "
                 f"which is {found.max_replicas}"
             )
+        if found.max_delay_ms >= 1000 * found.timeout:
+            raise UsageError(
+                f"the application's arguments: max_delay_ms is {found.max_delay_ms:g}; expected less than the "
+                f"timeout's {1000 * found.timeout:g} ms"
+            )
         return found
 
     @property

@@ -113,21 +113,25 @@ class _Doors:
         return _json({"name": name, "ready": self._desk.ready}, 200 if self._desk.ready else 503)
 
     async def infer(self, request: Request, name: str, version: str) -> Response:
-        settings = self._desk.settings
-        body = await read_body(request, settings.max_body, settings.timeout)
-        with self._desk.engine.models.explaining(name):
-            async with self._reading if len(body) > LARGE else contextlib.nullcontext():
-                asked = await parse_request(body, request.headers.get(HEADER))
+        async with self._desk.under_way(UnreadError):
+            body = await self._body(request)
+            with self._desk.engine.models.explaining(name):
+                async with self._reading if len(body) > LARGE else contextlib.nullcontext():
+                    asked = await parse_request(body, request.headers.get(HEADER))
         model, outputs = await unless_gone(request, self._desk.infer(name, version, asked))
         text, json_length = answer_body(asked, name, model.version, outputs, {})
         return Response(text, headers=headers_of(json_length))
 
     async def classify(self, request: Request) -> Response:
-        settings, query = self._desk.settings, request.query_params
-        body = await read_body(request, settings.max_body, settings.timeout)
+        query = request.query_params
+        async with self._desk.under_way(UnreadError):
+            body = await self._body(request)
         picture = picture_of(body, request.headers.get("content-type", ""))
         answer = self._desk.classify(query.get("model", ""), query.get("version", ""), [picture], query.get("top"))
         return _json(_classified_json(await unless_gone(request, answer)))
+
+    async def _body(self, request: Request) -> bytes:
+        return await read_body(request, self._desk.settings.max_body, self._desk.settings.timeout)
 
     async def metrics(self, _: Request) -> Response:
         await self._desk.engine.look()

@@ -33,7 +33,7 @@ class Gone(Exception):  # noqa: N818 -- nothing is wrong
 
 
 class UnreadError(RefusedError):
-    """The request is refused before all of its body was read."""
+    """The request is refused before all of its body was read, or may have been."""
 
 
 class LingeringResponse(Response):
