@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from neonext_ascend.serving.refusals import RefusedError
+
 if TYPE_CHECKING:
     from neonext_ascend.client.calls import Client
 
-__all__ = ["Client"]
+__all__ = ["Client", "RefusedError"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
-from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,18 +11,16 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from neonext_ascend.client.place import model_path, place_of, trusting, without_password
+from neonext_ascend.client.place import model_path, place_of, trusting
 from neonext_ascend.client.wire import IDLE
+from neonext_ascend.client.words import OTHER_FORM, naming, other_server, refusal_of, unanswered
 from neonext_ascend.errors import ArtifactError, FileAccessError, ToolchainError, UsageError
 from neonext_ascend.runtimes.classifying import Guess
 from neonext_ascend.serving.protocol.rest import HEADER, headers_of, parse_answer, request_body
-from neonext_ascend.serving.protocol.tensors import SENT, Tensor
-from neonext_ascend.serving.refusals import UNNAMED, RefusedError
+from neonext_ascend.serving.protocol.tensors import DATATYPES, SENT, Tensor
+from neonext_ascend.serving.refusals import RefusedError, cut
 
 BINARY = "binary_tensor_data"  # the extension's name
-_MOST_WORDS = 500  # signs of what any server answers
-# What reading an answer of another form raises.
-OTHER_FORM = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
 
 
 class Client:
@@ -122,12 +118,27 @@ class Client:
         return found
 
     def infer(self, model: str, rows: NDArray[np.generic], version: str = "") -> NDArray[np.generic]:
-        """The first output ``(N, ...)`` for rows ``(N, ...)`` of the model's one input, in its dtype.
+        """The one output ``(N, ...)`` for rows ``(N, ...)`` of the model's one input, in its dtype.
 
         Raises:
             RefusedError: the server's own words, with its HTTP status, and whether to try ``again``.
             ToolchainError: nobody answers there, not in time, or no server of the protocol.
+            UsageError: the model gives several outputs, or the rows are no array of numbers.
             ArtifactError: the model gives text.
+        """
+        found = self.infer_all(model, rows, version)
+        if len(found) > 1:
+            raise UsageError(f"{model}: gives {cut(', '.join(found))}; infer is for one output, infer_all for several")
+        (values,) = found.values()
+        if values.dtype == object:
+            raise ArtifactError(f"{model}: its output is text; pictures are for classify")
+        return values
+
+    def infer_all(self, model: str, rows: NDArray[np.generic], version: str = "") -> dict[str, NDArray[Any]]:
+        """All outputs by name, such as maps, in the model's order; text as objects, each of them ``bytes``.
+
+        Raises:
+            RefusedError, ToolchainError, UsageError: as of :meth:`infer`, whatever number of outputs there is.
         """
         path = f"{model_path(model, version)}/infer"
         try:
@@ -144,12 +155,16 @@ class Client:
         body, length = request_body([Tensor.of(self._inputs[model, version], rows)], self._binary)
         got = self._asked("POST", path, content=body, headers=headers_of(length))
         try:
-            values = parse_answer(got.content, got.headers.get(HEADER))[0].data
+            tensors = parse_answer(got.content, got.headers.get(HEADER))
+            found = {
+                str(t.name): np.asarray(t.data, None if t.datatype in DATATYPES else object).reshape(t.shape)
+                for t in tensors
+            }
+            if not found:
+                raise ValueError
         except (*OTHER_FORM, RefusedError):
             raise other_server(self._url + path) from None
-        if not isinstance(values, np.ndarray):
-            raise ArtifactError(f"{model}: its first output is text; pictures are for classify")
-        return values
+        return found
 
     def classify(self, picture: str | Path | bytes, *, model: str = "", version: str = "", top: int = 5) -> list[Guess]:
         """A picture's classes, best first; its file, or its bytes. Without a model the server's first.
@@ -166,7 +181,7 @@ class Client:
         try:
             found = self._told(dict, "POST", "/classify", content=data, params=query)
         except RefusedError as refused:
-            raise refused if isinstance(picture, bytes) else _naming(picture, refused) from None
+            raise refused if isinstance(picture, bytes) else naming(picture, refused) from None
         try:
             return [Guess(guess["index"], guess["label"], guess["score"]) for guess in found["top"]]
         except OTHER_FORM:
@@ -195,7 +210,7 @@ class Client:
         except httpx.TimeoutException:
             raise ToolchainError(f"{self._url}: no answer within {self._timeout:g} s; is a server there?") from None
         except httpx.RequestError as error:
-            raise ToolchainError(f"{self._url}: {_unanswered(error)}") from None
+            raise ToolchainError(f"{self._url}: {unanswered(error)}") from None
         except UnicodeError:  # ``xn--a``: what stands behind xn-- must mean something
             raise UsageError(
                 f"{self._url}: cannot be asked: its host is not a name; expected http://HOST:PORT"
@@ -203,48 +218,3 @@ class Client:
         if got.status_code != 200:
             raise refusal_of(got, f"{self._url}{path}")
         return got
-
-
-def _unanswered(error: httpx.RequestError) -> str:
-    """What it is likely to be, and what to do."""
-    told = str(error)
-    if "CERTIFICATE_VERIFY_FAILED" in told:
-        return f"no answer ({told}); give its certificate, if you trust it (--certificate FILE)"
-    if "WRONG_VERSION_NUMBER" in told:
-        return "speaks no TLS; take http://"
-    if isinstance(error, httpx.RemoteProtocolError) and "illegal" in told:
-        return "answers, but not in HTTP/1.1; is it a port of another protocol, such as gRPC's?"
-    if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError) and error.request.url.scheme == "http":
-        return f"no answer ({told.rstrip('.')}); is a server there, or is it one of https?"
-    return f"no answer ({told}); is a server there?"
-
-
-def _naming(picture: str | Path, refused: RefusedError) -> RefusedError:
-    """What is said of a picture is said of its file."""
-    words = str(refused).removeprefix(f"{UNNAMED}: ")
-    if words == str(refused) and refused.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return refused
-    return RefusedError(refused.status, f"{picture}: {words}", refused.retry_after)
-
-
-def other_server(url: str) -> ToolchainError:
-    """Something answers there, and not as the protocol has it."""
-    return ToolchainError(f"{url}: its answer is not one of the Open Inference Protocol; is another server there?")
-
-
-def words_of(body: bytes, otherwise: str | None = None) -> str:
-    """What a refusal says, in one line; where it has not the protocol's form, something else, or all of it."""
-    try:
-        words = str(json.loads(body)["error"])
-    except OTHER_FORM:
-        words = body.decode("utf-8", "replace") if otherwise is None else otherwise
-    return " ".join(words.split())[:_MOST_WORDS]
-
-
-def refusal_of(got: httpx.Response, what: str) -> RefusedError:
-    """What an answer that is none says: the server's words, and after how many seconds to try again."""
-    moved = got.headers.get("location")
-    other = f"{got.reason_phrase} for {what}" + (f"; it is at {without_password(moved)}" if moved else "")
-    words = words_of(got.content, other)
-    seconds = got.headers.get("retry-after", "")
-    return RefusedError(got.status_code, words, int(seconds) if seconds.isdecimal() and len(seconds) < 10 else None)

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from neonext_ascend.client.calls import words_of
 from neonext_ascend.client.subject import Subject
 from neonext_ascend.client.wire import Wire
+from neonext_ascend.client.words import words_of
 from neonext_ascend.timing.latency import without_collection
 from neonext_ascend.timing.load import NOT_SENT, Load, LoadSitting, warm_up_seconds
 

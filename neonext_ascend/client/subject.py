@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from neonext_ascend.client.calls import BINARY, OTHER_FORM, Client, other_server, words_of
+from neonext_ascend.client.calls import BINARY, Client
 from neonext_ascend.client.place import model_path, place_of, trusting
 from neonext_ascend.client.wire import CONNECTION, TIMEOUT, Address, asked_once
+from neonext_ascend.client.words import OTHER_FORM, other_server, words_of
 from neonext_ascend.errors import OF_EXIT_CODE, FileAccessError, NeoNextError, ToolchainError, UsageError
 from neonext_ascend.images.finding import Found
 from neonext_ascend.serving.protocol.rest import headers_of, parse_answer, request_body

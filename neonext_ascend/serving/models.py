@@ -108,12 +108,13 @@ class Models:
         return list(self._by_name[name.removesuffix(PICTURES)])
 
     @contextmanager
-    def explaining(self, name: str) -> Iterator[None]:
+    def explaining(self, name: str, version: str) -> Iterator[None]:
         """What is wrong with a request's form is told with what its model takes."""
         try:
             yield
         except RefusedError as refusal:
-            takes = f"; {name} takes {self.find(name)[0].takes}" if name in self._by_name else ""
+            known = name in self._by_name and version in ("", *self._by_name[name])
+            takes = f"; {name} takes {self.find(name, version)[0].takes}" if known else ""
             raise RefusedError(refusal.status, f"{refusal}{takes}") from None
 
     def find(self, name: str, version: str = "") -> tuple[Served, bool]:

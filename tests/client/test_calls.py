@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 
 from neonext_ascend import jobs
-from neonext_ascend.client import Client
+from neonext_ascend.client import Client, RefusedError
 from neonext_ascend.client.place import model_path, place_of, without_password
 from neonext_ascend.client.subject import subject_of
-from neonext_ascend.errors import FileAccessError, NeoNextError, ToolchainError, UsageError
-from neonext_ascend.serving.refusals import RefusedError
+from neonext_ascend.errors import ArtifactError, FileAccessError, NeoNextError, ToolchainError, UsageError
 from tests.standins.server import standing
 from tests.standins.talking import says, talking
 from tests.support.outcome import caller
@@ -121,6 +120,37 @@ def test_a_server_without_the_extension_is_sent_json(told: dict[str, object]) ->
         client.infer("m", ROWS)
     assert [body for _, body in up.bodies] == [up.bodies[0][1]] * 2
     assert b'"data":[0.0,0.0,0.0]' in up.bodies[0][1]
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, *outputs: dict[str, object]) -> None:
+    """The stand-in's answer from here on."""
+    monkeypatch.setattr("tests.standins.server.ANSWER", {"outputs": list(outputs)})
+
+
+def test_several_outputs_come_by_name_and_never_the_first_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs: list[dict[str, Any]] = [
+        {"name": "b", "datatype": "FP16", "shape": [1, 2], "data": [0.5, 2]},
+        {"name": "a", "datatype": "INT64", "shape": [2], "data": [3, 4]},
+        {"name": "text", "datatype": "BYTES", "shape": [1, 1], "data": ["x"]},
+    ]
+    with standing() as up, Client(up.url) as client:
+        answering(monkeypatch, *outputs)
+        found = client.infer_all("m", ROWS)
+        assert [(name, str(values.dtype), values.tolist()) for name, values in found.items()] == [
+            ("b", "float16", [[0.5, 2]]),
+            ("a", "int64", [3, 4]),
+            ("text", "object", [[b"x"]]),
+        ]
+        with pytest.raises(UsageError, match=r"^m: gives b, a, text; infer is for one output, infer_all for several$"):
+            client.infer("m", ROWS)
+        answering(monkeypatch, outputs[2])
+        with pytest.raises(ArtifactError, match="m: its output is text"):
+            client.infer("m", ROWS)
+        for wrong in ([], [{**outputs[2], "shape": [2]}], [{**outputs[0], "shape": [2, 2]}], [{"name": "b"}]):
+            answering(monkeypatch, *wrong)
+            for call in (client.infer, client.infer_all):
+                with pytest.raises(ToolchainError, match="not one of the Open Inference Protocol"):
+                    call("m", ROWS)
 
 
 @pytest.mark.parametrize("path", CALLS)

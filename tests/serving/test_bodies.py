@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import struct
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,6 +51,15 @@ DATA = b"\x89PNG\r\n\r\n--a --b \r\n-\r\n--"
 )
 def test_a_forms_file(kind: str, body: bytes, want: bytes) -> None:
     assert picture_of(body, kind) == want
+
+
+@pytest.mark.parametrize("body", [b'{"inputs": []}', b' \n{"image": "aGk="}', b'["aGk="]'])
+def test_json_is_no_picture(body: bytes) -> None:
+    for kind in ("application/json", "application/x-www-form-urlencoded", ""):
+        words = "what was sent: is JSON; expected a picture's bytes, or a form with a file"
+        with pytest.raises(RefusedError, match=words) as caught:
+            picture_of(body, kind)
+        assert caught.value.status == 400
 
 
 NESTED = b"".join(b"--%d\r\nContent-Type: multipart/mixed; boundary=%d\r\n\r\n" % (n, n + 1) for n in range(20000))
@@ -163,6 +173,9 @@ def test_lists_without_number_are_not_read(inner: bytes) -> None:
         ("UINT64", [2**64 - 1, 0], True), ("FP32", [1, 2.5], True), ("INT32", [1, 2.5], False),
         ("UINT8", [1, 256], False), ("UINT8", [1, -1], False), ("INT64", ["1", "2"], False),
         ("BOOL", ["false", ""], False), ("BOOL", [1, 0], False), ("INT8", [None, 1], False), ("INT8", [True, 1], False),
+        ("FP32", [[1], [2.5]], True), ("FP16", [-1, 2**10], True), ("FP64", [2**53 - 1, 1e300], True),
+        ("FP32", ["1", 2.5], False), ("FP32", [["1"], ["2"]], False), ("FP32", [True, 1.5], False),
+        ("FP16", [[1], [False]], False), ("FP64", [True, False], False), ("FP64", [10**400, 1], False),
     ],
 )  # fmt: skip
 def test_numbers_are_taken_as_they_are_or_not_at_all(datatype: str, data: list[object], right: bool) -> None:
@@ -194,6 +207,100 @@ def test_byte_strings_lie_flat_or_nested(data: list[object], shape: list[int], r
     else:
         with pytest.raises(RefusedError, match=r"not strings in base64; expected a list of them, flat or nested"):
             parse_request(body, None)
+
+
+A = np.arange(24)
+
+
+@pytest.mark.parametrize("datatype", ["FP32", "INT8", "BYTES"])
+@pytest.mark.parametrize(
+    ("nested", "shape", "right"),
+    [
+        ([1, 2, 3, 4], [1, 3, 4, 2], False),  # channels last, for channels first
+        ([2, 12], [2, 3, 4], False),
+        ([4, 6], [6, 4], False),
+        ([2, 3, 4], [24], False),
+        ([2, 2, 6], [1, 4, 6], False),
+        ([1, 2, 3, 4], [1, 2, 3, 4], True),
+        ([2, 3, 4], [1, 2, 3, 4], True),
+        ([2, 1, 3, 4, 1], [2, 3, 1, 4], True),
+        ([24], [2, 3, 4], True),
+        ([1, 24], [2, 3, 4], True),
+        ([24, 1], [2, 12], True),
+    ],
+)
+def test_lists_are_nested_as_the_shape_says_or_flat(
+    datatype: str, nested: list[int], shape: list[int], right: bool
+) -> None:
+    values = np.array(["YQ==", "Yg=="])[A % 2] if datatype == "BYTES" else A
+    entry = {"name": "x", "datatype": datatype, "shape": shape, "data": values.reshape(nested).tolist()}
+    body = json.dumps({"inputs": [entry]}).encode()
+    if right:
+        (tensor,) = parse_request(body, None).inputs
+        assert tensor.shape == tuple(shape)
+        assert np.ravel(tensor.data).tolist() == ([b"a", b"b"] * 12 if datatype == "BYTES" else A.tolist())
+    else:
+        with pytest.raises(RefusedError) as caught:
+            parse_request(body, None)
+        assert (caught.value.status, str(caught.value)) == (
+            400,
+            f"x: its lists are nested as {nested}; expected {shape}, or flat",
+        )
+
+
+@pytest.mark.parametrize("data", [[1], [], 0, ""])
+def test_a_tensor_comes_one_way(data: object) -> None:
+    with pytest.raises(RefusedError, match="x: has data as well as binary_data_size; send one of them") as caught:
+        parse_request(*binary(bytes(4), shape=[1], data=data))
+    assert caught.value.status == 400
+    (tensor,) = parse_request(*binary(bytes(4), shape=[1], data=None)).inputs
+    assert np.ravel(tensor.data).tolist() == [0]
+
+
+@pytest.mark.parametrize("size", ["4", "x", 4.0, True, [4], {}])
+def test_a_size_that_is_no_whole_number_is_said(size: object) -> None:
+    with pytest.raises(RefusedError) as caught:
+        parse_request(*binary(bytes(4), shape=[1], parameters={"binary_data_size": size}))
+    assert str(caught.value) == f"x: binary_data_size {str(size)!r}; expected a whole number"
+    with pytest.raises(RefusedError, match="x: binary_data_size 5; the body has 4 bytes left"):
+        parse_request(*binary(bytes(4), shape=[1], parameters={"binary_data_size": 5}))
+
+
+@pytest.mark.parametrize("asked", [{"shared_memory_region": "r", "shared_memory_byte_size": 4}, {"classification": 2}])
+def test_what_would_be_left_undone_is_refused(asked: dict[str, Any]) -> None:
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1]}
+    wrong = {"name": "y", "parameters": asked}
+    kinds = {str: "string_param", int: "int64_param"}
+    over = {**wrong, "parameters": {word: {kinds[type(value)]: value} for word, value in asked.items()}}
+    contents = {"contents": {"fp32_contents": [1.0]}}
+    words = f"y: {next(iter(asked))}: there is no .* here; leave it out"
+    for fields in ({"inputs": [{**tensor, **wrong}]}, {"inputs": [{**tensor, "data": [1]}], "outputs": [wrong]}):
+        with pytest.raises(RefusedError, match=words) as caught:
+            parse_request(json.dumps(fields).encode(), None)
+        assert caught.value.status == 400
+    for fields in ({"inputs": [{**tensor, **over}]}, {"inputs": [{**tensor, **contents}], "outputs": [over]}):
+        with pytest.raises(RefusedError, match=words) as caught:
+            parse_message(MESSAGES["ModelInferRequest"](**fields))
+        assert caught.value.status == 400
+
+
+def test_null_is_as_if_it_were_left_out() -> None:
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1], "data": [1], "parameters": None}
+    asked = parse_request(
+        json.dumps({"inputs": [tensor], "id": None, "parameters": None, "outputs": None}).encode(), None
+    )
+    assert (asked.id, asked.outputs, asked.parameters) == ("", {}, {})
+    output = {"name": "y", "parameters": None}
+    asked = parse_request(json.dumps({"inputs": [tensor], "id": "7", "outputs": [output]}).encode(), None)
+    assert (asked.id, asked.outputs) == ("7", {"y": None})
+    for wrong, words in (
+        ({"id": 0}, "id: expected a string"),
+        ({"parameters": 0}, "parameters: expected an object"),
+        ({"outputs": 0}, "outputs: expected a list"),
+        ({"inputs": None}, "inputs: expected at least one"),
+    ):
+        with pytest.raises(RefusedError, match=words):
+            parse_request(json.dumps({"inputs": [tensor], **wrong}).encode(), None)
 
 
 LONG = "n" * 5000
@@ -239,6 +346,26 @@ def test_of_a_message_as_well(tensor: dict[str, object], raw: bytes | None) -> N
     assert len(str(caught.value)) < 500
 
 
+def test_a_messages_tensor_comes_one_way() -> None:
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1]}
+    both = {**tensor, "contents": {"fp32_contents": [1.0]}}
+    raw = struct.pack("<f", 2.0)
+    for inputs in ([both], [tensor, both]):
+        message = MESSAGES["ModelInferRequest"](inputs=inputs, raw_input_contents=[raw] * len(inputs))
+        with pytest.raises(RefusedError, match="x: has contents as well as raw_input_contents; send one") as caught:
+            parse_message(message)
+        assert caught.value.status == 400
+    two = {**tensor, "contents": {"fp32_contents": [1.0], "int_contents": [2]}}
+    with pytest.raises(
+        RefusedError, match="x: has int_contents, fp32_contents; expected fp32_contents alone"
+    ) as caught:
+        parse_message(MESSAGES["ModelInferRequest"](inputs=[two]))
+    assert caught.value.status == 400
+    # Contents that hold nothing, as made by touching them, are none.
+    message = MESSAGES["ModelInferRequest"](inputs=[{**tensor, "contents": {}}], raw_input_contents=[raw])
+    assert np.ravel(parse_message(message).inputs[0].data).tolist() == [2.0]
+
+
 @pytest.mark.parametrize("datatype", ["FP32", "INT8", "BOOL", "FP9"])
 @pytest.mark.parametrize(
     "data",
@@ -276,8 +403,8 @@ def test_of_a_lot_nothing_is_left_out(data: str) -> None:
 
 
 @pytest.mark.parametrize("data", [[1] * 600000, [[1, 0]] * 300000])
-def test_others_have_their_turns_while_a_lot_is_read(data: list[object]) -> None:
-    asked = {"inputs": [{"name": "x", "datatype": "UINT8", "shape": [600000], "data": data}]}
+def test_others_have_their_turns_while_a_lot_is_read(data: list[Any]) -> None:
+    asked = {"inputs": [{"name": "x", "datatype": "UINT8", "shape": np.shape(data), "data": data}]}
     request, turns = read(json.dumps(asked, separators=(",", ":")).encode(), None)
     assert np.size(request.inputs[0].data) == 600000
     assert turns >= 9  # 1.2 million digits and commas, of which a piece has 131,072

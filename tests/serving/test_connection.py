@@ -129,6 +129,40 @@ def test_a_request_that_offers_an_upgrade_is_answered_with_its_body(
     assert caplog.records == []
 
 
+@pytest.mark.parametrize("blank", [b" ", b"\t", b" \t  "])
+def test_white_space_around_a_value_is_no_part_of_it(blank: bytes) -> None:
+    heard = list[tuple[bytes, bytes]]()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        heard.extend(scope["headers"])
+        await echo(scope, receive, send)
+
+    async def each(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        fields = (b"X-API-Key:%ba key%b", b"Empty:%b%b", b"Expect:%b100-continue%b", b"Content-Length:%b4%b")
+        writer.write(HEAD + b"\r\n".join(field % (blank, blank) for field in fields) + b"\r\n\r\n")
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"body")
+        assert await answer(reader) == (200, b"POST /p body")
+
+    play(each, app=app)
+    assert heard[1:] == [
+        (b"x-api-key", b"a key"),
+        (b"empty", b""),
+        (b"expect", b"100-continue"),
+        (b"content-length", b"4"),
+    ]
+
+
+def test_a_method_that_is_for_nothing_here_is_told_what_others_are() -> None:
+    async def each(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"CONNECT h:1 HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(
+            b"HTTP/1.1 405 Method Not Allowed\r\nallow: GET, HEAD, POST\r\n"
+        )
+
+    play(each)
+
+
 @pytest.mark.parametrize(
     ("sent", "status", "words"),
     [

@@ -121,10 +121,18 @@ def test_several_outputs_are_tensors_and_no_classes(served: Served, nano: Nano, 
         values = np.concatenate([answers[output["name"]] for answers in want])
         assert output["shape"] == list(values.shape)
         np.testing.assert_array_equal(np.float32(output["data"]), values.ravel())  # the same file, the same batch
+    with Client(f"http://127.0.0.1:{served.port}") as client:
+        for name, values in client.infer_all("maps", nano.rows[:2]).items():
+            np.testing.assert_array_equal(values, np.concatenate([answers[name] for answers in want]))
+        with pytest.raises(UsageError, match="maps: gives stage1, stage2, stage3, stage4; infer is for one output"):
+            client.infer("maps", nano.rows[:2])
     got = served.ask("POST", "/v2/models/maps/infer", tensor_request(nano.rows[:1], outputs=[{"name": "stage3"}])).json
     assert [output["name"] for output in got["outputs"]] == ["stage3"]
-    for path in ("/classify?model=maps", "/v2/models/maps-pictures/infer"):
-        refused = served.ask("POST", path, tensor_request(nano.rows[:1]))
+    for path, body in (
+        ("/classify?model=maps", PICTURE.read_bytes()),
+        ("/v2/models/maps-pictures/infer", tensor_request(nano.rows[:1])),
+    ):
+        refused = served.ask("POST", path, body)
         assert (refused.status, "maps gives maps, no classes" in refused.json["error"]) == (404, True)
     listed = served.ask("POST", "/v2/repository/index", b"{}").json
     assert [entry["name"] for entry in listed] == [
@@ -315,6 +323,7 @@ def test_what_is_compressed_is_refused_whole(served: Served, nano: Nano) -> None
         for encoding in ("gzip", "deflate", "rot13"):
             got = served.ask("POST", path, sent, {"Content-Encoding": encoding})
             assert (got.status, got.json["error"].split(":")[0]) == (415, f"Content-Encoding {encoding}")
+            assert got.headers["Accept-Encoding"] == "identity"
     for plain in ("identity", "Identity", ""):
         assert served.ask("POST", INFER, tensor_request(nano.rows[:1]), {"Content-Encoding": plain}).status == 200
 

@@ -13,7 +13,7 @@ from google.protobuf import (  # type: ignore[import-untyped] # protobuf has no 
     message_factory,
 )
 
-from neonext_ascend.serving.protocol.tensors import BYTES, InferRequest, Tensor, dtype_of, refuse_count
+from neonext_ascend.serving.protocol.tensors import BYTES, InferRequest, Tensor, dtype_of, refuse_count, refuse_unserved
 from neonext_ascend.serving.refusals import RefusedError, cut
 
 SERVICE = "inference.GRPCInferenceService"
@@ -50,6 +50,8 @@ def parse_request(message: Any) -> InferRequest:
         RefusedError: 400, with what is wrong.
     """
     raw = message.raw_input_contents
+    for item in (*message.inputs, *message.outputs):
+        refuse_unserved(cut(item.name), item.parameters)
     if raw and len(raw) != len(message.inputs):
         raise RefusedError(400, f"raw_input_contents: {len(raw)}; expected {len(message.inputs)}, one an input")
     if not message.inputs:
@@ -78,12 +80,17 @@ def answer(
 
 def _tensor(item: Any, raw: bytes | None) -> Tensor:
     name, datatype, shape = cut(item.name), cut(item.datatype), list(item.shape)
+    given = [field.name for field, _ in item.contents.ListFields()]
     if raw is not None:
+        if given:
+            raise RefusedError(400, f"{name}: has contents as well as raw_input_contents; send one of them")
         return Tensor.from_raw(name, datatype, shape, raw)
     field = _CONTENTS.get(datatype)
     if field is None:
         dtype_of(name, datatype)
         raise RefusedError(400, f"{name}: {datatype} has no typed contents; send raw_input_contents")
+    if set(given) - {field}:
+        raise RefusedError(400, f"{name}: has {', '.join(given)}; expected {field} alone, since it is {datatype}")
     values = getattr(item.contents, field)
     refuse_count(name, len(values), datatype, shape)
     if datatype == BYTES:

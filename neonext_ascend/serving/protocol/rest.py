@@ -14,13 +14,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from neonext_ascend.serving.protocol.tensors import BYTES, InferRequest, Tensor, elements
+from neonext_ascend.serving.protocol.tensors import BYTES, InferRequest, Tensor, elements, refuse_unserved
 from neonext_ascend.serving.protocol.values import read_json, tensor_of, tensor_of_text
 from neonext_ascend.serving.refusals import RefusedError, cut
 
 HEADER = "Inference-Header-Content-Length"
 # Empty lists in lists would take 3.4 GB for 64 MiB, and 28 seconds; a picture of three channels last has one a pixel.
 _MOST_LISTS = 2**22
+_NULL = msgspec.Raw(b"null")
 LARGE = 2**20  # bytes of JSON from which others have their turns while it is read
 
 
@@ -50,25 +51,30 @@ async def parse_request(body: bytes, header_length: str | None) -> InferRequest:
         raise RefusedError(400, "inputs: expected at least one")
     rest, tensors = memoryview(body)[length:], []
     for item in inputs:
-        name, size = _name(item), _parameters(item).get("binary_data_size")
+        name, size = _name(item), _of_tensor(item).get("binary_data_size")
+        data = item.get("data")
         if size is not None:
-            if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(rest):
+            if data not in (None, _NULL):
+                raise RefusedError(400, f"{name}: has data as well as binary_data_size; send one of them")
+            if not isinstance(size, int) or isinstance(size, bool):
+                raise RefusedError(400, f"{name}: binary_data_size {str(size)[:40]!r}; expected a whole number")
+            if not 0 <= size <= len(rest):
                 raise RefusedError(
                     400, f"{name}: binary_data_size {str(size)[:40]}; the body has {len(rest)} bytes left"
                 )
             tensors.append(Tensor.from_raw(name, cut(item.get("datatype")), _shape(item, name), rest[:size]))
             rest = rest[size:]
         else:
-            data, described = item.get("data"), (name, cut(item.get("datatype")), _shape(item, name))
+            described = (name, cut(item.get("datatype")), _shape(item, name))
             if isinstance(data, msgspec.Raw):
                 tensors.append(await tensor_of_text(*described, bytes(data)))
             else:
                 tensors.append(tensor_of(*described, data))
     if len(rest):
         raise RefusedError(400, f"{len(rest)} bytes of the body belong to no input")
-    outputs = {_name(item): _flag(_parameters(item), "binary_data") for item in _items(asked, "outputs")}
+    outputs = {_name(item): _flag(_of_tensor(item), "binary_data") for item in _items(asked, "outputs")}
     parameters = _parameters(asked)
-    given = asked.get("id", "")
+    given = _given(asked, "id", "")
     if not isinstance(given, str):
         raise RefusedError(400, "id: expected a string")
     return InferRequest(given, tuple(tensors), outputs, parameters, bool(_flag(parameters, "binary_data_output")))
@@ -153,8 +159,14 @@ def _as_base64(item: bytes) -> str:
     return base64.b64encode(item).decode()
 
 
+def _given(item: Mapping[str, Any], key: str, otherwise: object) -> Any:
+    """A field that may be left out, or be null."""
+    found = item.get(key)
+    return otherwise if found is None else found
+
+
 def _items(asked: Any, key: str) -> list[dict[str, Any]]:
-    items = asked.get(key, []) if isinstance(asked, dict) else None
+    items = _given(asked, key, []) if isinstance(asked, dict) else None
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise RefusedError(400, f"{key}: expected a list of objects in a JSON object")
     return items
@@ -168,9 +180,14 @@ def _name(item: Mapping[str, Any]) -> str:
 
 
 def _parameters(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = item.get("parameters", {})
+    found = _given(item, "parameters", {})
     if not isinstance(found, dict):
         raise RefusedError(400, "parameters: expected an object")
+    return found
+
+
+def _of_tensor(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    refuse_unserved(cut(item.get("name")), found := _parameters(item))
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,8 @@ SENT = {
     np.dtype(dtype): name for name, dtype in DATATYPES.items()
 }  # looked up as they are: a dtype's name takes longer to make
 _MOST_ELEMENTS, _MOST_TEXTS = 2**40, 2**16  # of a shape, a size of 0 counted as 1; byte strings are read one by one
+# Parameters of Triton's extensions.
+_UNSERVED = {"shared_memory_region": "shared memory", "classification": "classification of tensors"}
 _LITTLE = {name: np.dtype(dtype).newbyteorder("<") for name, dtype in DATATYPES.items()}
 
 
@@ -127,6 +129,13 @@ def refuse_many(name: str, texts: int) -> None:
     """Raise for more byte strings than are read while others wait."""
     if texts > _MOST_TEXTS:
         raise RefusedError(413, f"{name}: {texts} elements; expected at most {_MOST_TEXTS} in a request")
+
+
+def refuse_unserved(name: str, parameters: Container[str]) -> None:
+    """Raise for an input or output that asks for what would be left undone."""
+    for word, what in _UNSERVED.items():
+        if word in parameters:
+            raise RefusedError(400, f"{name}: {word}: there is no {what} here; leave it out")
 
 
 def metadata_of(spec: TensorSpec) -> dict[str, object]:

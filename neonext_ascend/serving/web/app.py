@@ -7,7 +7,7 @@ import contextlib
 import json
 import re
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib import resources
 from typing import Any
 
@@ -82,8 +82,16 @@ class App:
                     return await handler(request, **found.groupdict(default=""))
                 others.append(wanted)
         if others:
-            raise RefusedError(405, f"{cut(path)}: {method} is not for this path; expected {' or '.join(others)}")
+            raise _MethodError(f"{cut(path)}: {method} is not for this path; expected {' or '.join(others)}", others)
         raise RefusedError(404, f"{cut(path)}: no such path; expected /v2, /v2/models/NAME, /classify or /metrics")
+
+
+class _MethodError(RefusedError):
+    """There is such a path, and it takes other methods."""
+
+    def __init__(self, words: str, others: Sequence[str]) -> None:
+        super().__init__(405, words)
+        self.allowed = ", ".join([*others, *("HEAD" for method in others if method == "GET")])
 
 
 class _Doors:
@@ -115,7 +123,7 @@ class _Doors:
     async def infer(self, request: Request, name: str, version: str) -> Response:
         async with self._desk.under_way(UnreadError):
             body = await self._body(request)
-            with self._desk.engine.models.explaining(name):
+            with self._desk.engine.models.explaining(name, version):
                 async with self._reading if len(body) > LARGE else contextlib.nullcontext():
                     asked = await parse_request(body, request.headers.get(HEADER))
         model, outputs = await unless_gone(request, self._desk.infer(name, version, asked))
@@ -174,6 +182,10 @@ def _refused(refusal: RefusedError) -> Response:
     headers = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
     if isinstance(refusal, UnreadError) or refusal.status == 408:
         headers["Connection"] = "close"  # the rest of the body may yet come
+    if isinstance(refusal, _MethodError):
+        headers["Allow"] = refusal.allowed
+    if refusal.status == 415:
+        headers["Accept-Encoding"] = "identity"
     if refusal.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     kind = LingeringResponse if isinstance(refusal, UnreadError) else Response

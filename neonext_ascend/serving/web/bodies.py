@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from neonext_ascend.serving.refusals import RefusedError
+from neonext_ascend.serving.refusals import UNNAMED, RefusedError
 
 _T = TypeVar("_T")
 LINGER = 5.0  # seconds in which a client that still sends comes to read a refusal
@@ -111,9 +111,12 @@ def picture_of(body: bytes, content_type: str) -> bytes:
     """The file in a form (``curl -F``; RFC 7578), or the body itself.
 
     Raises:
-        RefusedError: 400, the form holds no file.
+        RefusedError: 400, the form holds no file, or the body is JSON.
     """
     if not content_type.lower().startswith("multipart/form-data"):
+        if body[:64].lstrip().startswith((b"{", b"[")):
+            words = "is JSON; expected a picture's bytes, or a form with a file, as curl -F file=@PICTURE sends it"
+            raise RefusedError(400, f"{UNNAMED}: {words}")
         return body
     found = _BOUNDARY.search(content_type)
     line = b"--" + ((found[1] or found[2]).encode() if found else b"")

@@ -98,6 +98,10 @@ class Connection(JoiningProtocol):
         self._head = self._body = 0
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """As httptools has it; white space around a value is no part of it (RFC 9110, 5.5)."""
+        super().on_header(name, value.strip(b" \t"))
+
     def on_body(self, body: bytes) -> None:
         """As httptools has it."""
         self._came += len(body)
@@ -185,7 +189,7 @@ class Connection(JoiningProtocol):
         """The same request anew."""
         method = self.parser.get_method()
         if method == b"CONNECT":
-            self._refuse(405, "CONNECT is not for this server; see /v2")
+            self._refuse(405, "CONNECT is not for this server; see /v2", b"allow: GET, HEAD, POST\r\n")
             return False
         first = b"%s %s HTTP/%s" % (method, self.url, self.parser.get_http_version().encode())
         kept = [b"%s: %s" % (name, value) for name, value in self.headers if name != b"upgrade"]
@@ -194,14 +198,14 @@ class Connection(JoiningProtocol):
         self.parser.feed_data(b"\r\n".join([first, *kept, b"", b""]))
         return True
 
-    def _refuse(self, status: int, words: str) -> None:
+    def _refuse(self, status: int, words: str, more: bytes = b"") -> None:
         """Answer once all before it are answered, and let the connection go; what else its client sends is dropped."""
         self.logger.warning(words)
         self._unset_keepalive_if_required()
         self._over, self._held = True, b""
         body = json.dumps({"error": words}).encode()
         head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
-        self._refusal = STATUS_LINE[status] + head + body
+        self._refusal = STATUS_LINE[status] + more + head + body
         if self._open and not self._heading:  # the newest is to blame itself
             if self.cycle.response_started:  # and has its answer
                 self._refusal = b""

@@ -57,7 +57,7 @@ class _Answers:
         return MESSAGES["ModelMetadataResponse"](**self._desk.model_metadata(request.name, request.version))
 
     async def model_infer(self, request: Any, context: Any) -> Any:
-        with self._desk.engine.models.explaining(request.model_name):
+        with self._desk.engine.models.explaining(request.model_name, request.model_version):
             asked = parse_request(request)
         model, outputs = await self._desk.infer(
             request.model_name, request.model_version, asked, context.time_remaining()
