@@ -145,7 +145,8 @@ class Manifest:
         environment, command: where and how it was made.
         compilation: how ATC made it; ``None`` for an ONNX file.
         features: what its maps are; ``None`` for a file that gives logits. Since version 4.
-        int8: form, calibration, scales and what stayed in fp16; since version 4, ``None`` where nothing is int8.
+        int8: form, calibration, scales, what stayed in fp16, and what the int8 file itself answers; since version 4,
+            ``None`` where nothing is int8.
     """
 
     manifest_version: Annotated[int, Bounds(ge=1, le=VERSION)] = VERSION

@@ -24,7 +24,7 @@ from neonext_ascend.runtimes.registry import opener, runtime_for
 from neonext_ascend.spec import Dtype, TensorSpec, Tolerance
 from neonext_ascend.verify.feeds import DYNAMIC_BATCHES, feeds_for
 from neonext_ascend.verify.parity import OpenWithPoints, ParityReport, Verdict, check_parity
-from neonext_ascend.verify.vouched import check_against_manifest, judged_on
+from neonext_ascend.verify.vouched import check_against_manifest, held_to_own, judged_on
 
 if TYPE_CHECKING:  # it loads onnx, which a machine that only runs an OM lacks
     from neonext_ascend.verify.half import HalfVerdict
@@ -61,7 +61,11 @@ def verify_file(path: Path, against: Path | None, checkpoint: Path | None, optio
     else:
         report = check_against_manifest(path, manifest, open_artifact, bounds)
         what = "the values stored in the manifest"
-    verdict = Verdict(replace(report, changed=changed), half=_judged_half(path, manifest, options.accumulation))
+    with open_artifact(()) as runner:
+        own = held_to_own(path, runner, manifest)
+    verdict = Verdict(
+        replace(report, changed=changed, own=own), half=_judged_half(path, manifest, options.accumulation)
+    )
     return Verification(str(path), verdict, what, where, tuple(warnings))
 
 

@@ -16,6 +16,7 @@ from neonext_ascend.verify.points import compare_points, first_departure
 
 # A tensor that is off by more than this in fp16 has lost what later layers need.
 _LOST = 1e-2
+_AGAIN = "take the file as it was exported, or export it again"
 _BUG = {
     "folded": "folding BatchNorm, LayerScale or LayerNorm into their neighbours changes the numbers",
     "lowered": "writing NeoCells as products changes the numbers",
@@ -79,12 +80,14 @@ def file_blame(rung: str, cause: Cause | None) -> Blame:
     )
 
 
-def int8_blame(changed: Sequence[str]) -> Blame:
-    """An int8 file: by the constants that are not those that were exported, where there are some."""
+def int8_blame(changed: Sequence[str], *, moved: bool) -> Blame:
+    """An int8 file: by the constants that are not those that were exported, or as ``moved`` from its own answers."""
     if changed:
         more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
         told = f"its constant {changed[0]} is not the one that was exported{more}"
-        return Blame("int8", changed[0], told, "take the file as it was exported, or export it again")
+        return Blame("int8", changed[0], told, _AGAIN)
+    if moved:
+        return Blame("int8", "", "it answers otherwise than the int8 file that was exported", _AGAIN)
     remedy = "export it with --gate DATASET, which keeps in fp16 the layers that cost accuracy; see --sensitivity"
     return Blame("int8", "", "int8 moves the answers further than rounding to 8 bits should", remedy)
 

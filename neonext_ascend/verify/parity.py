@@ -14,6 +14,7 @@ from neonext_ascend.runtimes.base import Runner
 from neonext_ascend.spec import Tolerance
 from neonext_ascend.verify.compare import Comparison, compare_outputs, smallest_passing, summarize
 from neonext_ascend.verify.feeds import Feed, infer_feed, noise_feed
+from neonext_ascend.verify.own_answers import OwnAnswers
 from neonext_ascend.verify.points import PointError, compare_points, compare_samples, first_departure
 from neonext_ascend.verify.stored import compare_stored, stored_values
 
@@ -36,6 +37,7 @@ class ParityReport:
         points: of the inner points on the first feed, in the network's order.
         changed: constants of the file that are not those that were exported; LayerScale and half precision can hide
             them from every output.
+        own: of an int8 file, beside its own answers at its export.
     """
 
     reference: str
@@ -44,20 +46,21 @@ class ParityReport:
     comparisons: tuple[Comparison, ...]
     points: tuple[PointError, ...]
     changed: tuple[str, ...] = ()
+    own: OwnAnswers | None = None
 
     @property
     def passed(self) -> bool:
         """Whether every output and every point are within bounds."""
         outputs = all(c.passed for c in self.comparisons) and all(p.passed for p in self.points)
-        return outputs and not self.changed
+        return outputs and not self.changed and (self.own is None or self.own.passed)
 
     @property
     def departure(self) -> str | None:
         """The first point at which the two depart; ``None`` where they do not."""
         if self.passed:
             return None
-        output = next((c.output for c in self.comparisons if not c.passed), None)
-        return first_departure(self.points) or output or self.changed[0]
+        outputs = [c.output for c in (*self.comparisons, *([self.own] if self.own else ())) if not c.passed]
+        return first_departure(self.points) or (*outputs, *self.changed)[0]
 
     def reasons(self) -> list[str]:
         """Why it failed, in words."""
@@ -71,6 +74,8 @@ class ParityReport:
         if self.changed:
             others = f" and {len(self.changed) - 1} more" if len(self.changed) > 1 else ""
             words.append(f"constant {self.changed[0]}{others} is not the one that was exported")
+        if self.own is not None and not self.own.passed:
+            words.append(self.own.reason)
         return words
 
     def to_json(self) -> dict[str, Any]:
@@ -84,6 +89,7 @@ class ParityReport:
             "smallest_passing": smallest_passing(self.comparisons, self.tolerance),
             "first_departure": self.departure,
             "changed_constants": list(self.changed),
+            "own_answers": None if self.own is None else self.own.to_json(),
             "reasons": self.reasons(),
             "feeds": [c.to_json() for c in self.comparisons],
             "points": [p.to_json() for p in self.points],

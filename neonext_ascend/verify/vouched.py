@@ -6,8 +6,10 @@ from pathlib import Path
 
 from neonext_ascend.artifacts.manifest import Manifest
 from neonext_ascend.errors import ArtifactError
+from neonext_ascend.runtimes.base import Runner
 from neonext_ascend.runtimes.registry import Runtime
 from neonext_ascend.spec import FileDtype, Tolerance, judged_as
+from neonext_ascend.verify.own_answers import OwnAnswers, held_to
 from neonext_ascend.verify.parity import OpenWithPoints, ParityReport, check_stored
 
 
@@ -27,6 +29,22 @@ def check_against_manifest(
     stored_shape(path, manifest)
     with open_artifact(()) as candidate:
         return check_stored(candidate, open_artifact, manifest.reference, bounds, manifest.preprocessing)
+
+
+def held_to_own(path: Path, runner: Runner, manifest: Manifest) -> OwnAnswers | None:
+    """An int8 artifact beside its own answers; ``None`` where the manifest keeps none.
+
+    Raises:
+        ArtifactError: they cannot be read.
+    """
+    kept = (manifest.int8 or {}).get("answers")
+    if kept is None:
+        return None
+    batch = stored_shape(path, manifest)[0]
+    try:
+        return held_to(kept, runner, batch, manifest.preprocessing)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"{path}: its manifest's int8 answers cannot be read: {error!r}; export again") from None
 
 
 def stored_shape(path: Path, manifest: Manifest) -> tuple[int, ...]:

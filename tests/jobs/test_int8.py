@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +20,28 @@ from onnx import numpy_helper
 
 from neonext_ascend import create, jobs
 from neonext_ascend.artifacts.int8_twins import scales_of
+from neonext_ascend.artifacts.manifest import ArtifactFile
 from neonext_ascend.artifacts.reading import read_manifest
+from neonext_ascend.artifacts.staging import sha256_of
 from neonext_ascend.checkpoints.loading import load
 from neonext_ascend.cli.main import run
-from neonext_ascend.errors import UsageError
+from neonext_ascend.errors import ArtifactError, ParityError, UsageError
 from neonext_ascend.exporters.int8.deploy import packed
+from neonext_ascend.exporters.onnx_file.constants import checksums_of
 from neonext_ascend.images.preprocessing import preprocessing_for
+from neonext_ascend.jobs.bundle import running
 from neonext_ascend.jobs.gating import GateRefusedError
 from neonext_ascend.jobs.int8.calibration import read_calibration
 from neonext_ascend.precision.int8.calibrators import CALIBRATORS
+from neonext_ascend.serving.device.opening import open_checked
 from tests.support import digits
 from tests.support.om_commands import SOC, ask
 
 INT8 = ["export", "neonext_nano", "--dtype", "int8"]
+
+
+def doubled(value: Any) -> Any:
+    return value * 2 if value.dtype == np.float32 else packed(2 * scales_of(value))
 
 
 def folder(tmp: Path, pixels: Any, labels: Any) -> Path:
@@ -324,11 +335,28 @@ def test_the_way_to_an_om_on_the_stand_ins(
     made = paths[f"{stem}-{SOC}.om"]
     assert (made["dtype"], made["compilation"]["onnx"]["sha256"]) == ("int8", paths[f"{stem}-{SOC}.onnx"]["sha256"])
     assert made["parity"]["cosine"] > 0.99
+    assert made["parity"]["own_answers"]["passed"]
     found = ask(capfd, "eval", *(one["path"] for one in paths.values()), calibration)["artifacts"]
     assert [one["top1"]["value"] for one in found] == [1.0] * 3
     rungs = ask(capfd, "verify", "--ladder", made["path"])["rungs"]
     assert rungs[-1]["name"] == "om"
     assert rungs[-1]["passed"]
+    # As if the compiler had made it wrong: the OM is held to the int8 file's answers as well.
+    path = Path(made["path"]).with_suffix(".json")
+    manifest = read_manifest(path)
+    assert manifest.int8 is not None
+    manifest.int8["answers"]["outputs"]["logits"]["values"][3] += 0.1
+    manifest.write(path)
+    with pytest.raises(ParityError, match="off this int8 file's own answers"):
+        open_checked(Path(made["path"]), "acl", 0, 1, manifest.artifact.files[0].sha256)
+    assert run(["verify", "--ladder", made["path"]]) == 1
+    assert "off this int8 file's own answers" in " ".join(capfd.readouterr().err.split())
+    inputs, answers = np.zeros((1, 3, 96, 96), np.float32), np.zeros((1, 10), np.float32)
+    np.savez(tmp_path / running.INPUTS, zeros=inputs)
+    np.savez(tmp_path / running.EXPECTED, zeros=answers)
+    found = running._run(tmp_path, path.with_suffix(".om"), manifest)["parity"]
+    assert not found["own_answers"]["passed"]
+    assert "off this int8 file's own answers" in found["reasons"][-1]
 
 
 def test_calibrators_are_the_commands(made: list[Path]) -> None:
@@ -390,3 +418,67 @@ def test_a_changed_constant_of_int8_is_named(
     assert told in capfd.readouterr().err
     assert run(["debug", str(path), "--against", str(made[form])]) == 1
     assert "cause    its constant stage3.block0.fc2.weight has its channels permuted" in capfd.readouterr().out
+
+
+def wrong(made: Path, folder: Path, name: str, change: Callable[[Any], Any]) -> Path:
+    """The file with a constant changed, and a manifest that says so: as if what made it had made it wrong."""
+    path, model = folder / made.name, onnx.load(str(made))
+    (held,) = (one for one in model.graph.initializer if one.name == name)
+    held.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(change(numpy_helper.to_array(held))), name))
+    onnx.save(model, str(path))
+    manifest = read_manifest(made.with_suffix(".json"))
+    stamped = ArtifactFile(path.name, sha256_of(path), path.stat().st_size)
+    artifact = replace(manifest.artifact, files=(stamped,))
+    replace(manifest, artifact=artifact, checksums=checksums_of(model)).write(path.with_suffix(".json"))
+    return path
+
+
+def opened(path: Path) -> None:
+    open_checked(path, "ort", 0, 1, sha256_of(path)).runner.close()
+
+
+# The two that move the answers the least, and one that brings them nearer to float32's than the right file's are.
+SWAPPED = ["stage2.block0.neocell.right", "stage2.block1.neocell.right", "stage3.block0.neocell.left"]
+WRONG: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    **{f"{name} transposed": (name, lambda value: value.swapaxes(-1, -2)) for name in SWAPPED},
+    "scales of channels exchanged": ("downsample3.conv.SCALE", lambda value: value[::-1]),
+    "a scale doubled": ("stage2.block1.fc1.SCALE", doubled),
+    "a bias moved by a channel": ("stem.conv.bias", lambda value: np.roll(value, 1)),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+@pytest.mark.parametrize("form", ["qdq", "deploy"])
+def test_a_wrong_int8_file_whose_manifest_agrees_is_neither_served_nor_verified(
+    form: str, what: str, made: list[Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    name, change = WRONG[what]
+    name = name.replace("SCALE", "scale_w" if form == "qdq" else "dequant.param")
+    path = wrong(made[form == "deploy"], tmp_path, name, change)
+    with pytest.raises(ParityError, match=r"not served, .*: logits is \d\.\d+ off this int8 file's own answers"):
+        opened(path)
+    if name == SWAPPED[0]:
+        assert run(["verify", str(path)]) == 1
+        assert "off this int8 file's own answers at its export, allowed" in " ".join(capfd.readouterr().err.split())
+        assert run(["verify", "--ladder", str(path)]) == 1
+        assert "int8 fails: it answers otherwise than the int8 file that was exported" in capfd.readouterr().err
+
+
+def test_the_right_int8_files_are_served_and_older_manifests_as_before(made: list[Path], tmp_path: Path) -> None:
+    for path in made:
+        opened(path)
+        own = jobs.verify(path).verdict.artifact.own
+        assert own is not None
+        assert own.relative <= own.allowed / 3
+        assert own.allowed == pytest.approx(0.012)
+    path = wrong(made[0], tmp_path, SWAPPED[0], lambda value: value)
+    manifest = read_manifest(path.with_suffix(".json"))
+    assert manifest.int8 is not None
+    older = {name: value for name, value in manifest.int8.items() if name != "answers"}
+    replace(manifest, int8=older).write(path.with_suffix(".json"))
+    opened(path)
+    assert jobs.verify(path).verdict.artifact.own is None
+    for answers in ({"outputs": {}, "rounding": 0}, {"outputs": {"logits": {"values": ["x"]}}}, 3):
+        replace(manifest, int8={**older, "answers": answers}).write(path.with_suffix(".json"))
+        with pytest.raises(ArtifactError, match=r"int8 answers cannot be read: .*; export again"):
+            opened(path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, NodeProto
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from onnx.helper import make_node
 
 from neonext_ascend.errors import UsageError
@@ -16,6 +16,7 @@ from neonext_ascend.exporters.int8.decision import Decision, Int8Layer
 from neonext_ascend.exporters.int8.surgery import Editing, rewritten
 
 FIRST_OPSET, LAST_OPSET = 13, 18
+_JITTER = 1e-6
 
 
 def qdq_model(model: ModelProto, decision: Decision) -> ModelProto:
@@ -40,6 +41,18 @@ def check_qdq_opset(opset: int) -> None:
             f"opset {opset}: int8 needs {FIRST_OPSET} to {LAST_OPSET}, where DequantizeLinear takes a scale for each "
             "channel; take 17"
         )
+
+
+def jittered(model: ModelProto) -> ModelProto:
+    """A copy that says the same and rounds otherwise: float32 constants are moved by about the error of a long sum."""
+    copy, random = ModelProto(), np.random.RandomState(0)
+    copy.CopyFrom(model)
+    for tensor in copy.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            value = numpy_helper.to_array(tensor)
+            moved = (value * (1 + random.uniform(-_JITTER, _JITTER, value.shape))).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(moved, tensor.name))
+    return copy
 
 
 def _write(layer: Int8Layer, node: NodeProto, adder: NodeProto, edited: Editing) -> None:

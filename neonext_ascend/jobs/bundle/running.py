@@ -27,6 +27,7 @@ from neonext_ascend.runtimes.acl.runner import AclRunner
 from neonext_ascend.spec import TOLERANCES
 from neonext_ascend.verify.compare import Array, compare_logits
 from neonext_ascend.verify.parity import ParityReport
+from neonext_ascend.verify.vouched import held_to_own
 
 OPTIONS, INPUTS, EXPECTED = "options.json", "inputs.npz", "expected.npz"
 REPORT = "report"
@@ -163,8 +164,9 @@ def _run(folder: Path, om: Path, manifest: Manifest) -> dict[str, Any]:
             got = runner.infer(feed)[runner.outputs[0].name]
             comparisons.append(compare_logits(what, got, expected[member], bounds))
             latencies[member] = _median_ms(lambda feed=feed: runner.infer(feed))
-        where, name = runner.where, runner.name
-    parity = ParityReport("packed answers of the unfolded network, PyTorch fp32", name, bounds, tuple(comparisons), ())
+        own = held_to_own(om, runner, manifest)
+        where, against = runner.where, "packed answers of the unfolded network, PyTorch fp32"
+        parity = ParityReport(against, runner.name, bounds, tuple(comparisons), (), own=own)
     return {"runtime": where, "om": om.name, "parity": parity.to_json(), "latency_ms": latencies}
 
 
@@ -213,6 +215,8 @@ def _lines(report: Mapping[str, Any]) -> list[str]:
                 f"          {one['what']}: cosine {cosine}, max rel {one['max_rel']}, top-1 {one['top1']:.0%}, "
                 f"median {latency} ms{'' if one['passed'] else '  FAILED'}"
             )
+        if (own := report["parity"]["own_answers"]) and not own["passed"]:
+            lines.append(f"          FAILED: {report['parity']['reasons'][-1]}")
     if "profile" in report:
         lines.append(f"profile   {report['profile'].get('summary') or report['profile']['failed']}")
     return lines

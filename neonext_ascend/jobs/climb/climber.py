@@ -171,18 +171,18 @@ class _Climber:
     def in_int8(self, path: Path) -> None:
         """An int8 file: the deploy form in exact integers, QDQ in ONNX Runtime."""
         deployed, changed = self._plan.int8 == "deploy", self._plan.changed
-        told = [f"constant {name} is not the one that was exported" for name in changed]
+        told = [*self._plan.moved, *(f"constant {name} is not the one that was exported" for name in changed)]
         with integers(path, self._plan.overflows[0]) if deployed else opener(path, self._plan.runtime)(()) as runner:
             passed = self._climb.add("int8", runner.where, answers_of(runner, self._feeds), TOLERANCES["int8"], told)
         if not passed:
-            self._blames.append(int8_blame(changed))
+            self._blames.append(int8_blame(changed, moved=bool(self._plan.moved)))
 
     def on_device(self, name: str, opened: OpenWithPoints) -> None:
         """What the chip gives."""
         with opened(()) as runner:
             answers = answers_of(runner, self._feeds)
             bounds = TOLERANCES["int8"] if self._plan.int8 else _FP16
-            passed = self._climb.add(name, runner.where, answers, bounds)
+            passed = self._climb.add(name, runner.where, answers, bounds, self._plan.moved)
         if not passed:
             own, reference = self._subject.preprocessing, self._subject.runner()
             mistake = None if own is None else input_cause(reference, self._feeds, answers, own, _FP16)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from neonext_ascend.artifacts.finding import with_its_data
+from neonext_ascend.artifacts.manifest import Manifest
 from neonext_ascend.artifacts.reading import manifest_of
 from neonext_ascend.errors import ToolchainError, UsageError
 from neonext_ascend.exporters.onnx_file.constants import changed_constants
@@ -25,6 +26,7 @@ from neonext_ascend.precision.modes import ALL, HalfMode
 from neonext_ascend.runtimes.registry import Runtime, opener, runtime_for
 from neonext_ascend.verify.parity import OpenWithPoints
 from neonext_ascend.verify.subject import Subject, tensors_of
+from neonext_ascend.verify.vouched import held_to_own
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Plan:
         gears: batch sizes of an OM.
         int8: which int8 form the artifact has; empty where nothing is int8.
         changed: constants of an int8 file that are not those that were exported.
+        moved: how an int8 artifact is farther from its own answers than another rounding; empty where it is not.
         notes: what the user should know.
         trained: whether the network's weights are.
     """
@@ -58,6 +61,7 @@ class Plan:
     gears: tuple[int, ...] = ()
     int8: str = ""
     changed: tuple[str, ...] = ()
+    moved: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
     trained: bool = True
 
@@ -80,7 +84,8 @@ def of_artifact(path: Path, checkpoint: Path | None, runtime: Runtime, device: i
     if opens != "acl":
         check_tensors(path, manifest, open_file)
         changed = changed_constants(with_its_data(path), manifest) if plan.int8 else ()
-        return replace(plan, file=path, runtime=opens, notes=notes, changed=changed)
+        moved = _moved(path, manifest, open_file)
+        return replace(plan, file=path, runtime=opens, notes=notes, changed=changed, moved=moved)
     made = manifest.compilation
     if made is not None:
         plan = replace(
@@ -88,12 +93,18 @@ def of_artifact(path: Path, checkpoint: Path | None, runtime: Runtime, device: i
         )
     try:
         check_tensors(path, manifest, open_file)
-        plan = replace(plan, device=("om", open_file))
+        plan = replace(plan, device=("om", open_file), moved=_moved(path, manifest, open_file))
     except ToolchainError as error:
         if runtime != "auto":
             raise
         notes.append(f"the OM itself was not run: {error}")
     return replace(plan, gears=() if made is None else made.gears, notes=notes)
+
+
+def _moved(path: Path, manifest: Manifest, open_file: OpenWithPoints) -> tuple[str, ...]:
+    with open_file(()) as runner:
+        own = held_to_own(path, runner, manifest)
+    return () if own is None or own.passed else (own.reason,)
 
 
 def of_model(

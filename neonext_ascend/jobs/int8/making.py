@@ -15,7 +15,7 @@ from neonext_ascend.artifacts.tensors import load_model
 from neonext_ascend.checkpoints.loading import LoadedNetwork
 from neonext_ascend.exporters.int8.decision import Decision
 from neonext_ascend.exporters.int8.deploy import deploy_model
-from neonext_ascend.exporters.int8.qdq import qdq_model
+from neonext_ascend.exporters.int8.qdq import jittered, qdq_model
 from neonext_ascend.exporters.int8.record import record_text
 from neonext_ascend.exporters.onnx_file.constants import checksums_of
 from neonext_ascend.jobs.gating import Gated
@@ -32,6 +32,7 @@ from neonext_ascend.machine.chips import Soc
 from neonext_ascend.precision.int8.quantising import Quantised
 from neonext_ascend.runtimes.registry import opener
 from neonext_ascend.spec import TOLERANCES, TensorSpec
+from neonext_ascend.verify.own_answers import own_answers, with_rounding_of
 from neonext_ascend.verify.parity import Verdict
 from neonext_ascend.verify.subject import Subject
 
@@ -136,6 +137,7 @@ class _Writer:
                 reason = verdict.artifact.reasons()[0]
                 raise ParityFailedError(f"{path.name}: {reason}; nothing was written", verdict)
             self.told["agreement"] = check_agreement(path, self.found.model, self.pictures, self._rows, self.watch)
+            self.told["answers"] = self._answers(path)
         manifest = self._manifest(path, decision, "qdq", "float32")
         manifest = replace(manifest, parity=None if verdict is None else verdict.to_json())
         manifest.write(manifest_path(path))
@@ -149,9 +151,23 @@ class _Writer:
         with self.watch.working(f"computing {path.name} in integers"):
             deployed = check_deploy(path, self.found.model, self.pictures, self._rows, soc)
         self.told = {**self.told, "agreement": deployed}
+        if "answers" in self.told:
+            self.told["answers"] = self._rounded(self.told["answers"], path)
         manifest = self._manifest(path, decision, "deploy", "float16")
         manifest.write(manifest_path(path))
         return OnnxExport(path, manifest_path(path), manifest, self.made.report, None)
+
+    def _answers(self, path: Path) -> dict[str, Any]:
+        """Of the QDQ file, and how far they are moved by float32's error."""
+        with opener(path, "ort")(()) as runner:
+            kept = own_answers(runner, self._rows or 1, self.made.manifest.preprocessing)
+        other = path.with_name("jittered.onnx")
+        other.write_bytes(jittered(load_model(path)).SerializeToString(deterministic=True))
+        return self._rounded(kept, other)
+
+    def _rounded(self, kept: dict[str, Any], path: Path) -> dict[str, Any]:
+        with opener(path, "ort")(()) as runner:
+            return with_rounding_of(kept, runner, self._rows or 1, self.made.manifest.preprocessing)
 
     def record(self, decision: Decision) -> str:
         """The record's name, once it is written."""

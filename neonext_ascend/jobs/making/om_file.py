@@ -30,6 +30,7 @@ from neonext_ascend.verify.feeds import noise_feed
 from neonext_ascend.verify.parity import Verdict
 from neonext_ascend.verify.stored import stored_values
 from neonext_ascend.verify.subject import Subject
+from neonext_ascend.verify.vouched import held_to_own
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,8 @@ def export_om(
             batch = manifest.inputs[0].shape[0]
             bounds = TOLERANCES["int8" if manifest.int8 else "fp16"]
             checked = subject.check(opener(om), bounds, batch_size=batch if isinstance(batch, int) else None)
-            verdict = Verdict(checked.report)
+            with opener(om)(()) as runner:
+                verdict = Verdict(replace(checked.report, own=held_to_own(om, runner, manifest)))
             if not verdict.passed:
                 raise ParityFailedError(f"{name}: parity failed on the device; no OM was written", verdict)
             manifest = replace(manifest, parity=verdict.to_json())

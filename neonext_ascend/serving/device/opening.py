@@ -23,7 +23,7 @@ from neonext_ascend.spec import TOLERANCES, Tolerance
 from neonext_ascend.verify.compare import compare_outputs
 from neonext_ascend.verify.feeds import Feed, infer_feed, noise_feed
 from neonext_ascend.verify.stored import compare_stored
-from neonext_ascend.verify.vouched import check_against_manifest, judged_on, stored_shape
+from neonext_ascend.verify.vouched import check_against_manifest, held_to_own, judged_on, stored_shape
 
 # A free batch is tried in these sizes, until one gives fewer images a second than this share of the best before.
 SIZES, PAYS = (1, 2, 4, 8, 16, 32, 64), 0.8
@@ -82,6 +82,8 @@ def open_checked(path: Path, runtime: Runtime, device: int, threads: int, descri
     runner = open_runner(path, runtime=runtime, device=device, threads=threads)
     try:
         _check_form(path, manifest, runner)
+        if (own := held_to_own(path, runner, manifest)) is not None and not own.passed:
+            raise _wrong(path, [own.reason])
         assumed = None if manifest.features is not None else recipe_of(path, runner).assumed
         untrained = None if manifest.weights.trained else "untrained weights: its answers mean nothing"
         doubts = "; ".join(filter(None, [assumed, untrained])) or None
