@@ -61,8 +61,7 @@ def verify_file(path: Path, against: Path | None, checkpoint: Path | None, optio
     else:
         report = check_against_manifest(path, manifest, open_artifact, bounds)
         what = "the values stored in the manifest"
-    with open_artifact(()) as runner:
-        own = held_to_own(path, runner, manifest)
+    own = held_to_own(path, manifest, open_artifact)
     verdict = Verdict(
         replace(report, changed=changed, own=own), half=_judged_half(path, manifest, options.accumulation)
     )

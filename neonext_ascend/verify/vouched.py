@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from neonext_ascend.artifacts.manifest import Manifest
@@ -31,8 +33,10 @@ def check_against_manifest(
         return check_stored(candidate, open_artifact, manifest.reference, bounds, manifest.preprocessing)
 
 
-def held_to_own(path: Path, runner: Runner, manifest: Manifest) -> OwnAnswers | None:
-    """An int8 artifact beside its own answers; ``None`` where the manifest keeps none.
+def held_to_own(
+    path: Path, manifest: Manifest, open_artifact: Callable[[Sequence[str]], AbstractContextManager[Runner]]
+) -> OwnAnswers | None:
+    """An int8 artifact beside its own answers; ``None``, and nothing is opened, where the manifest keeps none.
 
     Raises:
         ArtifactError: they cannot be read.
@@ -41,10 +45,12 @@ def held_to_own(path: Path, runner: Runner, manifest: Manifest) -> OwnAnswers | 
     if kept is None:
         return None
     batch = stored_shape(path, manifest)[0]
-    try:
-        return held_to(kept, runner, batch, manifest.preprocessing)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{path}: its manifest's int8 answers cannot be read: {error!r}; export again") from None
+    with open_artifact(()) as runner:
+        try:
+            return held_to(kept, runner, batch, manifest.preprocessing)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            words = f"{path}: its manifest's int8 answers cannot be read: {error!r}; export again"
+            raise ArtifactError(words) from None
 
 
 def stored_shape(path: Path, manifest: Manifest) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +165,7 @@ def _run(folder: Path, om: Path, manifest: Manifest) -> dict[str, Any]:
             got = runner.infer(feed)[runner.outputs[0].name]
             comparisons.append(compare_logits(what, got, expected[member], bounds))
             latencies[member] = _median_ms(lambda feed=feed: runner.infer(feed))
-        own = held_to_own(om, runner, manifest)
+        own = held_to_own(om, manifest, lambda _: nullcontext(runner))
         where, against = runner.where, "packed answers of the unfolded network, PyTorch fp32"
         parity = ParityReport(against, runner.name, bounds, tuple(comparisons), (), own=own)
     return {"runtime": where, "om": om.name, "parity": parity.to_json(), "latency_ms": latencies}

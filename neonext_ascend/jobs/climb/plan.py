@@ -102,8 +102,7 @@ def of_artifact(path: Path, checkpoint: Path | None, runtime: Runtime, device: i
 
 
 def _moved(path: Path, manifest: Manifest, open_file: OpenWithPoints) -> tuple[str, ...]:
-    with open_file(()) as runner:
-        own = held_to_own(path, runner, manifest)
+    own = held_to_own(path, manifest, open_file)
     return () if own is None or own.passed else (own.reason,)
 
 

@@ -133,8 +133,7 @@ def export_om(
             batch = manifest.inputs[0].shape[0]
             bounds = TOLERANCES["int8" if manifest.int8 else "fp16"]
             checked = subject.check(opener(om), bounds, batch_size=batch if isinstance(batch, int) else None)
-            with opener(om)(()) as runner:
-                verdict = Verdict(replace(checked.report, own=held_to_own(om, runner, manifest)))
+            verdict = Verdict(replace(checked.report, own=held_to_own(om, manifest, opener(om))))
             if not verdict.passed:
                 raise ParityFailedError(f"{name}: parity failed on the device; no OM was written", verdict)
             manifest = replace(manifest, parity=verdict.to_json())
