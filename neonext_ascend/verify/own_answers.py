@@ -25,6 +25,7 @@ ROWS = 16
 # constants, transposed one by one, moved 0.021 and more. T with weights of order 1: 0.0074, so 0.022; six of its 36
 # transposed 0.036 and more.
 TIMES, LEAST = 3.0, 0.004
+_MOST = 0.05  # allowed: beyond it anything would pass
 _KEPT = 256  # numbers of an output
 
 
@@ -91,7 +92,7 @@ def held_to(kept: Mapping[str, Any], runner: Runner, batch: int, preprocessing: 
         AttributeError, KeyError, TypeError, ValueError: they are none.
     """
     output, relative = _farthest(_means(runner, batch, preprocessing), kept["outputs"])
-    return OwnAnswers(output, relative, TIMES * max(float(kept["rounding"]), LEAST))
+    return OwnAnswers(output, relative, min(TIMES * max(float(kept["rounding"]), LEAST), _MOST))
 
 
 def _means(runner: Runner, batch: int, preprocessing: Preprocessing) -> dict[str, tuple[float, NDArray[Any]]]:
