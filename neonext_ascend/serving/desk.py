@@ -24,6 +24,7 @@ from neonext_ascend.serving.refusals import RefusedError
 from neonext_ascend.serving.settings import Settings
 from neonext_ascend.serving.terms import PICTURE, guesses, pictures_of, rows_of, seconds_of, top_of
 from neonext_ascend.serving.tracing import Traces, Trail
+from neonext_ascend.serving.under_way import UnderWay
 
 _GONE = "499"  # in the counts: whoever asked has gone
 
@@ -44,48 +45,17 @@ class Desk:
 
     Attributes:
         engine: the models that are served now; a reload puts another one here.
-        draining: whether the server is ending: requests that come now are refused.
+        under_way: requests, of all doors.
     """
 
     def __init__(self, engine: Engine, settings: Settings, metrics: Metrics, traces: Traces | None = None) -> None:
         self.engine, self.settings, self.metrics, self.traces = engine, settings, metrics, traces
-        self.draining, self._bounds = False, set[asyncio.Timeout]()
-
-    @property
-    def active(self) -> int:
-        """Requests under way, those whose body still comes as well."""
-        return len(self._bounds)
-
-    @asynccontextmanager
-    async def under_way(self, kind: type[RefusedError] = RefusedError) -> AsyncIterator[None]:
-        """A request, or a part of its way: the server's end waits for it.
-
-        Raises:
-            RefusedError: of this kind, 503: the server is ending, or has waited long enough.
-        """
-        if self.draining:
-            raise kind(503, "the server is ending; ask another", 1)
-        self._bounds.add(bound := asyncio.timeout(None))
-        try:
-            async with bound:
-                yield
-        except TimeoutError:
-            if bound.expired():
-                raise kind(503, "given up: the server is ending; ask another", 1) from None
-            raise
-        finally:
-            self._bounds.discard(bound)
-
-    def give_up(self) -> None:
-        """Answer those with 503."""
-        for bound in self._bounds:
-            if not bound.expired():
-                bound.reschedule(asyncio.get_running_loop().time())
+        self.under_way = UnderWay()
 
     @property
     def ready(self) -> bool:
         """Whether requests are answered."""
-        return self.engine.ready and not self.draining
+        return self.engine.ready and not self.under_way.draining
 
     def server_metadata(self) -> dict[str, Any]:
         """The protocol's words about the server."""
@@ -178,13 +148,10 @@ class Desk:
         start, status, trail = time.perf_counter(), "500", Trail()  # unless it is told, a bug of ours
         try:
             try:
-                async with self.under_way():
-                    given = (self.settings.timeout, seconds, seconds_of(timeout))
-                    trail.until = asyncio.get_running_loop().time() + min(n for n in given if n is not None)
-                    async with asyncio.timeout_at(trail.until):
-                        yield trail
-            except TimeoutError:
-                raise RefusedError(504, "not computed in time: given up") from None
+                given = (self.settings.timeout, seconds, seconds_of(timeout))
+                trail.until = asyncio.get_running_loop().time() + min(n for n in given if n is not None)
+                async with self.under_way.bound(trail.until):
+                    yield trail
             except RefusedError:
                 raise
             except NeoNextError as error:

@@ -109,14 +109,14 @@ class Life:
         await asyncio.wait({ending, serving}, return_when=asyncio.FIRST_COMPLETED)
         ending.cancel()
         self._ending.set()
-        self._desk.draining = True
+        self._desk.under_way.draining = True
         self._desk.engine.hurry()
-        self._log("draining", active=self._desk.active)
+        self._log("draining", active=self._desk.under_way.count)
         end = self._loop.time() + self._desk.settings.drain
         await asyncio.sleep(LINGER)
-        while self._desk.active and self._loop.time() < end:
+        while self._desk.under_way.count and self._loop.time() < end:
             await asyncio.sleep(_LOOK)
-        self._desk.give_up()
+        self._desk.under_way.give_up()
         if self._reloading is not None:
             self._reloading.cancel()
             await asyncio.gather(self._reloading, return_exceptions=True)

@@ -253,13 +253,13 @@ def test_what_is_under_way_when_the_drain_is_over_is_answered_too(nano: Nano, mo
         request = InferRequest("", (Tensor.of("image", nano.rows[:1]),), {}, {})
         asked = asyncio.create_task(desk.infer("nano", "", request))
         await asyncio.sleep(0)
-        assert desk.active == 1
+        assert desk.under_way.count == 1
         life._ending.set()
         await life.over(serving)
         with pytest.raises(RefusedError, match="given up: the server is ending") as caught:
             async with asyncio.timeout(30):
                 await asked
-        assert (caught.value.status, caught.value.retry_after, desk.active) == (503, 1, 0)
+        assert (caught.value.status, caught.value.retry_after, desk.under_way.count) == (503, 1, 0)
         assert hurried == [None]  # what waited for company was not to, while there was time
         serving.cancel()
 

@@ -209,7 +209,7 @@ def test_errors_nan_late_and_gone(nano: Nano) -> None:
         assert await first == "right"
         assert await stood.ask(2) == "right"
         assert stood.batches() - before == 2
-        assert stood.desk.active == 0
+        assert stood.desk.under_way.count == 0
 
     run(nano, scene)
 

@@ -109,13 +109,13 @@ def test_who_is_not_yet_asking_when_the_drain_is_over_is_answered_too(
         life, app, serving = Life(desk, [], Events()), apps.App(desk, None, Events()), asyncio.create_task(stay(over))
         asking, told = ask()
         await asyncio.sleep(0)
-        assert desk.active == 1
+        assert desk.under_way.count == 1
         life._ending.set()
         assert await life.over(serving) == LEAST
         await refused(told, "given up: the server is ending; ask another")
         late, told = ask()  # is not waited for
         await refused(told, "the server is ending; ask another")
-        assert desk.active == 0
+        assert desk.under_way.count == 0
         over.set()
         await asyncio.gather(asking, late, serving)
 

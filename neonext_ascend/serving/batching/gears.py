@@ -34,6 +34,11 @@ class Gears:
         """The most rows of one batch."""
         return max(self.seconds)
 
+    @cached_property
+    def slowest(self) -> float:
+        """Seconds of the batch that takes longest."""
+        return max(self.seconds.values())
+
     def choose(self, waiting: int) -> int:
         """The smallest gear that answers about the most of ``waiting`` rows a second."""
         return self._chosen[min(waiting, self.largest)]

@@ -98,19 +98,26 @@ class Batch:
 
 
 class Queue:
-    """The rows that wait for one model, in their order."""
+    """The rows that wait for one model, in their order.
+
+    Attributes:
+        rows: that wait.
+        earliest: nobody goes before, of those who came since it was empty.
+    """
 
     def __init__(self) -> None:
         self._pieces: deque[Piece] = deque()
-        self.rows = 0
+        self.rows, self.earliest = 0, math.inf
 
     def add(self, work: Work) -> None:
         """Behind all others."""
+        self.earliest = min(self.earliest, work.until) if self._pieces else work.until
         self._pieces.append(Piece(work, 0, len(work.rows)))
         self.rows += len(work.rows)
 
     def give_back(self, piece: Piece) -> None:
         """Before all others."""
+        self.earliest = min(self.earliest, piece.work.until)
         self._pieces.appendleft(piece)
         self.rows += piece.count
 

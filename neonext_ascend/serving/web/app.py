@@ -62,7 +62,7 @@ class App:
         if self._desk.traces is not None:
             CALLER.set(request.headers)
         response = await answered(request, self._answer(request), self._log)
-        if self._desk.draining and response.status_code >= 400:
+        if self._desk.under_way.draining and response.status_code >= 400:
             response.headers["Connection"] = "close"
         await response(scope, receive, send)
 
@@ -121,7 +121,7 @@ class _Doors:
         return _json({"name": name, "ready": self._desk.ready}, 200 if self._desk.ready else 503)
 
     async def infer(self, request: Request, name: str, version: str) -> Response:
-        async with self._desk.under_way(UnreadError):
+        async with self._desk.under_way.bound(kind=UnreadError):
             body = await self._body(request)
             with self._desk.engine.models.explaining(name, version):
                 async with self._reading if len(body) > LARGE else contextlib.nullcontext():
@@ -132,7 +132,7 @@ class _Doors:
 
     async def classify(self, request: Request) -> Response:
         query = request.query_params
-        async with self._desk.under_way(UnreadError):
+        async with self._desk.under_way.bound(kind=UnreadError):
             body = await self._body(request)
         picture = picture_of(body, request.headers.get("content-type", ""))
         answer = self._desk.classify(query.get("model", ""), query.get("version", ""), [picture], query.get("top"))
