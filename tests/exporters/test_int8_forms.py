@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
 import pytest
-from onnx import ModelProto
+from onnx import ModelProto, numpy_helper
 
 from neonext_ascend import jobs
 from neonext_ascend.artifacts.int8_twins import scales_of
@@ -14,7 +16,7 @@ from neonext_ascend.errors import ArtifactError, UsageError
 from neonext_ascend.exporters.atc_rules.inspecting import inspect_onnx
 from neonext_ascend.exporters.atc_rules.operators import REGISTERED
 from neonext_ascend.exporters.int8.deploy import deploy_model, packed
-from neonext_ascend.exporters.int8.qdq import qdq_model
+from neonext_ascend.exporters.int8.qdq import jittered, qdq_model
 from neonext_ascend.exporters.int8.record import record_text
 from neonext_ascend.exporters.om_file.options import Precision
 from neonext_ascend.machine.chips import find_soc
@@ -72,6 +74,22 @@ def test_qdq_is_valid_onnx_at_every_opset_that_it_has() -> None:
     model.opset_import[0].version = 12
     with pytest.raises(UsageError, match="opset 12: int8 needs 13 to 18"):
         qdq_model(model, made.decision)
+
+
+def test_what_rounds_otherwise_has_other_constants_and_the_same_powers() -> None:
+    """To the power of 3.000001 a negative number is NaN, and any answer were as good as another."""
+    constants = {"w": drawn(3, 4), "three": np.asarray(3, np.float32), "shape": np.asarray([4, 3])}
+    nodes: list[tuple[str, list[str], str, dict[str, Any]]] = [
+        ("Pow", ["x", "three"], "cube", {}),
+        ("MatMul", ["cube", "w"], "product", {}),
+        ("Reshape", ["product", "shape"], "y", {}),
+    ]
+    model = graph(nodes, constants, (3, 3))
+    moved = {one.name: numpy_helper.to_array(one) for one in jittered(model).graph.initializer}
+    assert float(moved["three"]) == 3
+    assert moved["shape"].tolist() == [4, 3]
+    off = moved["w"] / constants["w"] - 1
+    assert 1e-7 < np.abs(off).max() < 1.2e-6  # 1e-6, and float32's rounding
 
 
 def test_a_graph_that_is_not_the_decisions_is_refused() -> None:

@@ -474,6 +474,12 @@ def test_the_right_int8_files_are_served_and_older_manifests_as_before(made: lis
     path = wrong(made[0], tmp_path, SWAPPED[0], lambda value: value)
     manifest = read_manifest(path.with_suffix(".json"))
     assert manifest.int8 is not None
+    # A rounding that cannot be one allows no more than any other may.
+    much = {**manifest.int8, "answers": {**manifest.int8["answers"], "rounding": 0.8}}
+    replace(manifest, int8=much).write(path.with_suffix(".json"))
+    own = jobs.verify(path).verdict.artifact.own
+    assert own is not None
+    assert own.allowed == pytest.approx(0.05)
     older = {name: value for name, value in manifest.int8.items() if name != "answers"}
     replace(manifest, int8=older).write(path.with_suffix(".json"))
     opened(path)
