@@ -7,6 +7,8 @@ from types import TracebackType
 
 from neonext_ascend.serving.refusals import RefusedError
 
+_LATE = (504, "not computed in time: given up")
+
 
 class UnderWay:
     """Those of every door.
@@ -23,14 +25,17 @@ class UnderWay:
         """Requests, those whose body still comes as well."""
         return len(self._bounds)
 
-    def bound(self, until: float | None = None, kind: type[RefusedError] = RefusedError) -> _Bound:
+    def bound(
+        self, until: float | None = None, late: tuple[int, str] = _LATE, kind: type[RefusedError] = RefusedError
+    ) -> _Bound:
         """Around a request, or a part of its way.
 
         Args:
             until: on the loop's clock, when it is given up.
-            kind: of the refusals that it raises: 503, the server is ending, or has waited long enough; 504, it is late.
+            late: status and words of the refusal that it then raises.
+            kind: of the refusal that it raises with 503: the server is ending, or has waited long enough.
         """
-        return _Bound(self, self._bounds, until, kind)
+        return _Bound(self, self._bounds, until, late, kind)
 
     def give_up(self) -> None:
         """Answer them with 503."""
@@ -41,10 +46,17 @@ class UnderWay:
 class _Bound:
     """One of them; no generator, which would cost every request some microseconds more."""
 
-    __slots__ = ("_all", "_bounds", "_given_up", "_kind", "_time")
+    __slots__ = ("_all", "_bounds", "_given_up", "_kind", "_late", "_time")
 
-    def __init__(self, among: UnderWay, bounds: set[_Bound], until: float | None, kind: type[RefusedError]) -> None:
-        self._all, self._bounds, self._kind = among, bounds, kind
+    def __init__(
+        self,
+        among: UnderWay,
+        bounds: set[_Bound],
+        until: float | None,
+        late: tuple[int, str],
+        kind: type[RefusedError],
+    ) -> None:
+        self._all, self._bounds, self._late, self._kind = among, bounds, late, kind
         self._time, self._given_up = asyncio.timeout_at(until), False
 
     def give_up(self) -> None:
@@ -68,4 +80,4 @@ class _Bound:
         except TimeoutError:
             if self._given_up:
                 raise self._kind(503, "given up: the server is ending; ask another", 1) from None
-            raise self._kind(504, "not computed in time: given up") from None
+            raise RefusedError(*self._late) from None

@@ -76,6 +76,7 @@ def test_who_is_not_yet_asking_when_the_drain_is_over_is_answered_too(
 ) -> None:
     """His body still comes, or much JSON is still read."""
     monkeypatch.setattr(lives, "LINGER", 0.0)
+    monkeypatch.setattr(apps, "LARGE", 1)
     monkeypatch.setattr(apps, "parse_request", lambda *_: asyncio.Event().wait())
     scope = {"type": "http", "method": "POST", "path": path, "headers": [], "query_string": b""}
 

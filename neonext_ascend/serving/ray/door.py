@@ -21,6 +21,7 @@ from neonext_ascend.serving.logs import log, told
 from neonext_ascend.serving.ray.replica import Answered, Asked
 from neonext_ascend.serving.refusals import RefusedError
 from neonext_ascend.serving.settings import Settings
+from neonext_ascend.serving.under_way import UnderWay
 from neonext_ascend.serving.web.app import answered
 from neonext_ascend.serving.web.bodies import read_body, unless_gone
 from neonext_ascend.serving.web.security import admit, read_key
@@ -43,7 +44,7 @@ class Door:
     """
 
     def __init__(self, replicas: Any, settings: Settings) -> None:
-        self._replicas, self._settings = replicas, settings
+        self._replicas, self._settings, self._under_way = replicas, settings, UnderWay()
         with told("door not started"):
             self._key = None if settings.api_key_file is None else read_key(settings.api_key_file)
 
@@ -60,7 +61,7 @@ class Door:
         scope = request.scope
         path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
         admit(self._key, path, request.headers)
-        body = await read_body(request, self._settings.max_body, self._settings.timeout)
+        body = await read_body(request, self._settings.max_body, self._settings.timeout, self._under_way)
         headers = [(name, value) for name, value in request.headers.raw if name not in _NOT_FORWARDED]
         asked = Asked(request.method, path, scope["query_string"], headers, body)
         given = await unless_gone(request, self._asked(asked))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import re
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from importlib import resources
 from typing import Any
 
@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from neonext_ascend.serving.desk import Classified, Desk
 from neonext_ascend.serving.logs import Log
 from neonext_ascend.serving.protocol.rest import HEADER, LARGE, answer_body, headers_of, parse_request
+from neonext_ascend.serving.protocol.tensors import InferRequest
 from neonext_ascend.serving.refusals import RefusedError, cut
 from neonext_ascend.serving.tracing import CALLER
 from neonext_ascend.serving.web.bodies import Gone, LingeringResponse, UnreadError, picture_of, read_body, unless_gone
@@ -121,25 +122,31 @@ class _Doors:
         return _json({"name": name, "ready": self._desk.ready}, 200 if self._desk.ready else 503)
 
     async def infer(self, request: Request, name: str, version: str) -> Response:
-        async with self._desk.under_way.bound(kind=UnreadError):
-            body = await self._body(request)
-            with self._desk.engine.models.explaining(name, version):
-                async with self._reading if len(body) > LARGE else contextlib.nullcontext():
-                    asked = await parse_request(body, request.headers.get(HEADER))
+        body = await self._body(request)
+        parsed = partial(self._parsed, body, request.headers.get(HEADER), name, version)
+        if len(body) <= LARGE:
+            asked = await parsed()
+        else:
+            async with self._desk.under_way.bound(kind=UnreadError), self._reading:
+                asked = await parsed()
         model, outputs = await unless_gone(request, self._desk.infer(name, version, asked))
         text, json_length = answer_body(asked, name, model.version, outputs, {})
         return Response(text, headers=headers_of(json_length))
 
     async def classify(self, request: Request) -> Response:
         query = request.query_params
-        async with self._desk.under_way.bound(kind=UnreadError):
-            body = await self._body(request)
+        body = await self._body(request)
         picture = picture_of(body, request.headers.get("content-type", ""))
         answer = self._desk.classify(query.get("model", ""), query.get("version", ""), [picture], query.get("top"))
         return _json(_classified_json(await unless_gone(request, answer)))
 
     async def _body(self, request: Request) -> bytes:
-        return await read_body(request, self._desk.settings.max_body, self._desk.settings.timeout)
+        settings = self._desk.settings
+        return await read_body(request, settings.max_body, settings.timeout, self._desk.under_way)
+
+    async def _parsed(self, body: bytes, header_length: str | None, name: str, version: str) -> InferRequest:
+        with self._desk.engine.models.explaining(name, version):
+            return await parse_request(body, header_length)
 
     async def metrics(self, _: Request) -> Response:
         await self._desk.engine.look()

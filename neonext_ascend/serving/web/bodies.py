@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from neonext_ascend.serving.refusals import UNNAMED, RefusedError
+from neonext_ascend.serving.under_way import UnderWay
 
 _T = TypeVar("_T")
 LINGER = 5.0  # seconds in which a client that still sends comes to read a refusal
@@ -50,11 +51,11 @@ class LingeringResponse(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def read_body(request: Request, most: int, seconds: float) -> bytes:
+async def read_body(request: Request, most: int, seconds: float, under_way: UnderWay) -> bytes:
     """All of it.
 
     Raises:
-        RefusedError: 413 it is too large; 415 it is compressed; 408 it did not come in time.
+        RefusedError: 413 it is too large; 415 it is compressed; 408 it did not come in time; 503 the server is ending.
         Gone: its client has gone.
     """
     encoding = request.headers.get("content-encoding") or "identity"
@@ -64,18 +65,16 @@ async def read_body(request: Request, most: int, seconds: float) -> bytes:
     if length.isdigit() and int(length) > most:
         raise _too_large(most)
     parts, count, more = [], 0, True
-    try:
-        async with asyncio.timeout(seconds):
-            while more:
-                message = await request.receive()
-                if message["type"] == "http.disconnect":
-                    raise Gone
-                parts.append(message.get("body", b""))
-                count, more = count + len(parts[-1]), message.get("more_body", False)
-                if count > most:
-                    raise _too_large(most)
-    except TimeoutError:
-        raise RefusedError(408, f"the body did not come within {seconds:g} s") from None
+    until, late = asyncio.get_running_loop().time() + seconds, (408, f"the body did not come within {seconds:g} s")
+    async with under_way.bound(until, late, UnreadError):
+        while more:
+            message = await request.receive()
+            if message["type"] == "http.disconnect":
+                raise Gone
+            parts.append(message.get("body", b""))
+            count, more = count + len(parts[-1]), message.get("more_body", False)
+            if count > most:
+                raise _too_large(most)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
