@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from neonext_ascend.models.neonext import NeoNeXt
+from tests.support.forgetting import forget
 from tests.support.networks import small_network, tiny_network
 from tests.support.one_thread import one_thread
 
@@ -65,6 +66,5 @@ def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a machine without the extra [report]."""
-    for name in [name for name in sys.modules if name.startswith("matplotlib.")]:
-        monkeypatch.delitem(sys.modules, name)
+    forget(monkeypatch, "matplotlib.")
     monkeypatch.setitem(sys.modules, "matplotlib", None)

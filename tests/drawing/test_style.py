@@ -18,6 +18,7 @@ from neonext_ascend.drawing.roofline import Point, Roof, draw_roofline
 from neonext_ascend.drawing.style import DARK, PAGE, SERIES, SOFT, TEXT, clean, require_matplotlib
 from neonext_ascend.errors import ToolchainError
 from tests import ROOT
+from tests.support.forgetting import forget
 from tests.support.pictures import SVG, texts_of
 
 RUNS = 0.004 + 0.001 * np.random.default_rng(0).exponential(size=(2, 500))
@@ -150,8 +151,7 @@ def test_what_keeps_matplotlib_away_is_said(
 ) -> None:
     (tmp_path / "matplotlib").mkdir()
     (tmp_path / "matplotlib" / "__init__.py").write_text(module)
-    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
-        monkeypatch.delitem(sys.modules, name)
+    forget(monkeypatch, "matplotlib")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ToolchainError) as caught:
         require_matplotlib("--plot it.svg")

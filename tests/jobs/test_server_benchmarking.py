@@ -26,6 +26,7 @@ from neonext_ascend.reporting.words import WIDTH
 from neonext_ascend.timing import load
 from neonext_ascend.timing.load import Load, LoadSitting, warm_up_seconds
 from tests.standins.server import TENSOR, Standing, stalls, standing
+from tests.support.forgetting import forget
 from tests.support.outcome import Call, caller
 
 # As few sittings as there can be, each longer than a busy machine stands still.
@@ -382,8 +383,7 @@ def test_a_port_of_grpc_is_told_from_nobody(call: Call) -> None:
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in [name for name in sys.modules if name.startswith("neonext_ascend.client")]:
-        monkeypatch.delitem(sys.modules, name)
+    forget(monkeypatch, "neonext_ascend.client")
     monkeypatch.setitem(sys.modules, "httptools", None)
     with pytest.raises(ToolchainError, match=r"needs httptools.*pip install '\.\[serve\]'"):
         jobs.benchmark_servers(["http://127.0.0.1:1"])

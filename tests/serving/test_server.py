@@ -46,6 +46,7 @@ from neonext_ascend.serving.settings import Settings
 from neonext_ascend.serving.started import Started
 from tests.serving.conftest import Nano
 from tests.serving.test_faults import Events
+from tests.support.forgetting import forget
 from tests.support.serving import Served, serving
 
 PICTURE = sample_pictures()[3]
@@ -527,8 +528,7 @@ def test_whoever_started_it_need_not_listen(nano: Nano) -> None:
 def test_a_missing_extra_is_named(
     nano: Nano, library: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    for name in [n for n in sys.modules if n.startswith(("neonext_ascend.serving", f"{library}."))]:
-        monkeypatch.delitem(sys.modules, name)
+    forget(monkeypatch, "neonext_ascend.serving", f"{library}.")
     monkeypatch.setitem(sys.modules, library, None)
     assert run(["serve", str(nano.one), "--port", "0", "--grpc-port", "0"]) == 3
     said = capfd.readouterr().err
